@@ -1,0 +1,58 @@
+"""TOML files as checked records: an unknown key, a wrong type or a missing field is named with its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import BenchError
+
+
+class Card(BaseModel):
+    """Base of every record read from TOML: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content, independent of the order and layout of the file."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+C = TypeVar("C", bound=Card)
+
+
+def load_card(path: Path, model: type[C], **extra: Any) -> C:
+    """Read ``path`` as TOML into ``model``.
+
+    Args:
+        path: The TOML file.
+        model: The record to fill.
+        **extra: Fields that are not in the file, such as its folder.
+
+    Raises:
+        BenchError: If the file is missing, is not TOML, or does not fit the model; one line, all faults.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchError(f"{path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is not valid TOML", str(error)) from None
+    try:
+        return model.model_validate({**content, **extra})
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            place = ".".join(str(part) for part in fault["loc"])
+            if fault["type"] == "extra_forbidden":
+                known = ", ".join(model.model_fields) if len(fault["loc"]) == 1 else ""
+                faults.append(f"unknown key {place!r}" + (f", known are {known}" if known else ""))
+            else:
+                faults.append(f"{place}: {fault['msg']}" if place else fault["msg"])
+        raise BenchError(f"{path} is not a valid card", "; ".join(faults), "correct the card") from None

@@ -1,0 +1,88 @@
+"""The one grammar for naming things: ``NAME[@VARIANT][:setting=value,...]``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bench.errors import BenchError
+
+Setting = bool | int | float | str
+
+_PATTERN = re.compile(r"^(?P<name>[^@:\s]+)(@(?P<variant>[^@:\s]+))?(:(?P<settings>\S+))?$")
+
+
+@dataclass(frozen=True)
+class Name:
+    """A parsed name: ``semanticodec@1.40kbps:steps=10,cfg=3``."""
+
+    name: str
+    variant: str = ""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = self.name
+        if self.variant:
+            text += f"@{self.variant}"
+        if self.settings:
+            text += ":" + ",".join(f"{key}={_show(value)}" for key, value in sorted(self.settings.items()))
+        return text
+
+
+def parse(text: str) -> Name:
+    """Parse ``NAME[@VARIANT][:setting=value,...]``.
+
+    Values read as numbers or as ``true``/``false`` become those; everything else stays text.
+
+    Raises:
+        BenchError: If the text does not follow the grammar or names a setting twice.
+    """
+    match = _PATTERN.match(text)
+    if match is None:
+        raise BenchError(f"{text!r} is not a name", fix="write NAME, NAME@VARIANT or NAME@VARIANT:setting=value")
+    settings: dict[str, Setting] = {}
+    for part in (match["settings"] or "").split(","):
+        if not part:
+            continue
+        key, equals, value = part.partition("=")
+        if not (key and equals and value):
+            raise BenchError(f"{part!r} in {text!r} is not a setting", fix="write setting=value, separated by commas")
+        if key in settings:
+            raise BenchError(f"{text!r} sets {key!r} twice", fix="keep one of the two")
+        settings[key] = _read(value)
+    return Name(match["name"], match["variant"] or "", settings)
+
+
+def unknown(kind: str, name: str, known: Iterable[str], fix: str = "") -> BenchError:
+    """The error for a name that nothing answers to, with the nearest ones that exist."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    if not fix:
+        fix = f"did you mean {' or '.join(near)}?" if near else _choices(choices)
+    return BenchError(f"unknown {kind} {name!r}", fix=fix)
+
+
+def _choices(choices: list[str]) -> str:
+    if not choices:
+        return "there are none to choose from"
+    shown = ", ".join(choices[:12])
+    return f"choose one of {shown}{', ...' if len(choices) > 12 else ''}"
+
+
+def _read(value: str) -> Setting:
+    if value in ("true", "false"):
+        return value == "true"
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _show(value: Setting) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,79 @@
+"""Estimates with seeded 95 % bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Bootstrap resamples behind every interval.
+RESAMPLES = 2000
+
+#: Coverage of the intervals.
+LEVEL = 0.95
+
+_SEED = 20_240_501
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number in a table: its value, its interval, and how many clips stand behind it.
+
+    Attributes:
+        value: The estimate, None where no clip was scored.
+        low: Lower end of the 95 % interval, None where fewer than two clips were scored.
+        high: Upper end.
+        n: Clips that were scored.
+        failed: Clips whose output or score failed.
+        unscored: Clips for which the metric has no value.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    failed: int = 0
+    unscored: int = 0
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """Arithmetic mean over clips, with a percentile bootstrap interval.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+    """
+    array = np.asarray(values, np.float64)
+    if array.size == 0:
+        return Estimate(None)
+    value = float(array.mean())
+    if array.size == 1:
+        return Estimate(value, n=1)
+    return _with_interval(value, array[_draws(array.size)].mean(axis=1), array.size)
+
+
+def ratio(pairs: Sequence[Sequence[float]]) -> Estimate:
+    """Sum of numerators over sum of denominators (corpus WER, kbps), clips resampled as pairs.
+
+    Args:
+        pairs: ``[n, 2]`` numerators and denominators.
+    """
+    array = np.asarray(pairs, np.float64).reshape(-1, 2)
+    if len(array) == 0 or array[:, 1].sum() == 0:
+        return Estimate(None, n=0)
+    value = float(array[:, 0].sum() / array[:, 1].sum())
+    if len(array) == 1:
+        return Estimate(value, n=1)
+    sums = array[_draws(len(array))].sum(axis=1)
+    return _with_interval(value, sums[:, 0] / np.where(sums[:, 1] == 0, np.nan, sums[:, 1]), len(array))
+
+
+def _draws(n: int) -> NDArray[np.int64]:
+    """Resampled row numbers ``[RESAMPLES, n]``: the same for equal n, so intervals never change between calls."""
+    return np.random.default_rng(_SEED).integers(0, n, (RESAMPLES, n))
+
+
+def _with_interval(value: float, resampled: NDArray[np.float64], n: int) -> Estimate:
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(resampled, (tail, 1 - tail))
+    return Estimate(value, float(low), float(high), n)

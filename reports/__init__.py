@@ -1,0 +1,1 @@
+"""Runs become tables, curves, pages and listening tests."""

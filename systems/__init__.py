@@ -1,0 +1,1 @@
+"""Adapters: one module and one card for each system."""
