@@ -1,0 +1,290 @@
+"""Rate-distortion curves: what they hold, and how they are drawn as PDF and SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bench.errors import BenchError
+from bench.metric import MetricFacts, load_metric
+from bench.names import Name, parse
+from bench.store import Run
+from reports.result import marks_of, unique
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: The metric that gives the horizontal position.
+RATE = "kbps"
+
+#: Colours that stay apart for the colour-blind and stand out from white; families also differ in marker and dash.
+PALETTE = ("#0072b2", "#d55e00", "#00836a", "#a84a87", "#7a5f00", "#56586b", "#5b4fc4", "#b3123a")
+MARKERS = "osD^vPXph*"
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+INK, MUTED, GRID, PAPER = "#1a1c21", "#5d6370", "#e3e5ea", "#ffffff"
+
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "ldmbench",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.linewidth": 0.8,
+    "path.simplify": False,
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A system on a curve: measured bitrate in kbit/s, value of the metric, and their 95 % intervals."""
+
+    system: str
+    kbps: float
+    kbps_low: float | None
+    kbps_high: float | None
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """The variants of one system, ordered by bitrate."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric on one dataset against the bitrate.
+
+    Attributes:
+        dataset: Dataset with its condition.
+        facts: What the metric declares.
+        families: One line each.
+        levels: Systems without a bitrate (reference, anchors) as (label, value): horizontal lines.
+    """
+
+    dataset: str
+    facts: MetricFacts
+    families: tuple[Family, ...]
+    levels: tuple[tuple[str, float], ...] = ()
+
+
+def build(
+    runs: Sequence[Run], metrics: Sequence[str] | None = None, datasets: Sequence[str] | None = None
+) -> tuple[Curve, ...]:
+    """The curves of these runs, dataset by dataset.
+
+    Args:
+        runs: Runs of codecs; those without a bitrate become horizontal lines.
+        metrics: Quality metrics; where None, all with a direction that are not times.
+        datasets: Datasets; all where None.
+    """
+    if metrics is None:
+        metrics = [name for name in unique(name for run in runs for name in run.info.metrics) if is_quality(name)]
+    if datasets is None:
+        datasets = unique(item.name for run in runs for item in run.info.datasets)
+    curves = []
+    for dataset in datasets:
+        for metric in metrics:
+            families: dict[str, list[Point]] = {}
+            levels = []
+            for run in runs:
+                found = run.estimate(metric, dataset)
+                if found is None or found.value is None:
+                    continue
+                rate = run.estimate(RATE, dataset)
+                if rate is None or rate.value is None or rate.value <= 0:
+                    levels.append((run.info.system, found.value))
+                    continue
+                numbers = (rate.value, rate.low, rate.high, found.value, found.low, found.high)
+                point = Point(run.info.system, *numbers, found.n, found.failed)
+                families.setdefault(family_of(run), []).append(point)
+            if families:
+                lines = (Family(name, tuple(sorted(p, key=lambda x: x.kbps))) for name, p in families.items())
+                curves.append(Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels)))
+    return tuple(curves)
+
+
+def is_quality(metric: str) -> bool:
+    """Whether a metric belongs on the vertical axis by default: it has a direction, and is no bitrate or time."""
+    facts = load_metric(metric).facts
+    return facts.better != "neither" and not facts.timed and facts.name != RATE and "tokens" not in facts.needs
+
+
+def family_of(run: Run) -> str:
+    """The line a run belongs to: its label without the variant, with its marks."""
+    name = parse(run.info.system)
+    marks = "".join(f" [{mark.upper()}]" for mark in marks_of(run))
+    return str(Name(name.name, "", name.settings)) + marks
+
+
+def write(curves: Sequence[Curve], folder: str | Path) -> list[Path]:
+    """Write ``DATASET.pdf`` and ``DATASET.svg``, a panel for each metric; equal curves give equal bytes.
+
+    Raises:
+        BenchError: If there is nothing to draw, or the folder cannot be written.
+    """
+    if not curves:
+        raise BenchError("there is no curve to draw", "no system has a measured bitrate", "add the metric kbps")
+    folder = Path(folder)
+    paths = []
+    for dataset in unique(curve.dataset for curve in curves):
+        panels = [curve for curve in curves if curve.dataset == dataset]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for suffix in ("pdf", "svg"):
+                path = folder / f"{quote(dataset, safe='@=,+- ')}.{suffix}"
+                path.write_bytes(render(panels, suffix))
+                paths.append(path)
+        except OSError as error:
+            raise BenchError(f"cannot write {folder}", error.strerror or str(error), exit_code=1) from None
+    return paths
+
+
+def render(curves: Sequence[Curve], suffix: str = "svg", columns: int = 3, palette: Sequence[str] = ()) -> bytes:
+    """Curves as panels of one figure.
+
+    Args:
+        curves: The panels.
+        suffix: ``svg`` (text as paths) or ``pdf`` (fonts embedded).
+        columns: Panels side by side.
+        palette: Names of families, in the order in which they take colours; those of ``curves`` where empty.
+    """
+    import matplotlib
+
+    # From matplotlib's own defaults, so that a user's matplotlibrc changes no byte.
+    style: Any = {**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}
+    with matplotlib.rc_context(style):
+        figure = _figure(curves, columns, palette or family_names(curves))
+        stream = io.BytesIO()
+        dates = {"Date": None} if suffix == "svg" else {"CreationDate": None, "ModDate": None}
+        figure.savefig(stream, format=suffix, metadata=dates, transparent=True)
+    return stream.getvalue()
+
+
+def family_names(curves: Sequence[Curve]) -> tuple[str, ...]:
+    """All families, in the order in which they take colours."""
+    return unique(family.name for curve in curves for family in curve.families)
+
+
+def _figure(curves: Sequence[Curve], columns: int, names: Sequence[str]) -> Figure:
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(curves) :]:
+        axes.set_visible(False)
+    labels = [_panel(axes, curve, names) for axes, curve in zip(grid.flat, curves, strict=False)]
+    figure.draw_without_rendering()
+    for texts in labels:
+        _spread(texts, figure)
+    return figure
+
+
+def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
+    """Draw one curve; returns the labels at the ends of its lines."""
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[curve.facts.better]
+    unit = f" ({curve.facts.unit})" if curve.facts.unit else ""
+    axes.set_title(f"{curve.facts.title}{unit}{arrow}", loc="left", fontsize=10, fontweight="bold")
+    axes.text(1, 1.035, curve.dataset, transform=axes.transAxes, ha="right", va="bottom", color=MUTED, fontsize=8)
+    axes.set_xscale("log")
+    halo = [withStroke(linewidth=2.5, foreground=PAPER)]
+    labels = []
+    for family in curve.families:
+        place = names.index(family.name)
+        colour = PALETTE[place % len(PALETTE)]
+        rates = [point.kbps for point in family.points]
+        values = [point.value for point in family.points]
+        dash = DASHES[place // len(PALETTE) % len(DASHES)]
+        axes.plot(rates, values, color=colour, linestyle=dash, linewidth=1.6, zorder=3)
+        for index, point in enumerate(family.points):
+            _mark(axes, point, colour, MARKERS[place % len(MARKERS)], f"point-{place}-{index}")
+        # Above the last point, so that neither line nor error bar runs through it.
+        labels.append(
+            axes.annotate(
+                family.name, (rates[-1], values[-1]), (6, 0), textcoords="offset points", va="center", color=colour,
+                fontsize=8.5, fontweight="bold", path_effects=halo, zorder=6, annotation_clip=False,
+            )
+        )  # fmt: skip
+    rates = [point.kbps for family in curve.families for point in family.points]
+    axes.set_xlim(min(rates) / 1.35, max(rates) * (max(rates) / min(rates)) ** 0.22 * 1.6)
+    _levels(axes, curve)
+    wide = max(rates) / min(rates) > 1000
+    axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("Measured bitrate (kbit/s, log scale)")
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return labels
+
+
+def _mark(axes: Any, point: Point, colour: str, marker: str, gid: str) -> None:
+    """A point with its intervals; hollow where clips failed."""
+    if point.low is not None and point.high is not None:
+        axes.vlines(point.kbps, point.low, point.high, color=colour, linewidth=1, zorder=3)
+    if point.kbps_low is not None and point.kbps_high is not None:
+        axes.hlines(point.value, point.kbps_low, point.kbps_high, color=colour, linewidth=1, zorder=3)
+    face = PAPER if point.failed else colour
+    (artist,) = axes.plot(
+        [point.kbps], [point.value], marker=marker, markersize=5.5, color=colour, markerfacecolor=face, zorder=4
+    )
+    artist.set_gid(gid)
+
+
+def _levels(axes: Any, curve: Curve) -> None:
+    """Dashed lines for the systems without a bitrate, where they lie near enough to leave the curves readable."""
+    low, high = axes.get_ylim()
+    margin = 0.35 * (high - low)
+    outside = []
+    for label, value in curve.levels:
+        if not low - margin <= value <= high + margin:
+            outside.append(f"{label} {value:.{curve.facts.digits}f}")
+            continue
+        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
+        axes.annotate(
+            label, (0, value), (2, 2), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+            color=MUTED, fontsize=7.5, va="bottom", zorder=1,
+        )  # fmt: skip
+    _, top = axes.get_ylim()
+    axes.set_ylim(top=top + 0.07 * (high - low))
+    if outside:
+        axes.annotate(
+            f"off the scale: {', '.join(outside)}", (1, 0.02), xycoords="axes fraction", ha="right", va="bottom",
+            color=MUTED, fontsize=7.5,
+        )  # fmt: skip
+
+
+def _spread(labels: Sequence[Any], figure: Figure) -> None:
+    """Move labels that lie on each other apart, upwards in steps."""
+    placed: list[Any] = []
+    for label in sorted(labels, key=lambda text: text.get_window_extent().y0):
+        box = label.get_window_extent()
+        steps = 0
+        while any(box.overlaps(other) for other in placed) and steps < 40:
+            steps += 1
+            x, y = label.get_position()
+            label.set_position((x, y + 2))
+            box = label.get_window_extent()
+        placed.append(box)
