@@ -74,8 +74,7 @@ class Audio:
         """The mean over channels, ``[1, time]``."""
         if self.channels == 1:
             return self
-        mix = self.samples.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
-        return self._view("mono", 1, lambda: Audio(mix, self.rate))
+        return self._view("mono", 1, self._mix)
 
     def with_channels(self, channels: int) -> Audio:
         """Mono mixed down to, or mono duplicated to, ``channels``; any other change is refused.
@@ -107,6 +106,9 @@ class Audio:
         """SHA-256 (hex) of rate, shape and samples: the identity of the sound, not of its file."""
         head = struct.pack("<qqq", self.rate, *self.samples.shape)
         return hashlib.sha256(head + np.ascontiguousarray(self.samples, "<f4").tobytes()).hexdigest()
+
+    def _mix(self) -> Audio:
+        return Audio(self.samples.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32), self.rate)
 
     def _view(self, kind: str, parameter: int, make: Any) -> Audio:
         key = (kind, parameter)

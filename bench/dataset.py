@@ -219,6 +219,21 @@ def load_dataset(name: str) -> Dataset:
     return Dataset(name, card.title, card.content, clips, clips_digest(clips, [*identity, *notes]), notes)
 
 
+def load_source(name: str) -> Dataset:
+    """A dataset by name, or a folder of audio by its path.
+
+    Raises:
+        BenchError: If it is neither.
+    """
+    if parse(name).name in list_datasets():
+        return load_dataset(name)
+    if Path(name).is_dir():
+        from bench.folder import load_folder
+
+        return load_folder(name)
+    raise unknown("dataset or folder", name, list_datasets())
+
+
 def read_list(card: DatasetCard, split: str) -> list[dict[str, str]]:
     """Rows of a pinned list, every column present.
 

@@ -34,7 +34,7 @@ class BenchError(Exception):
         return type(self), (self.what, self.found, self.fix, self.exit_code)
 
 
-class Unscored(Exception):
+class Unscored(Exception):  # noqa: N818 - a status, not an error
     """A metric has no value for this clip, and that is not a fault: the reason says why.
 
     Raised inside ``Metric.measure``, for example for a silent reference; the row gets the status

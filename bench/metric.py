@@ -7,14 +7,17 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
+from bench.audio import Audio
 from bench.dataset import Clip, Content
 from bench.errors import BenchError, Unscored
+from bench.mel import remember
 from bench.names import Name, Setting, parse, unknown
 from bench.stats import Estimate
 from bench.system import Output
@@ -120,8 +123,8 @@ class SignalMetric(BaseMetric):
         return float(self.function(reference, estimate, rate, **self.settings))
 
 
-def signals(clip: Clip, output: Output, rate: int = 0) -> tuple[Signal, Signal, int]:
-    """Reference and output as mono signals ``[time]`` of one rate and length.
+def sounds(clip: Clip, output: Output, rate: int = 0) -> tuple[Audio, Audio]:
+    """Reference and output as mono sounds of one rate and length; the same objects on every call.
 
     Both are mixed to mono and resampled to ``rate`` (0: the reference's own rate). The output is trimmed or
     zero-padded to the reference's length.
@@ -140,8 +143,21 @@ def signals(clip: Clip, output: Output, rate: int = 0) -> tuple[Signal, Signal, 
             "trim the output to the reference",
         )
     first = reference.mono().at(rate)
-    second = output.audio.mono().at(rate).fit(first.length)
-    return first.samples[0], second.samples[0], rate
+    second = output.audio.mono().at(rate)
+    if second.length != first.length:
+        # Fitted once, so that what metrics keep with a sound (bench.mel.remember) is found again.
+        second = remember(second, ("fit", first.length), partial(second.fit, first.length))
+    return first, second
+
+
+def signals(clip: Clip, output: Output, rate: int = 0) -> tuple[Signal, Signal, int]:
+    """``sounds`` as arrays: reference ``[time]``, output ``[time]`` and their rate in Hz.
+
+    Raises:
+        BenchError: If there is no output audio, or the durations differ by more than ``LENGTH_TOLERANCE``.
+    """
+    first, second = sounds(clip, output, rate)
+    return first.samples[0], second.samples[0], first.rate
 
 
 def refuse_silence(reference: Signal) -> None:

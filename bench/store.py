@@ -2,154 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import quote
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.audio import Audio
+from bench.audio import write as write_audio
+from bench.errors import BenchError
+from bench.journal import Journal, lock, not_written, read_journal
+from bench.metric import load_metric
+from bench.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from bench.stats import Estimate
 
-#: Raised when the layout of the folder changes.
-SCHEMA = 1
-
-Status = Literal["ok", "failed", "unscored"]
-
-
-@dataclass(frozen=True)
-class ClipInfo:
-    """What a report needs to know of a planned clip.
-
-    Attributes:
-        id: ``DATASET/NAME``.
-        dataset: Dataset with its condition.
-        path: Reference file, empty where there is none.
-        start: First second of the file.
-        end: Last second, None for the end.
-        text: Transcript or caption.
-        group: Label to report by.
-        seconds: Duration of the reference, 0 where unknown.
-    """
-
-    id: str
-    dataset: str
-    path: str = ""
-    start: float = 0.0
-    end: float | None = None
-    text: str = ""
-    group: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What a report needs to know of a dataset."""
-
-    name: str
-    title: str
-    content: str
-    digest: str
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """``run.json``: everything that decided the audio of a run, and where it was made.
-
-    Attributes:
-        id: Hash of what changes the audio.
-        suite: Name of the suite, ``quickstart`` or ``quickstart+audio`` for a folder in place of its datasets.
-        system: Label, ``opus@6kbps:frame_ms=60``.
-        title: The system's title.
-        task: ``codec``, ``generate`` or ``enhance``.
-        settings: All settings, defaults included.
-        seed: Seed of the run.
-        untrained: Whether the weights were random.
-        limit: Clips per dataset of a partial run, 0 for a whole one.
-        identity: The parts that were hashed into ``id``.
-        datasets: The datasets, in the suite's order.
-        clips: The planned clips, in order.
-        metrics: The metrics asked for so far, in order.
-        environment: Versions, platform, device.
-        created: UTC time, ISO 8601.
-        parameters: Learned parameters, None for systems without any.
-        schema: ``SCHEMA`` at writing.
-    """
-
-    id: str
-    suite: str
-    system: str
-    title: str
-    task: str
-    settings: Mapping[str, Any]
-    seed: int
-    untrained: bool
-    limit: int
-    identity: Mapping[str, str]
-    datasets: tuple[DatasetInfo, ...]
-    clips: tuple[ClipInfo, ...]
-    metrics: tuple[str, ...]
-    environment: Mapping[str, str]
-    created: str
-    parameters: int | None = None
-    schema: int = SCHEMA
-
-
-@dataclass(frozen=True)
-class OutputRow:
-    """A line of ``outputs.jsonl``: what became of one clip.
-
-    Attributes:
-        clip: Clip id.
-        status: ``ok`` or ``failed``.
-        message: Why it failed.
-        audio: File of the output, relative to the run folder, or absolute for folders that were only scored.
-        digest: ``Audio.digest()`` of it.
-        rate: Hz.
-        channels: Number of channels.
-        seconds_audio: Duration of the output.
-        bits: Size of the coded form.
-        tokens: Number of tokens in all layers, None where there are none.
-        seconds: Wall time, None where not measured alone.
-        peak_memory: Bytes.
-        details: As the system recorded them.
-    """
-
-    clip: str
-    status: Status
-    message: str = ""
-    audio: str = ""
-    digest: str = ""
-    rate: int = 0
-    channels: int = 0
-    seconds_audio: float = 0.0
-    bits: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-    peak_memory: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """A line of ``scores.jsonl``: one metric of one clip.
-
-    Attributes:
-        clip: Clip id.
-        metric: Name of the metric.
-        version: Its version.
-        status: ``ok``, ``failed`` or ``unscored``.
-        value: A number, the two numbers of a ratio, or the file name of a stored vector.
-        message: Why there is no value.
-        output: Digest of the output that was scored (empty for metrics that hear nothing).
-    """
-
-    clip: str
-    metric: str
-    version: int
-    status: Status
-    value: float | list[float] | str | None = None
-    message: str = ""
-    output: str = ""
+__all__ = [
+    "SCHEMA",
+    "ClipInfo",
+    "DatasetInfo",
+    "OutputRow",
+    "Run",
+    "RunInfo",
+    "RunWriter",
+    "ScoreRow",
+    "find_runs",
+    "open_run",
+    "run_path",
+]
 
 
 @dataclass
@@ -160,13 +43,32 @@ class Run:
         path: The run folder.
         info: ``run.json``.
         outputs: Newest row of each clip.
-        scores: Newest row of each (clip, metric).
+        scores: Newest row of each (clip, metric) that belongs to the clip's present output.
     """
 
     path: Path
     info: RunInfo
     outputs: dict[str, OutputRow]
     scores: dict[tuple[str, str], ScoreRow]
+
+    @property
+    def pending(self) -> int:
+        """Planned clips that have no output row yet: above 0 the run was interrupted."""
+        return sum(clip.id not in self.outputs for clip in self.info.clips)
+
+    @property
+    def failures(self) -> list[tuple[str, str, str]]:
+        """(clip, stage or metric, message) of everything that failed, in planned order."""
+        rows = []
+        for clip in self.info.clips:
+            output = self.outputs.get(clip.id)
+            if output is not None and output.status == "failed":
+                rows.append((clip.id, "output", output.message))
+            for metric in self.info.metrics:
+                score = self.scores.get((clip.id, metric))
+                if score is not None and score.status == "failed":
+                    rows.append((clip.id, metric, score.message))
+        return rows
 
     def audio_path(self, clip: str) -> Path | None:
         """The output file of a clip, None where it failed or has no audio."""
@@ -176,6 +78,164 @@ class Run:
     def estimate(self, metric: str, dataset: str | None = None) -> Estimate | None:
         """The estimate of ``metric`` over the clips of ``dataset`` (all datasets where None).
 
-        None where the metric does not apply to the dataset or was never computed for it.
+        None where the metric does not apply to the dataset or was never asked for.
         """
-        raise NotImplementedError
+        contents = {item.name: item.content for item in self.info.datasets}
+        loaded = load_metric(metric)
+        names = [
+            name for name, content in contents.items() if dataset in (None, name) and loaded.facts.applies_to(content)
+        ]
+        if metric not in self.info.metrics or not names:
+            return None
+        values: list[Any] = []
+        failed = unscored = 0
+        for clip in self.info.clips:
+            if clip.dataset not in names:
+                continue
+            output, score = self.outputs.get(clip.id), self.scores.get((clip.id, metric))
+            if output is not None and output.status == "failed":
+                failed += 1
+            elif score is not None and score.status == "ok":
+                values.append(self._value(score))
+            elif score is not None:
+                failed += score.status == "failed"
+                unscored += score.status == "unscored"
+        estimate = loaded.aggregate(values)
+        return replace(estimate, failed=failed, unscored=unscored)
+
+    def _value(self, row: ScoreRow) -> Any:
+        if isinstance(row.value, str):
+            return np.load(self.path / row.value, allow_pickle=False)
+        return row.value
+
+
+def open_run(path: str | Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        BenchError: If the folder is not a run, or was written by another version of the layout.
+    """
+    path = Path(path)
+    try:
+        content = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchError(f"{path} is not a run", "no run.json in it", "name a suite or a folder below runs/") from None
+    except json.JSONDecodeError as error:
+        raise BenchError(
+            f"{path}/run.json is not valid JSON", str(error), "remove the run and start it again"
+        ) from None
+    if content.get("schema") != SCHEMA:
+        raise BenchError(f"{path} has layout {content.get('schema')}", f"this version reads {SCHEMA}", "run it again")
+    content["datasets"] = tuple(DatasetInfo(**{**item, "notes": tuple(item["notes"])}) for item in content["datasets"])
+    content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
+    content["metrics"] = tuple(content["metrics"])
+    info = RunInfo(**content)
+    outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / "outputs.jsonl")}
+    scores = {}
+    for line in read_journal(path / "scores.jsonl"):
+        row = ScoreRow(**line)
+        output = outputs.get(row.clip)
+        if output is not None and row.output == output.digest:
+            scores[row.clip, row.metric] = row
+    return Run(path, info, outputs, scores)
+
+
+def find_runs(root: Path, suite: str) -> list[Run]:
+    """Runs of a suite below ``root``: the newest of each system, in the order in which they were made."""
+    newest: dict[str, Run] = {}
+    for path in sorted((root / _file_name(suite)).glob("*/*/run.json")):
+        run = open_run(path.parent)
+        other = newest.get(run.info.system)
+        if other is None or run.info.created > other.info.created:
+            newest[run.info.system] = run
+    return sorted(newest.values(), key=lambda run: (run.info.created, run.info.system))
+
+
+def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
+    """Where a run lies: ``ROOT/SUITE/SYSTEM/ID``."""
+    return root / _file_name(suite) / _file_name(system) / run_id
+
+
+class RunWriter:
+    """The single writer of a run folder; use as a context manager.
+
+    Raises:
+        BenchError: If another process writes to the same run, or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, info: RunInfo) -> None:
+        self.path = path
+        self._lock = lock(path)
+        try:
+            if (path / "run.json").exists():
+                old = open_run(path).info
+                # What was asked for before stays part of the run; what it is and when it began does not change.
+                metrics = (*old.metrics, *(name for name in info.metrics if name not in old.metrics))
+                info = replace(old, metrics=metrics, parameters=info.parameters or old.parameters)
+            self.info = info
+            self._write_info()
+            self._outputs = Journal(path / "outputs.jsonl")
+            self._scores = Journal(path / "scores.jsonl")
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._outputs.close()
+        self._scores.close()
+        self._lock.close()
+
+    def add_output(self, row: OutputRow, audio: Audio | None = None) -> OutputRow:
+        """Store the audio, then the row that refers to it; returns the row as stored."""
+        if audio is not None and not row.audio:
+            relative = Path("audio") / f"{_file_name(row.clip)}.wav"
+            write_audio(self.path / relative, audio)
+            row = replace(row, audio=relative.as_posix())
+        if audio is not None:
+            row = replace(
+                row, digest=audio.digest(), rate=audio.rate, channels=audio.channels, seconds_audio=audio.duration
+            )
+        self._outputs.append([asdict(row)])
+        return row
+
+    def add_scores(self, rows: Iterable[ScoreRow]) -> None:
+        """Append score rows in one flush."""
+        self._scores.append([asdict(row) for row in rows])
+
+    def store_vector(self, clip: str, metric: str, vector: NDArray[np.float64]) -> str:
+        """Store a vector beside the journal; returns the name to put into the score row."""
+        relative = Path("vectors") / _file_name(metric) / f"{_file_name(clip)}.npy"
+        target = self.path / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".tmp")
+        with temporary.open("wb") as handle:
+            np.save(handle, vector, allow_pickle=False)
+        temporary.replace(target)
+        return relative.as_posix()
+
+    def set_parameters(self, parameters: int | None) -> None:
+        """Record the number of learned parameters once the system is built."""
+        if parameters != self.info.parameters:
+            self.info = replace(self.info, parameters=parameters)
+            self._write_info()
+
+    def _write_info(self) -> None:
+        text = json.dumps(asdict(self.info), indent=1, ensure_ascii=False)
+        target = self.path / "run.json"
+        if target.exists() and target.read_text(encoding="utf-8") == text:
+            return
+        temporary = target.with_suffix(".tmp")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(target)
+        except OSError as error:
+            raise not_written(target, error) from None
+
+
+def _file_name(name: str) -> str:
+    """A path that is safe on every file system and that no two names share; ``/`` still makes folders."""
+    parts = [quote(part, safe="@=,+- ") for part in name.split("/")]
+    return "/".join(part.replace(".", "%2E") if set(part) <= {"."} else part for part in parts if part)

@@ -1,0 +1,401 @@
+"""The command line; the only module that reaches for systems and reports, and only inside its commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.check import Finding
+    from bench.dataset import Dataset
+    from bench.store import Run
+
+KINDS = ("datasets", "systems", "metrics", "suites")
+FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "pdf", "svg")
+
+
+class _Commands(click.Group):
+    """Commands in the order of a session's work, with errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what is finished is stored; the same command continues from there", err=True)
+            ctx.exit(130)
+
+
+_folder = click.Path(path_type=Path, file_okay=False)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_runs = click.option(
+    "--out", type=_folder, default=Path("runs"), show_default=True, envvar="LDMBENCH_RUNS", help="Folder of all runs."
+)
+_content = click.option(
+    "--content",
+    type=click.Choice(["speech", "music", "general"]),
+    default="general",
+    show_default=True,
+    help="What the folder holds; speech metrics need 'speech'.",
+)
+_table = click.option(
+    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="CSV with path,text,group for the folder."
+)
+_systems = click.option(
+    "-s", "--system", "systems", multiple=True, help="System to run; repeatable.  [default: the suite's]"
+)
+_metrics = click.option("-m", "--metric", "metrics", multiple=True, help="Metric to add; repeatable.")
+_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+_weights = click.option(
+    "--weights", type=_folder, help="Folder with official checkpoints.  [default: the weights home]"
+)
+_untrained = click.option("--untrained", is_flag=True, help="Seeded random weights; every table says UNTRAINED.")
+_jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")
+_quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
+_allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
+_audio = click.option("--audio", type=_folder, help="Folder of audio in place of the suite's datasets.")
+_limit = click.option(
+    "--limit", type=click.IntRange(1), default=None, help="Clips of each dataset; marks the run PARTIAL."
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LDMBENCH"})
+@click.version_option(package_name="ldmbench")
+def cli() -> None:
+    """Evaluate neural audio codecs and latent-diffusion audio systems.
+
+    A SUITE is datasets and metrics that make one table; a SYSTEM is named NAME[@VARIANT][:setting=value,...].
+    """
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@_json
+def list_(kind: str | None, as_json: bool) -> None:
+    """List datasets, systems, metrics and suites."""
+    from bench import console
+
+    console.print_lists([kind] if kind else list(KINDS), as_json)
+
+
+@cli.command()
+@click.argument("name")
+@_json
+def show(name: str, as_json: bool) -> None:
+    """Show everything about one dataset, system, metric or suite."""
+    from bench import console
+
+    console.print_record(name, as_json)
+
+
+@cli.command()
+@click.argument("suite")
+@_systems
+@_metrics
+@_audio
+@_table
+@_content
+@_limit
+@_device
+@_weights
+@_untrained
+@_runs
+@_json
+def check(suite: str, as_json: bool, **chosen: Any) -> None:
+    """Look at everything SUITE needs, and compute nothing.
+
+    Exits 2 if a run would not start.
+    """
+    from bench import console
+
+    findings = _prepare(suite, **chosen)[1]
+    console.print_findings(findings, as_json)
+    if any(finding.level == "error" for finding in findings):
+        raise click.exceptions.Exit(2)
+
+
+@cli.command()
+@click.argument("suite")
+@_systems
+@_metrics
+@_audio
+@_table
+@_content
+@_limit
+@_device
+@_weights
+@_untrained
+@click.option("--seed", type=int, help="Seed of the run.  [default: the suite's]")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Clips a system gets at once.")
+@click.option("--retry-failed", is_flag=True, help="Try clips again that failed before.")
+@click.option("--skip-unavailable", is_flag=True, help="Leave out systems whose preflight fails, and say so.")
+@_jobs
+@_allow
+@_quiet
+@_runs
+@_json
+def run(
+    suite: str,
+    batch: int,
+    retry_failed: bool,
+    skip_unavailable: bool,
+    jobs: int | None,
+    allow_failures: bool,
+    quiet: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Run systems on SUITE and print its table.
+
+    What is already in the run folder is not computed again: an interrupted run continues, a new metric or
+    system is added. Exits 1 if a clip failed.
+    """
+    from bench import console
+    from bench.executor import cores
+    from bench.measure import Options
+    from bench.run import run as run_plan
+
+    plan, findings, left_out = _prepare(suite, skip_unavailable=skip_unavailable, **chosen)
+    console.refuse(findings)
+    for line in left_out:
+        click.echo(f"left out: {line}", err=True)
+    for dataset in plan.datasets:
+        for note in dataset.notes:
+            click.echo(f"note: {note}", err=True)
+    options = Options(jobs or cores(), chosen["device"], chosen["weights"], chosen["untrained"], quiet)
+    runs = run_plan(plan, options, batch, retry_failed)
+    _show_runs(runs, as_json)
+    _end(runs, allow_failures, left_out)
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--reference", type=_folder, help="Folder of references; TARGET is then a folder of outputs.")
+@_metrics
+@_table
+@_content
+@_device
+@_weights
+@_untrained
+@_jobs
+@_allow
+@_quiet
+@_runs
+@_json
+def score(
+    target: Path,
+    reference: Path | None,
+    metrics: tuple[str, ...],
+    table: Path | None,
+    content: Any,
+    device: str,
+    weights: Path | None,
+    untrained: bool,
+    jobs: int | None,
+    allow_failures: bool,
+    quiet: bool,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Score TARGET: a folder of audio against --reference, or runs that exist with more metrics.
+
+    Two files pair when they have the same path but for the ending. With a suite or a run folder as TARGET,
+    only the metrics named with -m are computed; no audio is made.
+    """
+    from bench.executor import cores
+    from bench.measure import Options
+    from bench.run import rescore, score_folder
+    from bench.suite import load_suite
+
+    options = Options(jobs or cores(), device, weights, untrained, quiet)
+    if reference is None:
+        if not metrics:
+            raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
+        runs = rescore(_open((str(target),), out), metrics, options)
+    else:
+        suite = load_suite("folders")
+        names = metrics or suite.metrics
+        runs = [score_folder(suite, target, reference, names, out, options, content, table)]
+        for note in runs[0].info.datasets[0].notes:
+            click.echo(f"note: {note}", err=True)
+    _show_runs(runs, as_json)
+    _end(runs, allow_failures, [])
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...")
+@click.option("--to", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True, help="Format.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or folder for html, pdf and svg.")
+@_metrics
+@_systems
+@click.option("--intervals", is_flag=True, help="Show 95 % bootstrap intervals.")
+@click.option("--published/--no-published", default=True, help="Show published values beside the measured ones.")
+@click.option("--anchor", help="System family that BD-rates are relative to.  [default: the suite's]")
+@click.option("--clips", type=click.IntRange(1), default=50, show_default=True, help="Clips of each dataset on a page.")
+@_allow
+@_runs
+def report(
+    targets: tuple[str, ...],
+    kind: str,
+    output: Path | None,
+    metrics: tuple[str, ...],
+    systems: tuple[str, ...],
+    intervals: bool,
+    published: bool,
+    anchor: str | None,
+    clips: int,
+    allow_failures: bool,
+    out: Path,
+) -> None:
+    """Turn runs into a table, curves or a page.
+
+    terminal, md, csv, latex and json are tables; html is a page that opens without a server; pdf and svg are
+    rate-distortion curves with BD-rates.
+    """
+    from reports import render
+
+    runs = _open(targets, out, systems)
+    for line in render.render(runs, kind, output, metrics, intervals, published, anchor, clips):
+        click.echo(line, err=line.startswith("wrote "))
+    _end(runs, allow_failures, [])
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...")
+@click.option("--to", "kind", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("-o", "--output", type=_folder, default=Path("export"), show_default=True, help="Folder to write to.")
+@_runs
+@_json
+def export(targets: tuple[str, ...], kind: Any, output: Path, out: Path, as_json: bool) -> None:
+    """Write all scores and outputs of runs as Parquet or CSV."""
+    import json
+
+    from bench.export import export as export_runs
+
+    files = export_runs(_open(targets, out), output, kind)
+    click.echo(json.dumps([str(path) for path in files]) if as_json else "\n".join(f"wrote {path}" for path in files))
+
+
+def _prepare(
+    suite: str,
+    systems: tuple[str, ...],
+    metrics: tuple[str, ...],
+    audio: Path | None,
+    table: Path | None,
+    content: Any,
+    limit: int | None,
+    device: str,
+    weights: Path | None,
+    untrained: bool,
+    out: Path,
+    seed: int | None = None,
+    skip_unavailable: bool = False,
+) -> tuple[Any, list[Finding], list[str]]:
+    """The plan of a run, what its preflight found, and the systems left out."""
+    from bench.check import check_plan, check_systems
+    from bench.plan import make_plan
+    from bench.suite import load_datasets, load_suite, with_folder
+    from bench.system import resolve
+
+    chosen = load_suite(suite)
+    datasets: list[Dataset]
+    if audio is not None:
+        from bench.folder import load_folder
+
+        folder = load_folder(audio, content, table)
+        chosen, datasets = with_folder(chosen, folder), [folder]
+    elif table is not None:
+        raise BenchError("--csv belongs to --audio", fix="name the folder with --audio as well")
+    else:
+        datasets = load_datasets(chosen)
+    specs = [resolve(name, device, untrained, weights) for name in systems or chosen.systems]
+    findings = check_systems(specs)
+    left_out = []
+    if skip_unavailable:
+        bad = {finding.subject: finding for finding in findings if finding.level == "error"}
+        left_out = [f"{name}: {finding.text}" for name, finding in bad.items()]
+        specs = [spec for spec in specs if spec.label not in bad]
+        findings = [finding for finding in findings if finding.subject not in bad]
+    # What fails the preflight cannot be planned, but the rest is looked at all the same.
+    bad_names = {finding.subject for finding in findings if finding.level == "error"}
+    ready = [spec for spec in specs if spec.label not in bad_names]
+    if specs and not ready:
+        return None, findings, left_out
+    plan = make_plan(chosen, datasets, ready, out, limit or 0, seed, metrics)
+    return plan, findings + check_plan(plan), left_out
+
+
+def _open(targets: tuple[str, ...], root: Path, systems: tuple[str, ...] = ()) -> list[Run]:
+    """Runs named by suites, run folders or folders above them."""
+    from bench.store import find_runs, open_run
+
+    runs: list[Run] = []
+    for target in targets:
+        path = Path(target)
+        if (path / "run.json").exists():
+            runs.append(open_run(path))
+            continue
+        found = find_runs(root, target)
+        if not found and path.is_dir():
+            found = find_runs(path.parent, path.name)
+        if not found:
+            raise BenchError(f"there are no runs of {target!r}", f"looked in {root}", f"ldmbench run {target}")
+        runs += found
+    runs = _in_order(runs)
+    if systems:
+        runs = [run for run in runs if run.info.system in systems or run.info.system.partition("@")[0] in systems]
+        if not runs:
+            raise BenchError(
+                f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
+            )
+    return runs
+
+
+def _in_order(runs: list[Run]) -> list[Run]:
+    """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
+    import re
+
+    from bench.suite import list_suites, load_suite
+
+    def key(run: Run) -> tuple[str, int, list[tuple[float, str]]]:
+        suite = run.info.suite.partition("+")[0]
+        listed = load_suite(suite).systems if suite in list_suites() else ()
+        place = listed.index(run.info.system) if run.info.system in listed else len(listed)
+        parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
+        return run.info.suite, place, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
+
+    return sorted(runs, key=key)
+
+
+def _show_runs(runs: list[Run], as_json: bool) -> None:
+    from reports import render
+
+    for line in render.render(runs, "json" if as_json else "terminal"):
+        click.echo(line)
+
+
+def _end(runs: list[Run], allow_failures: bool, left_out: list[str]) -> None:
+    """Name what failed on the error stream, and set the exit code."""
+    from bench import console
+
+    failed = console.print_failures(runs)
+    if (failed or left_out) and not allow_failures:
+        raise click.exceptions.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the ``ldmbench`` script."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What the commands print that is not a report: lists, records, preflight findings, failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from bench.check import Finding
+from bench.dataset import list_datasets, load_dataset_card
+from bench.errors import BenchError
+from bench.metric import MetricFacts, list_metrics, load_metric
+from bench.names import parse, unknown
+from bench.store import Run
+from bench.suite import list_suites, load_suite
+from bench.system import list_systems, load_system_card
+
+#: Failures printed one by one; the rest is counted.
+_SHOWN = 20
+
+_SIGN = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+
+
+def print_lists(kinds: Sequence[str], as_json: bool) -> None:
+    """Print the names of things with one line about each."""
+    listed = {kind: _LISTS[kind]() for kind in kinds}
+    if as_json:
+        click.echo(json.dumps(listed, indent=1, ensure_ascii=False))
+        return
+    for kind, rows in listed.items():
+        if len(listed) > 1:
+            click.echo(f"{kind}:")
+        width = max((len(name) for name in rows), default=0)
+        for name, text in rows.items():
+            click.echo(f"  {name:<{width}}  {text}")
+
+
+def print_record(name: str, as_json: bool) -> None:
+    """Print everything about one dataset, system, metric or suite.
+
+    Raises:
+        BenchError: If nothing has that name.
+    """
+    record = _record(name)
+    if as_json:
+        click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        return
+    for key, value in record.items():
+        if isinstance(value, dict):
+            click.echo(f"{key}:")
+            for inner, content in value.items():
+                click.echo(f"  {inner}: {_inline(content)}")
+        elif value not in ("", None, [], ()):
+            click.echo(f"{key}: {_inline(value)}")
+
+
+def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
+    """Print a preflight."""
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+        return
+    width = max((len(finding.subject) for finding in findings), default=0)
+    for finding in findings:
+        fix = f" (fix: {finding.fix})" if finding.fix else ""
+        click.echo(f"{_SIGN[finding.level]}  {finding.subject:<{width}}  {finding.text}{fix}")
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Start nothing when the preflight found an error.
+
+    Raises:
+        BenchError: Naming every error.
+    """
+    errors = [finding for finding in findings if finding.level == "error"]
+    if not errors:
+        return
+    for finding in errors:
+        fix = f" (fix: {finding.fix})" if finding.fix else ""
+        click.echo(f"error: {finding.subject}: {finding.text}{fix}", err=True)
+    count = len(errors)
+    raise BenchError(
+        f"nothing was started: the preflight found {count} problem{'s' if count > 1 else ''}",
+        fix="solve them, choose systems with -s, or leave out what is not available with --skip-unavailable",
+    )
+
+
+def print_failures(runs: Sequence[Run]) -> int:
+    """Print what failed in runs on the error stream; returns how many failures there are."""
+    failures = [(run.info.system, *failure) for run in runs for failure in run.failures]
+    for system, clip, stage, message in failures[:_SHOWN]:
+        what = f"{system}, {clip}" + ("" if stage == "output" else f", {stage}")
+        click.echo(f"failed: {what}: {message}", err=True)
+    if len(failures) > _SHOWN:
+        click.echo(f"failed: and {len(failures) - _SHOWN} more; ldmbench export lists them all", err=True)
+    return len(failures)
+
+
+def _record(name: str) -> dict[str, Any]:
+    base = parse(name).name
+    if name in list_suites() or name.endswith(".toml"):
+        return {"suite": name, **load_suite(name).model_dump(mode="json", exclude={"name"})}
+    if base in list_systems():
+        card = load_system_card(base).model_dump(mode="json", exclude={"name"})
+        return {"system": base, **card}
+    if base in list_datasets():
+        return {"dataset": base, **load_dataset_card(base).model_dump(mode="json", exclude={"name"})}
+    metrics = list_metrics()
+    if base in metrics:
+        facts = asdict(load_metric(name).facts)
+        variants = [other for other in metrics if other.startswith(f"{base}@")]
+        return {"metric": facts.pop("name"), **facts, "variants": variants}
+    known = [*list_suites(), *list_systems(), *list_datasets(), *metrics]
+    raise unknown("name", name, known, "" if base else "see ldmbench list")
+
+
+def _datasets() -> dict[str, str]:
+    rows = {}
+    for name in list_datasets():
+        card = load_dataset_card(name)
+        conditions = f"; conditions {', '.join(f'@{key}' for key in card.conditions)}" if card.conditions else ""
+        rows[name] = f"{card.title} ({card.content}, {card.licence}{conditions})"
+    return rows
+
+
+def _systems() -> dict[str, str]:
+    rows = {}
+    for name in list_systems():
+        card = load_system_card(name)
+        variants = f": {' '.join(f'@{key}' for key in card.variants)}" if card.variants else ""
+        rows[name] = f"{card.title} ({card.task}){variants}"
+    return rows
+
+
+def _metrics() -> dict[str, str]:
+    return {name: _fact_line(load_metric(name).facts) for name in list_metrics()}
+
+
+def _suites() -> dict[str, str]:
+    return {name: load_suite(name).title for name in list_suites()}
+
+
+def _fact_line(facts: MetricFacts) -> str:
+    arrow = {"lower": "lower is better", "higher": "higher is better", "neither": "a fact"}[facts.better]
+    unit = f", {facts.unit}" if facts.unit else ""
+    content = f", {' and '.join(facts.content)} only" if facts.content else ""
+    return f"{facts.title} ({arrow}{unit}{content})"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_inline(content)}" for key, content in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_inline(item) for item in value)
+    return str(value)
+
+
+_LISTS = {"datasets": _datasets, "systems": _systems, "metrics": _metrics, "suites": _suites}

@@ -1,0 +1,293 @@
+"""Getting files: homes for cache, data and weights, checked and resumable downloads, pinned hub snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.system import SystemCard, SystemSpec
+
+#: Called with the bytes there are and the bytes there will be (None where the server does not say).
+Progress = Callable[[int, int | None], None]
+
+_BLOCK = 1 << 20
+_TIMEOUT_S = 60.0
+
+#: A digest is remembered only for files that were last changed this long ago: a clock tick can hide a change.
+_SETTLED_S = 2.0
+
+
+def cache_home() -> Path:
+    """Where everything that can be made again lives: ``$LDMBENCH_CACHE`` or ``~/.cache/ldmbench``."""
+    return Path(os.environ.get("LDMBENCH_CACHE") or "~/.cache/ldmbench").expanduser().absolute()
+
+
+def data_home() -> Path:
+    """Where datasets live: ``$LDMBENCH_DATA`` or ``data`` in the cache home."""
+    return Path(os.environ.get("LDMBENCH_DATA") or cache_home() / "data").expanduser().absolute()
+
+
+def weights_home() -> Path:
+    """Where checkpoints live: ``$LDMBENCH_WEIGHTS`` or ``weights`` in the cache home."""
+    return Path(os.environ.get("LDMBENCH_WEIGHTS") or cache_home() / "weights").expanduser().absolute()
+
+
+def download(url: str, path: Path, sha256: str, progress: Progress | None = None) -> Path:
+    """Bring ``url`` (https, http or file) to ``path``; nothing is done where the right file already is.
+
+    What arrives is kept in ``path.part``, so that a cut connection or Ctrl-C costs nothing: the next call asks
+    for the rest. The file appears under its name only when its checksum is right.
+
+    Args:
+        url: The address.
+        path: The file to write; its folder is made.
+        sha256: SHA-256 (hex) the file must have.
+        progress: Told how far it is, for every megabyte.
+
+    Raises:
+        BenchError: If the address cannot be read, the checksum is wrong, or the disk is full.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("https", "http", "file"):
+        raise BenchError(f"cannot download {url}", "not an https, http or file address", "correct the card")
+    if len(sha256) != 64:
+        raise BenchError(f"cannot download {url}", f"no SHA-256 to check it by ({sha256!r})", "pin it in the card")
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(str(path.resolve())):
+            if path.is_file() and file_digest(path) == sha256.lower():
+                return path
+            while not _receive(url, part, progress):
+                pass
+            found = _sha256(part)
+            if found != sha256.lower():
+                part.unlink()
+                raise BenchError(
+                    f"{url} is not the file that was pinned",
+                    f"SHA-256 {found}, expected {sha256.lower()}",
+                    "try again; if it stays so, the file was changed at its source",
+                )
+            part.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchError(f"cannot write {path}", reason, "free disk space or choose another folder", 1) from None
+    return path
+
+
+def fetch_weights(card: SystemCard, progress: Progress | None = None) -> Path:
+    """Bring all checkpoint files of a system to ``weights_home()/NAME`` and check them.
+
+    Raises:
+        BenchError: If the system has no weights, an address cannot be read, or a checksum is wrong.
+    """
+    folder = weights_home() / card.name
+    if not card.weights:
+        raise BenchError(f"{card.name} has no weights to fetch", fix="run it as it is")
+    for weights in card.weights.values():
+        for name, url in weights.urls.items():
+            download(url, folder / _inside(name), weights.files.get(name, ""), progress)
+        if weights.repo:
+            _snapshot(weights.repo, weights.revision, "model", folder, sorted(set(weights.files) - set(weights.urls)))
+        _check(folder, weights.files)
+    return folder
+
+
+def fetch_dataset(name: str, progress: Progress | None = None) -> Path:
+    """Bring the files of a dataset to ``data_home()/NAME``; built-in ones are synthesised.
+
+    Returns:
+        The folder with the files.
+
+    Raises:
+        BenchError: If the dataset has to be obtained by hand, or what arrives lacks listed files.
+    """
+    from bench.archive import extract
+    from bench.dataset import load_dataset, load_dataset_card, read_list
+
+    card = load_dataset_card(name)
+    source, folder = card.source, data_home() / card.name
+    if source.kind == "builtin":
+        first = load_dataset(name).clips[0].path
+        assert first is not None  # built-in clips are files
+        return first.parent
+    if source.kind == "folder":
+        raise BenchError(
+            f"{name} cannot be fetched", f"its licence or source asks you to obtain it: {card.url or card.citation}",
+            f"set {source.env or 'LDMBENCH_DATA'} to the folder that holds it",
+        )  # fmt: skip
+    listed = {row["path"] for split in card.splits for row in read_list(card, split)}
+    if _absent(folder, listed):
+        if source.kind == "archive":
+            file = Path(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name
+            extract(download(source.url, cache_home() / "downloads" / file, source.sha256, progress), folder)
+        else:
+            _snapshot(source.repo, source.revision, "dataset", folder, [])
+    if absent := _absent(folder, listed):
+        raise BenchError(f"{name} is incomplete after fetching", _some(absent), f"look into {folder}")
+    return folder
+
+
+def weights_folder(spec: SystemSpec) -> Path:
+    """The folder with a system's checkpoint files: the one asked for, or ``weights_home()/NAME``.
+
+    Raises:
+        BenchError: If files are missing, naming them and the command that fetches them.
+    """
+    folder = spec.weights or weights_home() / spec.card.name
+    wanted = {name for weights in spec.card.weights.values() for name in (*weights.files, *weights.urls)}
+    absent = _absent(folder, wanted) if wanted else ([] if folder.is_dir() else ["everything"])
+    if absent:
+        raise BenchError(
+            f"weights of {spec.label} are not in {folder}", f"missing {_some(absent)}",
+            f"ldmbench fetch {spec.card.name}" + (", or correct --weights" if spec.weights else ""),
+        )  # fmt: skip
+    return folder
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file, remembered in the cache home as long as size and time of change stay the same.
+
+    Raises:
+        BenchError: If the file is missing or unreadable.
+    """
+    try:
+        path = path.resolve(strict=True)
+        before = path.stat()
+        note = cache_home() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
+        state = {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads(note.read_text(encoding="utf-8"))
+            if {key: known[key] for key in state} == state and len(known["sha256"]) == 64:
+                return str(known["sha256"])
+        digest = _sha256(path)
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read", error.strerror or str(error), "check the path") from None
+    if time.time() - before.st_mtime > _SETTLED_S:
+        # The digest is right whether or not it can be remembered: a read-only cache home only costs time.
+        with contextlib.suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            import tempfile
+
+            with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="utf-8") as handle:
+                json.dump({**state, "sha256": digest}, handle)
+            Path(handle.name).replace(note)
+    return digest
+
+
+@contextlib.contextmanager
+def only_one(task: str) -> Iterator[None]:
+    """Let one process at a time do ``task``; where the system has no file locks, all of them."""
+    lock = cache_home() / "locks" / f"{hashlib.sha256(task.encode()).hexdigest()[:32]}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _receive(url: str, part: Path, progress: Progress | None) -> bool:
+    """Append what the server sends to ``part``; False where the connection was cut after some of it."""
+    import http.client
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "ldmbench"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    start = have
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            # Only "206 Partial Content" continues; anything else sends the whole file again.
+            if have and response.status != 206:
+                have = start = 0
+            length = response.headers.get("Content-Length")
+            total = None if length is None else have + int(length)
+            with part.open("ab" if have else "wb") as handle:
+                while block := response.read(_BLOCK):
+                    handle.write(block)
+                    have += len(block)
+                    if progress:
+                        progress(have, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:
+            # The part is as long as the file already, or longer: its checksum decides.
+            return True
+        raise BenchError(f"cannot download {url}", f"HTTP {error.code} {error.reason}", "check the address") from None
+    except urllib.error.URLError as error:
+        reason = getattr(error.reason, "strerror", None) or str(error.reason)
+        raise BenchError(f"cannot download {url}", reason, "check the network and the address") from None
+    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+        if have == start:
+            raise BenchError(f"cannot download {url}", f"connection lost: {error}", "run the command again") from None
+        return False
+    if total is not None and have < total:
+        if have == start:
+            raise BenchError(f"cannot download {url}", f"connection lost at {have} of {total} bytes", "try again")
+        return False
+    return True
+
+
+def _snapshot(repo: str, revision: str, kind: str, folder: Path, files: list[str]) -> None:
+    """The repository at its pinned revision (all of it where no files are named), in ``folder``."""
+    if not revision:
+        raise BenchError(f"cannot fetch {repo}", "its card pins no revision", "pin one")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise BenchError(
+            f"cannot fetch {repo}", "huggingface_hub is not installed", "pip install 'ldmbench[models]'"
+        ) from None
+    try:
+        snapshot_download(
+            repo_id=repo, revision=revision, repo_type=kind, local_dir=folder, allow_patterns=files or None
+        )
+    except Exception as error:  # whatever the HTTP library of the day raises
+        raise BenchError(f"cannot fetch {repo}", str(error), "check the network and the revision in the card") from None
+
+
+def _check(folder: Path, files: Mapping[str, str]) -> None:
+    """Raise ``BenchError`` unless all files are there with their checksums."""
+    if absent := _absent(folder, files):
+        raise BenchError(f"{folder} is incomplete after fetching", f"missing {_some(absent)}", "correct the card")
+    for name, expected in files.items():
+        found = file_digest(folder / name)
+        if expected and found != expected.lower():
+            raise BenchError(
+                f"{folder / name} is not the file that was pinned",
+                f"SHA-256 {found}, expected {expected.lower()}",
+                "remove it and fetch again",
+            )
+
+
+def _absent(folder: Path, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if not (folder / name).is_file())
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _inside(name: str) -> str:
+    """``name`` if it is a relative path that stays inside its folder."""
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BenchError(f"{name!r} does not stay inside the weights folder", fix="correct the card")
+    return name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,147 @@
+"""The first stage of a run: systems turn clips into audio on disk, one journal row for each clip."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.dataset import Clip
+from bench.errors import BenchError
+from bench.memory import peak_memory
+from bench.metric import LENGTH_TOLERANCE
+from bench.plan import Plan
+from bench.progress import progress
+from bench.store import OutputRow, RunWriter, open_run
+from bench.system import Cost, Output, System, SystemSpec, load_system
+
+Build = Callable[[SystemSpec], System]
+
+
+def generate(
+    plan: Plan, batch: int = 1, retry_failed: bool = False, quiet: bool = False, build: Build = load_system
+) -> None:
+    """Produce every output that is not in the journal yet.
+
+    Time and memory are recorded only at ``batch`` 1, where they belong to one clip.
+
+    Args:
+        plan: What to do.
+        batch: Clips handed to a system at once.
+        retry_failed: Try clips again that failed before.
+        quiet: Show no progress.
+        build: How a spec becomes a system.
+
+    Raises:
+        BenchError: If a system cannot be built, or a run folder cannot be written.
+    """
+    todo = [pending(path, plan.clips, retry_failed) for path in plan.paths]
+    with progress("generate", sum(len(clips) for clips in todo), quiet) as advance:
+        for spec, info, path, clips in zip(plan.specs, plan.runs, plan.paths, todo, strict=True):
+            if not clips and (path / "run.json").exists():
+                continue
+            with RunWriter(path, info) as writer:
+                if not clips:
+                    continue
+                system = build(spec)
+                writer.set_parameters(getattr(system, "parameters", None))
+                for start in range(0, len(clips), batch):
+                    for row, output in _process(system, spec, clips[start : start + batch], batch == 1):
+                        writer.add_output(row, output.audio if output else None)
+                        advance(1, spec.label)
+
+
+def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> list[Clip]:
+    """The clips that have no output in the run at ``path``; with ``retry_failed`` also those that failed."""
+    if not (path / "run.json").exists():
+        return list(clips)
+    done = open_run(path).outputs
+    return [clip for clip in clips if clip.id not in done or (retry_failed and done[clip.id].status == "failed")]
+
+
+def _process(
+    system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool
+) -> Iterator[tuple[OutputRow, Output | None]]:
+    """Rows for a batch; clips whose input is broken, or on which the system fails alone, become failed rows."""
+    ready = []
+    for clip in clips:
+        try:
+            ready.append(clip.load() if clip.path is not None else clip)
+        except BenchError as error:
+            yield OutputRow(clip.id, "failed", str(error)), None
+    position = 0
+    try:
+        for output in _timed(system, spec, ready, alone):
+            clip = ready[position]
+            position += 1
+            yield _row(system, clip, output)
+    except Exception as error:
+        if len(ready) == 1:
+            yield OutputRow(ready[0].id, "failed", _reason(error)), None
+            return
+        for clip in ready[position:]:
+            yield from _process(system, spec, [clip], alone=False)
+        return
+    for clip in ready[position:]:
+        message = f"{spec.label} returned {position} outputs for {len(ready)} clips"
+        yield OutputRow(clip.id, "failed", message), None
+
+
+def _timed(system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool) -> Iterator[Output]:
+    """Outputs of a batch; with the cost of each where it was processed alone."""
+    if not alone or len(clips) != 1:
+        yield from system.process(clips)
+        return
+    with peak_memory(spec.device) as peak:
+        start = time.perf_counter()
+        outputs = list(system.process(clips))
+        seconds = time.perf_counter() - start
+    for output in outputs:
+        yield replace(output, cost=Cost(seconds, peak(), getattr(system, "parameters", None)))
+
+
+def _row(system: System, clip: Clip, output: Output) -> tuple[OutputRow, Output | None]:
+    fault = _fault(system, clip, output)
+    if fault:
+        return OutputRow(clip.id, "failed", fault), None
+    tokens = None if output.tokens is None else int(output.tokens.size)
+    row = OutputRow(
+        clip.id,
+        "ok",
+        audio=str(output.path.resolve()) if output.path else "",
+        bits=output.bits,
+        tokens=tokens,
+        seconds=output.cost.seconds,
+        peak_memory=output.cost.peak_memory,
+        details=dict(output.details),
+    )
+    return row, output
+
+
+def _fault(system: System, clip: Clip, output: Output) -> str:
+    """Why an output cannot be accepted, or empty."""
+    if output.audio is None:
+        return f"{system.card.name} returned no audio"
+    if output.audio.length == 0:
+        return f"{system.card.name} returned 0 samples"
+    wrong = int((~np.isfinite(output.audio.samples)).sum())
+    if wrong:
+        return f"{system.card.name} returned NaN or Inf in {wrong} of {output.audio.samples.size} samples"
+    if output.path is None and system.card.task != "generate" and clip.path is not None:
+        expected, found = clip.audio.duration, output.audio.duration
+        if abs(expected - found) > LENGTH_TOLERANCE:
+            return f"{system.card.name} returned {found:.3f} s for a clip of {expected:.3f} s"
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    """One line for a failed row: what was raised, and where in the adapter."""
+    if isinstance(error, BenchError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

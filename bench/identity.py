@@ -1,0 +1,97 @@
+"""What a run's ID is made of: everything that changes its audio, and nothing that does not."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench.dataset import Dataset, load_source
+from bench.system import SystemSpec
+
+
+def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str], seed: int) -> dict[str, str]:
+    """The parts of a run's ID, by name.
+
+    Args:
+        spec: The system.
+        datasets: The datasets; their digests cover every clip.
+        clips: Ids of the clips that are planned (a limited run is another run).
+        seed: Seed of the run.
+    """
+    parts = {
+        "system": spec.card.name,
+        "card": spec.card.digest(),
+        "settings": _digest(json.dumps(dict(spec.settings), sort_keys=True)),
+        "code": code_digest(spec),
+        "weights": "untrained" if spec.untrained else weights_digest(spec),
+        "datasets": _digest(*(dataset.digest for dataset in datasets)),
+        "clips": _digest(*clips),
+        "seed": str(seed),
+    }
+    # A setting called ``train`` names what a system without weights learns from.
+    if train := spec.settings.get("train"):
+        parts["train"] = load_source(str(train)).digest
+    return parts
+
+
+def run_id(parts: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits."""
+    return _digest(json.dumps(parts, sort_keys=True))[:12]
+
+
+def code_digest(spec: SystemSpec) -> str:
+    """SHA-256 over the sources of the adapter and of the modules of its package that it imports.
+
+    Nothing is imported: the sources are found and parsed, so that asking for an ID stays instant.
+    """
+    if spec.card.command:
+        files = [Path(part) for part in spec.card.command if Path(part).is_file()]
+        return _digest(*spec.card.command, *(path.read_text(encoding="utf-8", errors="replace") for path in files))
+    if not spec.card.module:
+        return ""  # A folder of outputs: its files are its identity.
+    start = spec.card.module.partition(":")[0]
+    package = start.partition(".")[0]
+    seen: dict[str, str] = {}
+    waiting = [start]
+    while waiting:
+        module = waiting.pop()
+        found = importlib.util.find_spec(module)
+        if module in seen or found is None or not found.origin:
+            continue
+        seen[module] = Path(found.origin).read_text(encoding="utf-8")
+        waiting += [name for name in _imports(seen[module]) if name.startswith(f"{package}.")]
+    return _digest(*(seen[name] for name in sorted(seen)))
+
+
+def weights_digest(spec: SystemSpec) -> str:
+    """SHA-256 over the weight files that are there, or empty for systems without weights."""
+    if not spec.card.weights:
+        return ""
+    from bench.fetch import file_digest, weights_folder
+
+    folder = weights_folder(spec)
+    names = sorted(name for weights in spec.card.weights.values() for name in weights.files)
+    return _digest(*(f"{name} {file_digest(folder / name)}" for name in names))
+
+
+def _imports(source: str) -> Iterable[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if "." not in node.module:
+                # ``from systems import _packets`` names modules; below that, names are attributes.
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _digest(*texts: str) -> str:
+    total = hashlib.sha256()
+    for text in texts:
+        data = text.encode()
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()

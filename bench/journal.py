@@ -1,0 +1,95 @@
+"""Append-only files of JSON lines with one writer: the part of a run that survives ``kill -9``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from bench.errors import BenchError
+
+
+class Journal:
+    """An append-only file of JSON lines, flushed to the disk at every append; a torn last line is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._handle: IO[bytes] = path.open("a+b")
+            whole = _whole_lines(path)
+            if path.stat().st_size != whole:
+                self._handle.truncate(whole)
+        except OSError as error:
+            raise not_written(path, error) from None
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows; either all of them are in the file afterwards, or none."""
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        before = self._path.stat().st_size
+        try:
+            self._handle.write(text.encode())
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+        except OSError as error:
+            os.truncate(self._path, before)
+            raise not_written(self._path, error) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a journal; a torn last line is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as handle:
+        for number, line in enumerate(handle, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise BenchError(
+                    f"{path} line {number} is not valid JSON", str(error), "remove the run and start it again"
+                ) from None
+
+
+def _whole_lines(path: Path) -> int:
+    """Bytes up to and including the last newline."""
+    with path.open("rb") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            handle.seek(start)
+            found = handle.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def lock(path: Path) -> IO[bytes]:
+    """Hold the folder ``path`` for this process until the returned file is closed; refuse if another holds it."""
+    import fcntl
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = (path / ".lock").open("ab")
+    except OSError as error:
+        raise not_written(path, error) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise BenchError(f"{path} is in use", "another ldmbench writes to it", "wait until it is done") from None
+    return handle
+
+
+def not_written(path: Path, error: OSError) -> BenchError:
+    """The error for a file that could not be written, usually for want of space."""
+    return BenchError(
+        f"cannot write {path}", error.strerror or str(error), "free disk space or choose another --out", exit_code=1
+    )

@@ -1,0 +1,233 @@
+"""The second stage of a run: metrics turn audio on disk into score rows, computing only what is missing."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import audio as audio_io
+from bench.dataset import Clip
+from bench.errors import BenchError, Unscored
+from bench.executor import executor
+from bench.metric import Metric, load_metric
+from bench.progress import progress
+from bench.store import OutputRow, Run, RunWriter, ScoreRow, open_run
+from bench.system import Cost, Output
+
+#: Outputs of one clip that are scored in one task: enough to share the reference's work between systems.
+_OUTPUTS_PER_TASK = 8
+
+#: Clips handed to a metric with a model at once.
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """Metrics still to be computed for one output; ``run`` is the position of its run in the list.
+
+    Attributes:
+        run: Position of the run.
+        row: The output.
+        audio: Its file, None where there is none.
+        metrics: Names of the metrics.
+        parameters: Learned parameters of the system.
+    """
+
+    run: int
+    row: OutputRow
+    audio: Path | None
+    metrics: tuple[str, ...]
+    parameters: int | None
+
+    def output(self) -> Output:
+        """The output as the metrics see it, read back from disk."""
+        return Output(
+            audio_io.read(self.audio) if self.audio else None,
+            self.row.bits,
+            details={**self.row.details, "token_count": self.row.tokens},
+            path=self.audio,
+            cost=Cost(self.row.seconds, self.row.peak_memory, self.parameters),
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """The jobs of one clip, which share the clip's decoded and resampled reference."""
+
+    clip: Clip
+    jobs: tuple[Job, ...]
+
+
+def measure(
+    paths: Sequence[Path], clips: Sequence[Clip], metrics: Sequence[str], options: Options, writers: Sequence[RunWriter]
+) -> None:
+    """Compute every missing score of the runs at ``paths`` and append it to their journals.
+
+    Args:
+        paths: Run folders.
+        clips: The clips, as planned.
+        metrics: Names of the metrics.
+        options: Where and how.
+        writers: Open writers of the same runs.
+    """
+    runs = [open_run(path) for path in paths]
+    local = [name for name in metrics if not load_metric(name).facts.device]
+    tasks = missing(runs, clips, local)
+    # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
+    tasks.sort(key=_weight, reverse=True)
+    total = sum(len(job.metrics) for task in tasks for job in task.jobs)
+    with progress("score", total, options.quiet) as advance:
+        for index, result in executor(options.jobs, len(tasks)).map(score, tasks):
+            task = tasks[index]
+            rows = result if not isinstance(result, Exception) else list(_all_failed(task, result))
+            for position in {run for run, _ in rows}:
+                writers[position].add_scores(row for run, row in rows if run == position)
+            advance(len(rows), task.clip.id)
+    for name in metrics:
+        if load_metric(name).facts.device:
+            _measure_on_device(runs, clips, name, options, writers)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how metrics are computed.
+
+    Attributes:
+        jobs: Processes for metrics without a model.
+        device: Device of metrics with a model.
+        weights: Folder of their checkpoints, None for the weights home.
+        untrained: Build models with seeded random weights.
+        quiet: Show no progress.
+    """
+
+    jobs: int = 1
+    device: str = "cpu"
+    weights: Path | None = None
+    untrained: bool = False
+    quiet: bool = False
+
+
+def missing(runs: Sequence[Run], clips: Sequence[Clip], metrics: Sequence[str]) -> list[Task]:
+    """What is not in the journals yet, or was computed by another version of a metric, or for another output."""
+    tasks = []
+    for clip in clips:
+        jobs = []
+        for position, run in enumerate(runs):
+            row = run.outputs.get(clip.id)
+            if row is None or row.status != "ok":
+                continue
+            names = tuple(name for name in metrics if _wanted(run, clip, name))
+            if names:
+                jobs.append(Job(position, row, run.audio_path(clip.id), names, run.info.parameters))
+        for start in range(0, len(jobs), _OUTPUTS_PER_TASK):
+            tasks.append(Task(clip, tuple(jobs[start : start + _OUTPUTS_PER_TASK])))
+    return tasks
+
+
+def score(task: Task) -> list[tuple[int, ScoreRow]]:
+    """Score the outputs of one clip; (position of the run, row) for every job and metric."""
+    from threadpoolctl import threadpool_limits
+
+    rows: list[tuple[int, ScoreRow]] = []
+    # One thread, here as in worker processes: the number of threads can change the last digit of a sum.
+    with threadpool_limits(1):
+        clip = task.clip.load() if task.clip.path is not None else task.clip
+        for job in task.jobs:
+            try:
+                output = job.output()
+            except BenchError as error:
+                rows += _all_failed(Task(clip, (job,)), error)
+                continue
+            for name in job.metrics:
+                rows.append((job.run, _score_one(_metric(name), clip, output, job.row)))
+    return rows
+
+
+def _score_one(metric: Metric, clip: Clip, output: Output, row: OutputRow) -> ScoreRow:
+    facts = metric.facts
+    try:
+        value = _plain(metric.measure(clip, output))
+    except Exception as error:
+        return _without_value(clip, facts.name, facts.version, row, error)
+    return ScoreRow(clip.id, facts.name, facts.version, "ok", value, output=row.digest)
+
+
+def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: Exception) -> ScoreRow:
+    if isinstance(error, Unscored):
+        return ScoreRow(clip.id, name, version, "unscored", message=str(error), output=row.digest)
+    message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+    logging.getLogger(__name__).debug("%s of %s failed", name, clip.id, exc_info=error)
+    return ScoreRow(clip.id, name, version, "failed", message=" ".join(message.split()), output=row.digest)
+
+
+def _plain(value: Any) -> float | list[float]:
+    """A value as the journal holds it; a number that is not finite is a fault of the metric."""
+    array = np.asarray(value, np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"the metric returned {value}")
+    return float(array) if array.ndim == 0 else [float(number) for number in array]
+
+
+def _all_failed(task: Task, error: Exception) -> Iterator[tuple[int, ScoreRow]]:
+    """Rows for a task that ended without an answer, for a reference or output file that went missing, say."""
+    for job in task.jobs:
+        for name in job.metrics:
+            yield job.run, _without_value(task.clip, name, _metric(name).facts.version, job.row, error)
+
+
+def _wanted(run: Run, clip: Clip, name: str) -> bool:
+    facts = _metric(name).facts
+    if not facts.applies_to(clip.content):
+        return False
+    row = run.scores.get((clip.id, name))
+    return row is None or row.version != facts.version
+
+
+def _measure_on_device(
+    runs: Sequence[Run], clips: Sequence[Clip], name: str, options: Options, writers: Sequence[RunWriter]
+) -> None:
+    """A metric with a model: in this process, in batches of similar length, vectors beside the journal."""
+    jobs = [(task.clip, job) for task in missing(runs, clips, [name]) for job in task.jobs]
+    if not jobs:
+        return
+    metric: Any = load_metric(name)
+    metric.configure(options.device, options.weights, options.untrained)
+    jobs.sort(key=lambda pair: pair[1].row.seconds_audio, reverse=True)
+    with progress(name, len(jobs), options.quiet) as advance:
+        for start in range(0, len(jobs), _BATCH):
+            batch = jobs[start : start + _BATCH]
+            loaded = [clip.load() if clip.path is not None else clip for clip, _ in batch]
+            values = metric.measure_batch(loaded, [job.output() for _, job in batch])
+            for clip, (_, job), value in zip(loaded, batch, values, strict=True):
+                writers[job.run].add_scores([_device_row(metric, clip, job, value, writers[job.run])])
+            advance(len(batch), batch[-1][0].id)
+
+
+def _device_row(metric: Metric, clip: Clip, job: Job, value: Any, writer: RunWriter) -> ScoreRow:
+    facts = metric.facts
+    if isinstance(value, Exception):
+        return _without_value(clip, facts.name, facts.version, job.row, value)
+    stored: float | list[float] | str
+    if facts.kind == "set":
+        stored = writer.store_vector(clip.id, facts.name, np.asarray(value, np.float64))
+    else:
+        stored = _plain(value)
+    return ScoreRow(clip.id, facts.name, facts.version, "ok", stored, output=job.row.digest)
+
+
+def _weight(task: Task) -> float:
+    seconds = max((job.row.seconds_audio for job in task.jobs), default=0.0)
+    count = sum(len(job.metrics) for job in task.jobs)
+    return seconds * count if math.isfinite(seconds) else 0.0
+
+
+@cache
+def _metric(name: str) -> Metric:
+    return load_metric(name)
