@@ -224,7 +224,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _first_line(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"no entry {error}"
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
 
 
 def _dimensions(size: str) -> dict[str, int]:
