@@ -1,0 +1,200 @@
+"""What an output cost: bitrate, token rate, compute time, memory and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import stats
+from bench.dataset import Clip
+from bench.errors import BenchError, Unscored
+from bench.metric import BaseMetric, Metric, MetricFacts, Value, register
+from bench.names import Name, Setting
+from bench.stats import Estimate
+from bench.system import Output
+
+Pair = NDArray[np.float64]
+
+
+@dataclass
+class CostMetric(BaseMetric):
+    """A fact about producing an output, read from the output's record."""
+
+    facts: MetricFacts
+    function: Callable[[Clip, Output], Value]
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """The value, or the numerator and denominator ``[2]`` of a ratio.
+
+        Raises:
+            Unscored: If the system does not report it, or it was not measured.
+        """
+        return self.function(clip, output)
+
+
+@dataclass
+class PeakMetric(CostMetric):
+    """A cost of which the largest value counts, not the mean: what a machine must have for the worst clip."""
+
+    def aggregate(self, values: Sequence[Any]) -> Estimate:
+        """The maximum over clips; a maximum has no bootstrap interval worth showing."""
+        return Estimate(float(max(values)), n=len(values)) if len(values) else stats.mean(values)
+
+
+def kbps(clip: Clip, output: Output) -> Pair:
+    """Bits of the coded clip over its duration in milliseconds: kbit/s as the ratio of sums over clips.
+
+    Raises:
+        Unscored: If the system does not report bits.
+    """
+    if output.bits is None:
+        raise Unscored("the system reports no bits")
+    return np.array([output.bits, 1000.0 * seconds(clip, output)], np.float64)
+
+
+def tokens_per_second(clip: Clip, output: Output) -> Pair:
+    """Tokens of all layers over the duration in seconds.
+
+    The count is that of ``output.tokens``, or ``details["token_count"]`` where only the count was kept.
+
+    Raises:
+        Unscored: If the system reports no tokens.
+    """
+    count = output.tokens.size if output.tokens is not None else output.details.get("token_count")
+    if count is None:
+        raise Unscored("the system reports no tokens")
+    return np.array([count, seconds(clip, output)], np.float64)
+
+
+def rtf(clip: Clip, output: Output) -> Pair:
+    """Real-time factor: compute seconds over audio seconds, serially at batch 1; below 1 is faster than real time.
+
+    Raises:
+        Unscored: If the time of this clip alone was not measured.
+    """
+    if output.cost.seconds is None:
+        raise Unscored("not measured serially at batch 1")
+    return np.array([output.cost.seconds, seconds(clip, output)], np.float64)
+
+
+def peak_memory(clip: Clip, output: Output) -> float:
+    """Peak memory in MiB while this clip was processed alone: resident set (CPU) or allocator (CUDA).
+
+    Raises:
+        Unscored: If it was not measured.
+    """
+    if output.cost.peak_memory is None:
+        raise Unscored("not measured serially at batch 1")
+    return output.cost.peak_memory / 2**20
+
+
+def parameters(clip: Clip, output: Output) -> float:
+    """Learned parameters of the system, in millions.
+
+    Raises:
+        Unscored: If the system has none.
+    """
+    if output.cost.parameters is None:
+        raise Unscored("the system has no learned parameters")
+    return output.cost.parameters / 1e6
+
+
+def seconds(clip: Clip, output: Output) -> float:
+    """Duration in seconds of the reference, or of the output where the clip is only text.
+
+    Raises:
+        BenchError: If there is neither.
+    """
+    if clip.loaded is not None or clip.path is not None:
+        return clip.audio.duration
+    if output.audio is not None:
+        return output.audio.duration
+    raise BenchError(f"{clip.id} has neither reference nor output audio", fix="a rate needs a duration")
+
+
+def _register(
+    name: str,
+    function: Callable[[Clip, Output], Value],
+    facts: MetricFacts,
+    metric_class: type[CostMetric] = CostMetric,
+) -> None:
+    def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+        return metric_class(facts, function)
+
+    register(name, build)
+
+
+_register(
+    "kbps",
+    kbps,
+    MetricFacts(
+        "kbps",
+        "kbps",
+        unit="kbit/s",
+        better="lower",
+        needs=("bits",),
+        kind="ratio",
+        digits=2,
+        source="sum of bits over sum of reference seconds, bits as counted by the system's adapter",
+    ),
+)
+_register(
+    "tokens_per_second",
+    tokens_per_second,
+    MetricFacts(
+        "tokens_per_second",
+        "Tokens/s",
+        unit="1/s",
+        better="lower",
+        needs=("tokens",),
+        kind="ratio",
+        digits=1,
+        source="sum of tokens in all layers over sum of reference seconds",
+    ),
+)
+_register(
+    "rtf",
+    rtf,
+    MetricFacts(
+        "rtf",
+        "RTF",
+        better="lower",
+        needs=("cost",),
+        kind="ratio",
+        timed=True,
+        source="sum of wall seconds over sum of audio seconds, serial, batch 1",
+    ),
+)
+_register(
+    "peak_memory",
+    peak_memory,
+    MetricFacts(
+        "peak_memory",
+        "Memory",
+        unit="MiB",
+        better="lower",
+        needs=("cost",),
+        kind="set",
+        timed=True,
+        digits=0,
+        source="largest over clips of the process's resident set (CPU) or the CUDA allocator's peak, serial, batch 1",
+    ),
+    PeakMetric,
+)
+_register(
+    "parameters",
+    parameters,
+    MetricFacts(
+        "parameters",
+        "Parameters",
+        unit="M",
+        better="neither",
+        needs=("cost",),
+        digits=1,
+        source="learned parameters as counted by the system's adapter",
+    ),
+)

@@ -1,0 +1,149 @@
+"""What every metric promises, whoever wrote it."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from bench import stats
+from bench.audio import Audio
+from bench.dataset import Clip
+from bench.errors import BenchError, Unscored
+from bench.metric import Metric, list_metrics, load_metric
+from bench.system import Cost, Output
+
+RATE = 16_000
+NEEDS = {"audio", "output", "text", "bits", "tokens", "cost"}
+#: Metrics that take seconds. Their learned mappings are not at their best for equal signals either: a trace of
+#: noise may score higher (ViSQOL's lattice), though never as much noise as makes a clip sound bad.
+HEAVY = ("visqol",)
+#: Metrics whose value is infinite for equal signals.
+INFINITE = ("snr", "si_sdr")
+TEXT = "the quick brown fox"
+
+
+def cases(need: str = "") -> list:
+    """Metrics that measure without a checkpoint, and have ``need`` among their needs; the heavy ones marked slow."""
+    facts = [load_metric(name).facts for name in list_metrics()]
+    names = [fact.name for fact in facts if not fact.device and (not need or need in fact.needs)]
+    return [pytest.param(name, marks=pytest.mark.slow if name.startswith(HEAVY) else ()) for name in names]
+
+
+def speech() -> np.ndarray:
+    """Three seconds with a pitch, formants, syllables and pauses, and a faint noise floor."""
+    time = np.arange(3 * RATE) / RATE
+    phase = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 1.3 * time)) / RATE
+    voice = np.zeros(len(time))
+    for harmonic in range(1, 40):
+        hertz = 120.0 * harmonic
+        formants = sum(np.exp(-(((hertz - centre) / 250.0) ** 2)) for centre in (500.0, 1500.0, 2500.0))
+        voice += (formants + 0.03) * np.sin(harmonic * phase)
+    syllables = np.clip(np.sin(2 * np.pi * 2.1 * time) + 0.2, 0, None)
+    return 0.1 * voice * syllables + 0.0005 * np.random.default_rng(0).standard_normal(len(time))
+
+
+def output(noise: float) -> Output:
+    error = np.random.default_rng(1).standard_normal(3 * RATE)
+    return Output(
+        Audio.of(speech() + noise * error, RATE),
+        bits=18_000,
+        tokens=np.zeros((2, 75), np.int64),
+        cost=Cost(seconds=0.5, peak_memory=2**28, parameters=1_000_000),
+    )
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return Clip("set/clip", "set", "speech", text=TEXT, language="en", loaded=Audio.of(speech(), RATE))
+
+
+def test_there_are_metrics_and_none_twice():
+    names = list_metrics()
+    assert {"mel_dac", "stft_dac", "lsd", "si_sdr", "stoi", "kbps"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", list_metrics())
+def test_facts_are_complete(name):
+    metric = load_metric(name)
+    facts = metric.facts
+    assert isinstance(metric, Metric)
+    assert facts.name == name
+    assert 0 < len(facts.title) <= 40
+    assert len(facts.source) > 5
+    assert facts.version >= 1
+    assert facts.better in ("lower", "higher", "neither")
+    assert facts.kind in ("mean", "ratio", "set")
+    assert 0 <= facts.digits <= 6
+    assert facts.rate >= 0
+    assert facts.needs
+    assert set(facts.needs) <= NEEDS
+    assert set(facts.content) <= {"speech", "music", "general"}
+
+
+def test_titles_tell_metrics_apart():
+    titles = [load_metric(name).facts.title for name in list_metrics()]
+    assert len(titles) == len(set(titles)), sorted(title for title in titles if titles.count(title) > 1)
+
+
+@pytest.mark.parametrize("name", list_metrics())
+def test_no_clips_no_value(name):
+    estimate = load_metric(name).aggregate([])
+    assert estimate.value is None
+    assert estimate.n == 0
+
+
+@pytest.mark.parametrize("name", cases())
+def test_measures_a_finite_number_or_pair(name, clip):
+    metric = load_metric(name)
+    value = metric.measure(clip, output(0.02))
+    assert np.shape(value) == ((2,) if metric.facts.kind == "ratio" else ())
+    assert np.isfinite(value).all()
+    estimate = metric.aggregate([value, value, value])
+    assert estimate.n == 3
+    single = value[0] / value[1] if metric.facts.kind == "ratio" else value
+    assert estimate.value == pytest.approx(float(single))
+
+
+@pytest.mark.parametrize("name", cases("audio"))
+def test_identity_is_best_in_the_declared_direction(name, clip):
+    metric = load_metric(name)
+    near, far = (metric.measure(clip, output(noise)) for noise in (1e-5, 0.1))
+    sign = {"higher": 1.0, "lower": -1.0}[metric.facts.better]
+    assert sign * near > sign * far
+    if name.startswith(INFINITE):
+        with pytest.raises(Unscored, match="equals the reference"):
+            metric.measure(clip, output(0.0))
+        return
+    same = metric.measure(clip, output(0.0))
+    assert sign * same > sign * far
+    if not name.startswith(HEAVY):
+        assert sign * same >= sign * near - 1e-3 * abs(near)
+
+
+@pytest.mark.parametrize("name", cases())
+def test_crosses_process_borders_and_repeats_exactly(name, clip):
+    metric = load_metric(name)
+    copy = pickle.loads(pickle.dumps(metric))
+    assert copy.facts == metric.facts
+    np.testing.assert_array_equal(copy.measure(clip, output(0.02)), metric.measure(clip, output(0.02)))
+
+
+@pytest.mark.parametrize("name", cases())
+def test_missing_inputs_are_named_not_scored(name, clip):
+    metric = load_metric(name)
+    with pytest.raises((Unscored, BenchError)):
+        metric.measure(clip, Output())
+
+
+@pytest.mark.parametrize("name", list_metrics())
+def test_settings_nobody_declared_are_refused(name):
+    with pytest.raises(BenchError, match="unknown setting"):
+        load_metric(f"{name}:no_such_setting=1")
+
+
+def test_mean_and_ratio_are_those_of_stats():
+    assert load_metric("stoi").aggregate([0.5, 0.7]) == stats.mean([0.5, 0.7])
+    assert load_metric("kbps").aggregate([[1, 2], [3, 4]]) == stats.ratio([[1, 2], [3, 4]])
