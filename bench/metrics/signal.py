@@ -35,12 +35,12 @@ def snr(reference: Signal, estimate: Signal, rate: int) -> float:
     unit="dB",
     digits=2,
     variants={"zero-mean": {"zero_mean": True}},
-    source="Le Roux et al., SDR - half-baked or well done? (2019), equation 3",
+    source="Le Roux et al., SDR - half-baked or well done? (2019), with the target scaled",
 )
 def si_sdr(reference: Signal, estimate: Signal, rate: int, *, zero_mean: bool = False) -> float:
     """Scale-invariant signal-to-distortion ratio in dB, at the reference's rate.
 
-    ``10 log10(|a s|^2 / |a s - e|^2)`` with ``a = <e, s> / |s|^2``, as printed: nothing is subtracted first, which
+    ``10 log10(|a s|^2 / |a s - e|^2)`` with ``a = <e, s> / |s|^2``, with nothing subtracted first, which
     is also torchmetrics' default. The variant ``@zero-mean`` removes the mean of both first, as asteroid,
     audiotools and torchmetrics' ``zero_mean=True`` do. In float64, without an epsilon in the ratio.
 

@@ -79,7 +79,7 @@ def mel_distance(
     Raises:
         Unscored: If the clip is not longer than half the largest window.
 
-    Source: Kumar et al., High-Fidelity Audio Compression with Improved RVQGAN (2023), section 4.4;
+    Source: Kumar et al., High-Fidelity Audio Compression with Improved RVQGAN (2023);
     ``MelSpectrogramLoss`` of descript-audiotools, ``audiotools/metrics/spectral.py``.
     """
     _refuse_short(reference, max(window for window, _ in scales))
@@ -161,7 +161,7 @@ def lsd_audiosr(reference: Audio, estimate: Audio) -> float:
 
 
 def lsd_ssr_eval(reference: Audio, estimate: Audio) -> float:
-    """LSD of ssr_eval (NVSR, AudioSR's and audioldm_eval's tables): windows of 46 ms, hop 10 ms, no matching.
+    """LSD of ssr_eval (NVSR; audioldm_eval calls it too): windows of 46 ms, hop 10 ms, no matching.
 
     ``mean_t sqrt(mean_f log10(|T|^2 / (|E| + 1e-12)^2 + 1e-12)^2)`` with ``n_fft = int(2048 / (44100 / rate))`` and
     ``hop = int(rate / 100)``. Zeros added at the ends, as librosa does. Not symmetric. Frames of digital silence

@@ -67,7 +67,7 @@ def stoi(reference: Real, estimate: Real) -> float:
     """STOI of third-octave magnitudes ``[15, frames]``: mean correlation of clipped 384 ms envelopes.
 
     Source: Taal et al., An Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy Speech
-    (2011), equations 2 to 6; ``pystoi.stoi``.
+    (2011); ``pystoi.stoi``.
     """
     x, y = _segments(reference), _segments(estimate)
     gain = np.linalg.norm(x, axis=2, keepdims=True) / (np.linalg.norm(y, axis=2, keepdims=True) + _EPS)
@@ -87,7 +87,7 @@ def estoi(reference: Real, estimate: Real) -> float:
     here it counts as uncorrelated, which is the mean of that, and does not change from call to call.
 
     Source: Jensen and Taal, An Algorithm for Predicting the Intelligibility of Speech Masked by Modulated Noise
-    Maskers (2016), equations 4 to 8; ``pystoi.stoi(extended=True)``.
+    Maskers (2016); ``pystoi.stoi(extended=True)``.
     """
     x, y = _segments(reference), _segments(estimate)
     return float(np.einsum("tbn,tbn->", _normalise(x), _normalise(y)) / (SEGMENT * len(x)))
