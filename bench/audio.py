@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench import truncation
 from bench.errors import BenchError
 
 Samples = NDArray[np.float32]
@@ -20,8 +22,11 @@ Samples = NDArray[np.float32]
 #: File name endings that are looked for in a folder of audio.
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".w64")
 
-#: Bytes that announce "length unknown" in a RIFF header, as encoders writing to a pipe leave them.
-_STREAMING_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF)
+#: Libsndfile's word for "as many frames as there are", in FLAC streams written to a pipe.
+_UNKNOWN_LENGTH = 2**62
+
+#: Samples by which the duration in an MP4 header may be off: one frame of HE-AAC.
+_CODEC_FRAME = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,18 +138,19 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as handle:
-            head = handle.read(12)
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a device or pipe"
+            raise BenchError(f"{path} is not a file", kind, "name an audio file")
+        if facts.st_size == 0:
+            raise BenchError(f"{path} is empty", "0 bytes", "replace or remove the file")
+        if absent := truncation.missing(path):
+            raise BenchError(f"{path} is truncated", absent, "copy or download the file again")
+        audio = _read_sndfile(path)
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist", fix="check the path or the clip list") from None
     except OSError as error:
         raise BenchError(f"{path} cannot be read", error.strerror or str(error), "check its permissions") from None
-    if size == 0:
-        raise BenchError(f"{path} is empty", "0 bytes", "replace or remove the file")
-    if head[:4] in (b"RIFF", b"RIFX"):
-        _refuse_truncated_riff(path, size, "<" if head[:4] == b"RIFF" else ">")
-    audio = _read_sndfile(path)
     if audio is None:
         audio = _read_ffmpeg(path)
     if start or end is not None:
@@ -166,31 +172,48 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
 def write(path: str | Path, audio: Audio) -> None:
     """Write a float32 WAV, atomically: the file is whole or absent, and never clipped.
 
-    Raises:
-        BenchError: If the disk is full or the folder is not writable.
-    """
-    import soundfile
+    Equal sounds make equal files. (Libsndfile would put the time of day into a PEAK chunk.)
 
+    Raises:
+        BenchError: If the disk is full, the folder is not writable, or the sound is too long for a WAV (4 GiB).
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(temporary, audio.samples.T, audio.rate, subtype="FLOAT", format="WAV")
-        # libsndfile does not always report a full disk: the size of the file does.
-        expected = audio.samples.nbytes
-        if temporary.stat().st_size < expected:
-            raise OSError(28, f"wrote {temporary.stat().st_size} of {expected} bytes")
+        with temporary.open("wb") as handle:
+            handle.write(_wav_header(audio, path))
+            handle.write(np.ascontiguousarray(audio.samples.T, "<f4").data)
         temporary.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        temporary.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise BenchError(f"cannot write {path}", reason, "free disk space or choose another --out", 1) from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def stack(sounds: Sequence[Audio]) -> Samples:
     """Mono sounds of one rate as one array ``[sounds, time]``, zero-padded to the longest."""
     longest = max(sound.length for sound in sounds)
     return np.concatenate([sound.mono().fit(longest).samples for sound in sounds])
+
+
+def _wav_header(audio: Audio, path: Path) -> bytes:
+    """RIFF, fmt (IEEE float), fact and the head of the data chunk.
+
+    Source: Multimedia Programming Interface and Data Specifications 1.0 (1991) and its New Multimedia Data Types
+    and Data Techniques 3.0 (1994).
+    """
+    size = audio.samples.nbytes
+    form = struct.pack(
+        "<HHIIHHH", 3, audio.channels, audio.rate, audio.rate * audio.channels * 4, audio.channels * 4, 32, 0
+    )
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"fact" + struct.pack("<II", 4, audio.length)
+    if size + len(chunks) + 12 >= 1 << 32:
+        raise BenchError(f"cannot write {path}", f"{size} bytes of samples, a WAV holds 4 GiB", "use shorter clips", 1)
+    return (
+        b"RIFF" + struct.pack("<I", 4 + len(chunks) + 8 + size) + b"WAVE" + chunks + b"data" + struct.pack("<I", size)
+    )
 
 
 def _resample(samples: Samples, old: int, new: int) -> Samples:
@@ -214,20 +237,27 @@ def _cut(audio: Audio, start: float, end: float | None, path: Path) -> Audio:
 
 
 def _read_sndfile(path: Path) -> Audio | None:
-    """The file through libsndfile, or None where libsndfile does not know the format."""
+    """The file through libsndfile, or None where libsndfile does not know the format or the length."""
     import soundfile
 
+    # Opened by number: given a name, libsndfile guesses by its ending what it cannot tell by the content.
+    number = os.open(path, os.O_RDONLY)
     try:
-        with soundfile.SoundFile(path) as handle:
+        with soundfile.SoundFile(number, closefd=False) as handle:
             promised = handle.frames
+            if promised >= _UNKNOWN_LENGTH:
+                return None
             samples = handle.read(dtype="float32", always_2d=True)
             rate = int(handle.samplerate)
-            lossless = handle.format in ("WAV", "FLAC", "AIFF", "W64", "RF64")
     except soundfile.LibsndfileError as error:
-        if "recogni" in str(error) or "unknown" in str(error).lower() or "not supported" in str(error):
+        reason = error.error_string
+        # "Does not exist": what mpg123's wrapper says of two bytes that look like MP3 and are not.
+        if any(word in reason.lower() for word in ("recogni", "unknown", "not supported", "does not exist")):
             return None
-        raise BenchError(f"{path} cannot be decoded", str(error), "replace or remove the file") from None
-    if lossless and len(samples) < promised:
+        raise BenchError(f"{path} cannot be decoded", reason, "replace or remove the file") from None
+    finally:
+        os.close(number)
+    if len(samples) < promised:
         raise BenchError(
             f"{path} is truncated",
             f"{len(samples)} of {promised} frames decode",
@@ -239,40 +269,38 @@ def _read_sndfile(path: Path) -> Audio | None:
 def _read_ffmpeg(path: Path) -> Audio:
     import av
 
+    blocks: list[Any] = []
+    rate = promised = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise BenchError(f"{path} holds no audio", "a file without an audio stream", "remove it")
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="fltp")
-            blocks = []
             for frame in container.decode(stream):
+                rate = frame.sample_rate
                 blocks += [part.to_ndarray() for part in resampler.resample(frame)]
             blocks += [part.to_ndarray() for part in resampler.resample(None)]
-            rate = int(stream.rate)
+            if "mp4" in container.format.name and stream.duration:
+                # Other containers only estimate their duration, from the size of the file.
+                promised = round(stream.duration * (stream.time_base or 0) * rate)
     except (av.FFmpegError, ValueError, IndexError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if blocks:
+            seconds = sum(block.shape[1] for block in blocks) / rate
+            raise BenchError(
+                f"{path} is truncated or damaged",
+                f"decoding stopped at {seconds:.2f} s, {reason}",
+                "copy or download the file again",
+            ) from None
         raise BenchError(f"{path} is not audio", reason, "replace or remove the file") from None
     if not blocks:
         raise BenchError(f"{path} holds no samples", "an audio stream without frames", "replace or remove the file")
-    return Audio(np.ascontiguousarray(np.concatenate(blocks, axis=1), np.float32), rate)
-
-
-def _refuse_truncated_riff(path: Path, size: int, order: str) -> None:
-    """Libsndfile reads what is left of a cut-off WAV without a word; the header tells."""
-    with path.open("rb") as handle:
-        position = 12
-        while position + 8 <= size:
-            handle.seek(position)
-            name, promised = struct.unpack(order + "4sI", handle.read(8))
-            if name == b"data":
-                present = size - position - 8
-                if promised not in _STREAMING_SIZES and present < promised:
-                    raise BenchError(
-                        f"{path} is truncated",
-                        f"{present} of {promised} bytes of samples",
-                        "copy or download the file again",
-                    )
-                return
-            position += 8 + promised + promised % 2
-    raise BenchError(f"{path} holds no samples", "a RIFF header without a data chunk", "replace or remove the file")
+    samples = np.ascontiguousarray(np.concatenate(blocks, axis=1), np.float32)
+    if samples.shape[1] < promised - _CODEC_FRAME:
+        raise BenchError(
+            f"{path} is truncated",
+            f"{samples.shape[1]} of {promised} samples decode",
+            "copy or download the file again",
+        )
+    return Audio(samples, rate)

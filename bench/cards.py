@@ -42,6 +42,8 @@ def load_card(path: Path, model: type[C], **extra: Any) -> C:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist") from None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read", error.strerror or str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not valid TOML", str(error)) from None
     try:

@@ -6,7 +6,8 @@ import importlib.util
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from bench.errors import BenchError
 from bench.metric import load_metric
@@ -45,8 +46,8 @@ def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
     return [finding for spec in specs for finding in _system(spec)]
 
 
-def check_plan(plan: Plan) -> list[Finding]:
-    """Datasets, metrics and disk; the systems are ``check_systems``'s."""
+def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
+    """Datasets, metrics (with their checkpoints in ``weights``) and disk; systems are ``check_systems``'s."""
     findings = []
     for dataset in plan.datasets:
         count = sum(clip.dataset == dataset.name for clip in plan.clips)
@@ -58,7 +59,7 @@ def check_plan(plan: Plan) -> list[Finding]:
             findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
         findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
     for name in plan.metrics:
-        findings += _metric(plan, name)
+        findings += _metric(plan, name, weights)
     findings.append(_disk(plan))
     return findings
 
@@ -98,8 +99,8 @@ def _available(spec: SystemSpec) -> str:
     return str(available()) if available else ""
 
 
-def _metric(plan: Plan, name: str) -> Iterator[Finding]:
-    metric = load_metric(name)
+def _metric(plan: Plan, name: str, weights: Path | None) -> Iterator[Finding]:
+    metric: Any = load_metric(name)
     missing = missing_extras(metric.facts.extras)
     if missing:
         yield Finding("error", name, f"needs {', '.join(missing)}", install(metric.facts.extras))
@@ -109,10 +110,11 @@ def _metric(plan: Plan, name: str) -> Iterator[Finding]:
         kinds = " and ".join(metric.facts.content)
         yield Finding("warning", name, f"is for {kinds}, and no dataset here is", "for a folder, say --content speech")
         return
-    problem = getattr(metric, "problem", None)
-    if problem and (text := problem()):
-        yield Finding("error", name, text)
-        return
+    if metric.facts.device:
+        metric.configure(plan.specs[0].device, weights)
+        if text := metric.problem():
+            yield Finding("error", name, text)
+            return
     yield Finding("ok", name, metric.facts.title)
 
 

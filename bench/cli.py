@@ -10,8 +10,8 @@ import click
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.check import Finding
-    from bench.dataset import Dataset
+    from collections.abc import Sequence
+
     from bench.store import Run
 
 KINDS = ("datasets", "systems", "metrics", "suites")
@@ -116,11 +116,39 @@ def check(suite: str, as_json: bool, **chosen: Any) -> None:
     Exits 2 if a run would not start.
     """
     from bench import console
+    from bench.evaluate import Request, prepare
 
-    findings = _prepare(suite, **chosen)[1]
-    console.print_findings(findings, as_json)
-    if any(finding.level == "error" for finding in findings):
+    prepared = prepare(Request(suite, **chosen))
+    console.print_findings(prepared.findings, as_json)
+    if prepared.errors:
         raise click.exceptions.Exit(2)
+
+
+@cli.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def fetch(names: tuple[str, ...]) -> None:
+    """Download a dataset, the checkpoints of a system, or a recogniser (whisper-SIZE).
+
+    Nothing else in ldmbench reaches the network. A download that was cut continues where it stopped.
+    """
+    from bench.dataset import list_datasets
+    from bench.fetch import fetch_dataset, fetch_weights
+    from bench.names import parse, unknown
+    from bench.recognisers import CHECKPOINTS, fetch_whisper
+    from bench.system import list_systems, load_system_card
+
+    recognisers = [f"whisper-{size}" for size in CHECKPOINTS]
+    for asked in names:
+        name = parse(asked).name
+        if name in recognisers:
+            path = fetch_whisper(name.removeprefix("whisper-"))
+        elif name in list_datasets():
+            path = fetch_dataset(name)
+        elif name in list_systems():
+            path = fetch_weights(load_system_card(name))
+        else:
+            raise unknown("name", asked, [*list_datasets(), *list_systems(), *recognisers])
+        click.echo(f"{asked}: {path}")
 
 
 @cli.command()
@@ -147,7 +175,6 @@ def run(
     suite: str,
     batch: int,
     retry_failed: bool,
-    skip_unavailable: bool,
     jobs: int | None,
     allow_failures: bool,
     quiet: bool,
@@ -160,21 +187,17 @@ def run(
     system is added. Exits 1 if a clip failed.
     """
     from bench import console
+    from bench.evaluate import Request, prepare
     from bench.executor import cores
     from bench.measure import Options
     from bench.run import run as run_plan
 
-    plan, findings, left_out = _prepare(suite, skip_unavailable=skip_unavailable, **chosen)
-    console.refuse(findings)
-    for line in left_out:
-        click.echo(f"left out: {line}", err=True)
-    for dataset in plan.datasets:
-        for note in dataset.notes:
-            click.echo(f"note: {note}", err=True)
-    options = Options(jobs or cores(), chosen["device"], chosen["weights"], chosen["untrained"], quiet)
+    prepared = prepare(Request(suite, **chosen))
+    plan = console.ready(prepared)
+    options = Options(jobs or cores(), chosen["device"], chosen["weights"], quiet)
     runs = run_plan(plan, options, batch, retry_failed)
     _show_runs(runs, as_json)
-    _end(runs, allow_failures, left_out)
+    _end(runs, allow_failures, prepared.left_out)
 
 
 @cli.command()
@@ -185,7 +208,6 @@ def run(
 @_content
 @_device
 @_weights
-@_untrained
 @_jobs
 @_allow
 @_quiet
@@ -199,7 +221,6 @@ def score(
     content: Any,
     device: str,
     weights: Path | None,
-    untrained: bool,
     jobs: int | None,
     allow_failures: bool,
     quiet: bool,
@@ -216,7 +237,7 @@ def score(
     from bench.run import rescore, score_folder
     from bench.suite import load_suite
 
-    options = Options(jobs or cores(), device, weights, untrained, quiet)
+    options = Options(jobs or cores(), device, weights, quiet)
     if reference is None:
         if not metrics:
             raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
@@ -228,7 +249,7 @@ def score(
         for note in runs[0].info.datasets[0].notes:
             click.echo(f"note: {note}", err=True)
     _show_runs(runs, as_json)
-    _end(runs, allow_failures, [])
+    _end(runs, allow_failures)
 
 
 @cli.command()
@@ -241,6 +262,7 @@ def score(
 @click.option("--published/--no-published", default=True, help="Show published values beside the measured ones.")
 @click.option("--anchor", help="System family that BD-rates are relative to.  [default: the suite's]")
 @click.option("--clips", type=click.IntRange(1), default=50, show_default=True, help="Clips of each dataset on a page.")
+@click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @_allow
 @_runs
 def report(
@@ -253,6 +275,7 @@ def report(
     published: bool,
     anchor: str | None,
     clips: int,
+    show_page: bool,
     allow_failures: bool,
     out: Path,
 ) -> None:
@@ -264,9 +287,15 @@ def report(
     from reports import render
 
     runs = _open(targets, out, systems)
-    for line in render.render(runs, kind, output, metrics, intervals, published, anchor, clips):
-        click.echo(line, err=line.startswith("wrote "))
-    _end(runs, allow_failures, [])
+    if kind in ("html", "pdf", "svg"):
+        for path in render.write(runs, kind, output, metrics, anchor or _anchor(runs), clips):
+            click.echo(f"wrote {path}")
+            if show_page and path.name == "index.html":
+                click.launch(str(path))
+    else:
+        for line in render.table(runs, kind, output, metrics, intervals, published):
+            click.echo(line)
+    _end(runs, allow_failures)
 
 
 @cli.command()
@@ -283,55 +312,6 @@ def export(targets: tuple[str, ...], kind: Any, output: Path, out: Path, as_json
 
     files = export_runs(_open(targets, out), output, kind)
     click.echo(json.dumps([str(path) for path in files]) if as_json else "\n".join(f"wrote {path}" for path in files))
-
-
-def _prepare(
-    suite: str,
-    systems: tuple[str, ...],
-    metrics: tuple[str, ...],
-    audio: Path | None,
-    table: Path | None,
-    content: Any,
-    limit: int | None,
-    device: str,
-    weights: Path | None,
-    untrained: bool,
-    out: Path,
-    seed: int | None = None,
-    skip_unavailable: bool = False,
-) -> tuple[Any, list[Finding], list[str]]:
-    """The plan of a run, what its preflight found, and the systems left out."""
-    from bench.check import check_plan, check_systems
-    from bench.plan import make_plan
-    from bench.suite import load_datasets, load_suite, with_folder
-    from bench.system import resolve
-
-    chosen = load_suite(suite)
-    datasets: list[Dataset]
-    if audio is not None:
-        from bench.folder import load_folder
-
-        folder = load_folder(audio, content, table)
-        chosen, datasets = with_folder(chosen, folder), [folder]
-    elif table is not None:
-        raise BenchError("--csv belongs to --audio", fix="name the folder with --audio as well")
-    else:
-        datasets = load_datasets(chosen)
-    specs = [resolve(name, device, untrained, weights) for name in systems or chosen.systems]
-    findings = check_systems(specs)
-    left_out = []
-    if skip_unavailable:
-        bad = {finding.subject: finding for finding in findings if finding.level == "error"}
-        left_out = [f"{name}: {finding.text}" for name, finding in bad.items()]
-        specs = [spec for spec in specs if spec.label not in bad]
-        findings = [finding for finding in findings if finding.subject not in bad]
-    # What fails the preflight cannot be planned, but the rest is looked at all the same.
-    bad_names = {finding.subject for finding in findings if finding.level == "error"}
-    ready = [spec for spec in specs if spec.label not in bad_names]
-    if specs and not ready:
-        return None, findings, left_out
-    plan = make_plan(chosen, datasets, ready, out, limit or 0, seed, metrics)
-    return plan, findings + check_plan(plan), left_out
 
 
 def _open(targets: tuple[str, ...], root: Path, systems: tuple[str, ...] = ()) -> list[Run]:
@@ -360,6 +340,14 @@ def _open(targets: tuple[str, ...], root: Path, systems: tuple[str, ...] = ()) -
     return runs
 
 
+def _anchor(runs: list[Run]) -> str:
+    """The suite's anchor for BD-rates, empty where the suite is not one that ships."""
+    from bench.suite import list_suites, load_suite
+
+    suite = runs[0].info.suite.partition("+")[0]
+    return load_suite(suite).anchor if suite in list_suites() else ""
+
+
 def _in_order(runs: list[Run]) -> list[Run]:
     """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
     import re
@@ -379,11 +367,11 @@ def _in_order(runs: list[Run]) -> list[Run]:
 def _show_runs(runs: list[Run], as_json: bool) -> None:
     from reports import render
 
-    for line in render.render(runs, "json" if as_json else "terminal"):
+    for line in render.table(runs, "json" if as_json else "terminal"):
         click.echo(line)
 
 
-def _end(runs: list[Run], allow_failures: bool, left_out: list[str]) -> None:
+def _end(runs: list[Run], allow_failures: bool, left_out: Sequence[str] = ()) -> None:
     """Name what failed on the error stream, and set the exit code."""
     from bench import console
 

@@ -12,8 +12,10 @@ import click
 from bench.check import Finding
 from bench.dataset import list_datasets, load_dataset_card
 from bench.errors import BenchError
+from bench.evaluate import Prepared
 from bench.metric import MetricFacts, list_metrics, load_metric
 from bench.names import parse, unknown
+from bench.plan import Plan
 from bench.store import Run
 from bench.suite import list_suites, load_suite
 from bench.system import list_systems, load_system_card
@@ -68,23 +70,29 @@ def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
         click.echo(f"{_SIGN[finding.level]}  {finding.subject:<{width}}  {finding.text}{fix}")
 
 
-def refuse(findings: Sequence[Finding]) -> None:
-    """Start nothing when the preflight found an error.
+def ready(prepared: Prepared) -> Plan:
+    """The plan, after saying what was left out and what is noteworthy about the datasets.
 
     Raises:
-        BenchError: Naming every error.
+        BenchError: If the preflight found an error, or no system is left.
     """
-    errors = [finding for finding in findings if finding.level == "error"]
-    if not errors:
-        return
-    for finding in errors:
+    for line in prepared.left_out:
+        click.echo(f"left out: {line}", err=True)
+    for finding in prepared.errors:
         fix = f" (fix: {finding.fix})" if finding.fix else ""
         click.echo(f"error: {finding.subject}: {finding.text}{fix}", err=True)
-    count = len(errors)
-    raise BenchError(
-        f"nothing was started: the preflight found {count} problem{'s' if count > 1 else ''}",
-        fix="solve them, choose systems with -s, or leave out what is not available with --skip-unavailable",
-    )
+    if prepared.errors:
+        count = len(prepared.errors)
+        raise BenchError(
+            f"nothing was started: the preflight found {count} problem{'s' if count > 1 else ''}",
+            fix="solve them, choose systems with -s, or leave out what is not available with --skip-unavailable",
+        )
+    if prepared.plan is None:
+        raise BenchError("nothing was started: no system is left", fix="choose systems with -s")
+    for dataset in prepared.plan.datasets:
+        for note in dataset.notes:
+            click.echo(f"note: {note}", err=True)
+    return prepared.plan
 
 
 def print_failures(runs: Sequence[Run]) -> int:

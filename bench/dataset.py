@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -188,11 +189,13 @@ def load_dataset(name: str) -> Dataset:
             raise unknown(f"condition of {card.name}", asked.variant, card.conditions)
         condition = card.conditions[asked.variant]
     rows = read_list(card, card.default)
+    digests = {row["id"]: row["sha256"] for row in rows}
     notes: tuple[str, ...] = ()
     if card.source.kind == "builtin":
         from bench.synthesis import materialise
 
-        paths, notes = materialise(card.source.generator, rows)
+        # A built-in clip that came out differently is announced in the notes, and is known by its own digest.
+        paths, digests, notes = materialise(card.source.generator, rows)
     else:
         from bench.fetch import data_home
 
@@ -209,14 +212,13 @@ def load_dataset(name: str) -> Dataset:
             text=row["text"] or None,
             group=row["group"] or None,
             language=row["language"],
-            # A built-in clip that came out differently is announced in the notes, and changes the digest.
-            sha256="" if card.source.kind == "builtin" else row["sha256"],
+            sha256=digests[row["id"]],
             condition=condition,
         )
         for row in rows
     )
-    identity = [row["sha256"] or row["path"] for row in rows]
-    return Dataset(name, card.title, card.content, clips, clips_digest(clips, [*identity, *notes]), notes)
+    identity = [digests[row["id"]] or row["path"] for row in rows]
+    return Dataset(name, card.title, card.content, clips, clips_digest(clips, identity), notes)
 
 
 def load_source(name: str) -> Dataset:
@@ -225,7 +227,8 @@ def load_source(name: str) -> Dataset:
     Raises:
         BenchError: If it is neither.
     """
-    if parse(name).name in list_datasets():
+    # Not parsed: the path of a folder may hold anything.
+    if name.partition("@")[0] in list_datasets():
         return load_dataset(name)
     if Path(name).is_dir():
         from bench.folder import load_folder
@@ -254,7 +257,7 @@ def read_list(card: DatasetCard, split: str) -> list[dict[str, str]]:
             f"SHA-256 {found[:12]}, the card says {card.splits[split].sha256[:12]}",
             "restore the list, or write the new digest into the card if the change is meant",
         )
-    rows = list(csv.DictReader(content.decode("utf-8").splitlines()))
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
     return [{column: row.get(column) or "" for column in COLUMNS} for row in rows]
 
 

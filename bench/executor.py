@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -71,7 +72,7 @@ class Processes:
             try:
                 while waiting or pending:
                     while waiting and len(pending) < 2 * self.jobs:
-                        pending[pool.submit(function, tasks[waiting[0]])] = waiting[0]
+                        pending[pool.submit(_call, function, tasks[waiting[0]])] = waiting[0]
                         waiting.popleft()
                     for future in wait(pending, return_when=FIRST_COMPLETED).done:
                         error = future.exception()
@@ -87,6 +88,19 @@ class Processes:
             except BrokenProcessPool:
                 return sorted(pending.values())
         return []
+
+
+def _call(function: Callable[[T], R], task: T) -> R:
+    """In the worker: the function, with errors that survive the way back."""
+    try:
+        return function(task)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            # An exception that cannot be unpickled would look like a dead worker to the parent.
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
 
 
 def executor(jobs: int, tasks: int) -> Executor:

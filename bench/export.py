@@ -62,7 +62,8 @@ def _scores(run: Run) -> list[dict[str, Any]]:
                 continue
             value, numerator, denominator = score.value, None, None
             if isinstance(value, list):
-                numerator, denominator = value
+                # Two numbers are a ratio; a longer vector has no place in a table of numbers.
+                numerator, denominator = value if len(value) == 2 else (None, None)
                 value = numerator / denominator if denominator else None
             rows.append(
                 {

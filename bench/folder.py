@@ -40,19 +40,21 @@ def load_folder(
         raise BenchError(f"{folder} is not a folder", fix="name an existing folder of audio files")
     name = name or folder.name
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path, folder)]
-    table = Path(table) if table else folder / CSV_NAME
+    table = Path(table).resolve() if table else folder / CSV_NAME
     listed = table.exists() or table != folder / CSV_NAME
     rows = _read_table(table) if listed else [{"path": str(path.relative_to(folder))} for path in found if _audio(path)]
     if not rows:
         kinds = ", ".join(sorted({path.suffix or path.name for path in found})) or "no files"
         raise BenchError(f"{folder} holds no audio", kinds, f"it should hold one of {', '.join(AUDIO_SUFFIXES)}")
     paths = [folder / row["path"] for row in rows]
-    stems = Counter(Path(row["path"]).with_suffix("") for row in rows)
+    files = {Path(row["path"]) for row in rows}
+    stems = Counter(path.with_suffix("") for path in files)
     clips = []
     for row, path in zip(rows, paths, strict=True):
         relative = Path(row["path"])
-        # a.wav beside a.flac are two clips: only then does the ending become part of the name.
-        label = relative if stems[relative.with_suffix("")] > 1 else relative.with_suffix("")
+        # a.wav beside a.flac (or a.wav.wav) are two clips: only then does the ending become part of the name.
+        stem = relative.with_suffix("")
+        label = relative if stems[stem] > 1 or stem in files else stem
         clips.append(
             Clip(
                 id=f"{name}/{label.as_posix()}",
@@ -102,7 +104,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
             raise BenchError(
                 f"{path} line {number} has no usable path", repr(row["path"]), "write it relative to the folder"
             )
-    repeated = [name for name, count in Counter(row["path"] for row in rows).items() if count > 1]
+    repeated = [name for name, count in Counter(str(Path(row["path"])) for row in rows).items() if count > 1]
     if repeated:
         raise BenchError(f"{path} lists files twice", _some(repeated), "keep one row for each")
     return rows

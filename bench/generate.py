@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -73,22 +75,27 @@ def _process(
             ready.append(clip.load() if clip.path is not None else clip)
         except BenchError as error:
             yield OutputRow(clip.id, "failed", str(error)), None
-    position = 0
-    try:
-        for output in _timed(system, spec, ready, alone):
-            clip = ready[position]
-            position += 1
-            yield _row(system, clip, output)
-    except Exception as error:
-        if len(ready) == 1:
-            yield OutputRow(ready[0].id, "failed", _reason(error)), None
-            return
-        for clip in ready[position:]:
-            yield from _process(system, spec, [clip], alone=False)
+    if not ready:
         return
-    for clip in ready[position:]:
-        message = f"{spec.label} returned {position} outputs for {len(ready)} clips"
-        yield OutputRow(clip.id, "failed", message), None
+    outputs: list[Output] = []
+    stopped: Exception | None = None
+    try:
+        # One more than there should be is enough to know; a system that never ends is not waited for.
+        for output in islice(_timed(system, spec, ready, alone), len(ready) + 1):
+            outputs.append(output)
+    except Exception as error:
+        stopped = error
+    # Outputs belong to clips by their order alone: where one is missing or too many, none can be told apart.
+    if stopped is None and len(outputs) != len(ready):
+        count = len(outputs) if len(outputs) < len(ready) else f"more than {len(ready)}"
+        stopped, outputs = ValueError(f"{spec.label} returned {count} outputs for {len(ready)} clips"), []
+    for clip, output in zip(ready, outputs, strict=False):
+        yield _row(system, clip, output)
+    if stopped is not None and len(ready) == 1:
+        yield OutputRow(ready[0].id, "failed", _reason(stopped)), None
+        return
+    for clip in ready[len(outputs) :]:
+        yield from _process(system, spec, [clip], alone=False)
 
 
 def _timed(system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool) -> Iterator[Output]:
@@ -98,32 +105,43 @@ def _timed(system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool)
         return
     with peak_memory(spec.device) as peak:
         start = time.perf_counter()
-        outputs = list(system.process(clips))
+        outputs = list(islice(system.process(clips), 2))
         seconds = time.perf_counter() - start
     for output in outputs:
         yield replace(output, cost=Cost(seconds, peak(), getattr(system, "parameters", None)))
 
 
 def _row(system: System, clip: Clip, output: Output) -> tuple[OutputRow, Output | None]:
-    fault = _fault(system, clip, output)
-    if fault:
+    try:
+        fault = _fault(system, clip, output)
+        row = None if fault else _accepted(clip, output)
+    except Exception as error:
+        # An adapter may yield anything; what cannot be stored is its failure, not the end of the run.
+        fault, row = f"{system.card.name} returned an output that cannot be stored: {_reason(error)}", None
+    if row is None:
         return OutputRow(clip.id, "failed", fault), None
-    tokens = None if output.tokens is None else int(output.tokens.size)
-    row = OutputRow(
+    return row, output
+
+
+def _accepted(clip: Clip, output: Output) -> OutputRow:
+    details = dict(output.details)
+    json.dumps(details, allow_nan=False)
+    return OutputRow(
         clip.id,
         "ok",
         audio=str(output.path.resolve()) if output.path else "",
-        bits=output.bits,
-        tokens=tokens,
+        bits=None if output.bits is None else int(output.bits),
+        tokens=None if output.tokens is None else int(np.size(output.tokens)),
         seconds=output.cost.seconds,
         peak_memory=output.cost.peak_memory,
-        details=dict(output.details),
+        details=details,
     )
-    return row, output
 
 
 def _fault(system: System, clip: Clip, output: Output) -> str:
     """Why an output cannot be accepted, or empty."""
+    if not isinstance(output, Output):
+        return f"{system.card.name} returned {type(output).__name__}, not an Output"
     if output.audio is None:
         return f"{system.card.name} returned no audio"
     if output.audio.length == 0:

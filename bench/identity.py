@@ -63,7 +63,8 @@ def code_digest(spec: SystemSpec) -> str:
         if module in seen or found is None or not found.origin:
             continue
         seen[module] = Path(found.origin).read_text(encoding="utf-8")
-        waiting += [name for name in _imports(seen[module]) if name.startswith(f"{package}.")]
+        parent = module if found.submodule_search_locations else module.rpartition(".")[0]
+        waiting += [name for name in _imports(seen[module], parent) if name.startswith(f"{package}.")]
     return _digest(*(seen[name] for name in sorted(seen)))
 
 
@@ -78,15 +79,26 @@ def weights_digest(spec: SystemSpec) -> str:
     return _digest(*(f"{name} {file_digest(folder / name)}" for name in names))
 
 
-def _imports(source: str) -> Iterable[str]:
+def _imports(source: str, parent: str) -> Iterable[str]:
+    """Modules that a module of the package ``parent`` imports, relative ones made absolute."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            if "." not in node.module:
-                # ``from systems import _packets`` names modules; below that, names are attributes.
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = parent.split(".")[: len(parent.split(".")) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            yield name
+            # ``from systems import _packets`` names modules; elsewhere these are attributes, and are not found.
+            if _is_package(name):
+                yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def _is_package(name: str) -> bool:
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return False
+    return found is not None and bool(found.submodule_search_locations)
 
 
 def _digest(*texts: str) -> str:

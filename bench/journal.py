@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,24 +18,29 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._handle: IO[bytes] = path.open("a+b")
-            whole = _whole_lines(path)
-            if path.stat().st_size != whole:
-                self._handle.truncate(whole)
+            # Unbuffered: after a failed append nothing must be left over for the next one or for close().
+            self._handle: FileIO = path.open("ab", buffering=0)
+            self._size = _whole_lines(path)
+            if path.stat().st_size != self._size:
+                self._handle.truncate(self._size)
         except OSError as error:
             raise not_written(path, error) from None
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows; either all of them are in the file afterwards, or none."""
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-        before = self._path.stat().st_size
+        left = memoryview(text.encode())
+        size = self._size + len(left)
         try:
-            self._handle.write(text.encode())
-            self._handle.flush()
+            while left:
+                left = left[self._handle.write(left) :]
             os.fsync(self._handle.fileno())
-        except OSError as error:
-            os.truncate(self._path, before)
-            raise not_written(self._path, error) from None
+        except BaseException as error:
+            self._handle.truncate(self._size)
+            if isinstance(error, OSError):
+                raise not_written(self._path, error) from None
+            raise
+        self._size = size
 
     def close(self) -> None:
         """Close the file."""
@@ -51,7 +57,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 return
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
+            except ValueError as error:  # UnicodeDecodeError is one, too.
                 raise BenchError(
                     f"{path} line {number} is not valid JSON", str(error), "remove the run and start it again"
                 ) from None

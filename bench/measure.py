@@ -90,9 +90,7 @@ def measure(
             for position in {run for run, _ in rows}:
                 writers[position].add_scores(row for run, row in rows if run == position)
             advance(len(rows), task.clip.id)
-    for name in metrics:
-        if load_metric(name).facts.device:
-            _measure_on_device(runs, clips, name, options, writers)
+    _measure_on_device(runs, clips, [name for name in metrics if name not in local], options, writers)
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,12 @@ class Options:
         jobs: Processes for metrics without a model.
         device: Device of metrics with a model.
         weights: Folder of their checkpoints, None for the weights home.
-        untrained: Build models with seeded random weights.
         quiet: Show no progress.
     """
 
     jobs: int = 1
     device: str = "cpu"
     weights: Path | None = None
-    untrained: bool = False
     quiet: bool = False
 
 
@@ -153,7 +149,7 @@ def score(task: Task) -> list[tuple[int, ScoreRow]]:
 def _score_one(metric: Metric, clip: Clip, output: Output, row: OutputRow) -> ScoreRow:
     facts = metric.facts
     try:
-        value = _plain(metric.measure(clip, output))
+        value = _plain(metric.measure(clip, output), facts.kind)
     except Exception as error:
         return _without_value(clip, facts.name, facts.version, row, error)
     return ScoreRow(clip.id, facts.name, facts.version, "ok", value, output=row.digest)
@@ -167,9 +163,11 @@ def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: E
     return ScoreRow(clip.id, name, version, "failed", message=" ".join(message.split()), output=row.digest)
 
 
-def _plain(value: Any) -> float | list[float]:
-    """A value as the journal holds it; a number that is not finite is a fault of the metric."""
+def _plain(value: Any, kind: str) -> float | list[float]:
+    """A value as the journal holds it; another shape, or a number that is not finite, is a fault of the metric."""
     array = np.asarray(value, np.float64)
+    if array.shape != {"mean": (), "ratio": (2,)}.get(kind, (array.size,)):
+        raise ValueError(f"the metric returned an array {array.shape} as its {kind} value")
     if not np.isfinite(array).all():
         raise ValueError(f"the metric returned {value}")
     return float(array) if array.ndim == 0 else [float(number) for number in array]
@@ -191,23 +189,46 @@ def _wanted(run: Run, clip: Clip, name: str) -> bool:
 
 
 def _measure_on_device(
-    runs: Sequence[Run], clips: Sequence[Clip], name: str, options: Options, writers: Sequence[RunWriter]
+    runs: Sequence[Run], clips: Sequence[Clip], names: Sequence[str], options: Options, writers: Sequence[RunWriter]
 ) -> None:
-    """A metric with a model: in this process, in batches of similar length, vectors beside the journal."""
-    jobs = [(task.clip, job) for task in missing(runs, clips, [name]) for job in task.jobs]
+    """Metrics with a model: in this process, in batches of similar length, each decoded once for all metrics."""
+    jobs = [(task.clip, job) for task in missing(runs, clips, names) for job in task.jobs]
     if not jobs:
         return
-    metric: Any = load_metric(name)
-    metric.configure(options.device, options.weights, options.untrained)
+    metrics: dict[str, Any] = {name: load_metric(name) for name in names}
+    for metric in metrics.values():
+        metric.configure(options.device, options.weights)
     jobs.sort(key=lambda pair: pair[1].row.seconds_audio, reverse=True)
-    with progress(name, len(jobs), options.quiet) as advance:
+    with progress("score with models", sum(len(job.metrics) for _, job in jobs), options.quiet) as advance:
         for start in range(0, len(jobs), _BATCH):
-            batch = jobs[start : start + _BATCH]
-            loaded = [clip.load() if clip.path is not None else clip for clip, _ in batch]
-            values = metric.measure_batch(loaded, [job.output() for _, job in batch])
-            for clip, (_, job), value in zip(loaded, batch, values, strict=True):
-                writers[job.run].add_scores([_device_row(metric, clip, job, value, writers[job.run])])
-            advance(len(batch), batch[-1][0].id)
+            batch = [_Loaded.of(clip, job) for clip, job in jobs[start : start + _BATCH]]
+            for name, metric in metrics.items():
+                chosen = [item for item in batch if name in item.job.metrics]
+                ready = [item for item in chosen if item.output is not None]
+                values = metric.measure_batch([item.clip for item in ready], [item.output for item in ready])
+                found = dict(zip(map(id, ready), values, strict=True))
+                for item in chosen:
+                    value = found.get(id(item), item.error)
+                    row = _device_row(metric, item.clip, item.job, value, writers[item.job.run])
+                    writers[item.job.run].add_scores([row])
+                advance(len(chosen), name)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A clip and an output in memory, or why one of them is not."""
+
+    clip: Clip
+    job: Job
+    output: Output | None
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, clip: Clip, job: Job) -> _Loaded:
+        try:
+            return cls(clip.load() if clip.path is not None else clip, job, job.output())
+        except BenchError as error:
+            return cls(clip, job, None, error)
 
 
 def _device_row(metric: Metric, clip: Clip, job: Job, value: Any, writer: RunWriter) -> ScoreRow:
@@ -215,10 +236,12 @@ def _device_row(metric: Metric, clip: Clip, job: Job, value: Any, writer: RunWri
     if isinstance(value, Exception):
         return _without_value(clip, facts.name, facts.version, job.row, value)
     stored: float | list[float] | str
+    try:
+        stored = _plain(value, facts.kind)
+    except Exception as error:
+        return _without_value(clip, facts.name, facts.version, job.row, error)
     if facts.kind == "set":
         stored = writer.store_vector(clip.id, facts.name, np.asarray(value, np.float64))
-    else:
-        stored = _plain(value)
     return ScoreRow(clip.id, facts.name, facts.version, "ok", stored, output=job.row.digest)
 
 

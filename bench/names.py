@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from bench.errors import BenchError
 
 Setting = bool | int | float | str
 
-_PATTERN = re.compile(r"^(?P<name>[^@:\s]+)(@(?P<variant>[^@:\s]+))?(:(?P<settings>\S+))?$")
+_PATTERN = re.compile(r"(?P<name>[^@:\s]+)(@(?P<variant>[^@:\s]+))?(:(?P<settings>\S+))?")
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Name:
 def parse(text: str) -> Name:
     """Parse ``NAME[@VARIANT][:setting=value,...]``.
 
-    Values read as numbers or as ``true``/``false`` become those; everything else stays text.
+    Values that read as finite numbers or as ``true``/``false`` become those; everything else stays text.
 
     Raises:
         BenchError: If the text does not follow the grammar or names a setting twice.
     """
-    match = _PATTERN.match(text)
+    match = _PATTERN.fullmatch(text)
     if match is None:
         raise BenchError(f"{text!r} is not a name", fix="write NAME, NAME@VARIANT or NAME@VARIANT:setting=value")
     settings: dict[str, Setting] = {}
@@ -76,9 +77,10 @@ def _read(value: str) -> Setting:
         return value == "true"
     for kind in (int, float):
         try:
-            return kind(value)
+            number = kind(value)
         except ValueError:
             continue
+        return number if math.isfinite(number) else value
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +20,9 @@ from bench.journal import Journal, lock, not_written, read_journal
 from bench.metric import load_metric
 from bench.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from bench.stats import Estimate
+
+#: Characters of a file name; most file systems allow 255 bytes, suffixes and temporary names included.
+_LONGEST_NAME = 180
 
 __all__ = [
     "SCHEMA",
@@ -104,9 +108,14 @@ class Run:
         return replace(estimate, failed=failed, unscored=unscored)
 
     def _value(self, row: ScoreRow) -> Any:
-        if isinstance(row.value, str):
+        if not isinstance(row.value, str):
+            return row.value
+        try:
             return np.load(self.path / row.value, allow_pickle=False)
-        return row.value
+        except (OSError, ValueError, EOFError) as error:
+            raise BenchError(
+                f"{self.path / row.value} cannot be read", str(error), "remove the run and start it again"
+            ) from None
 
 
 def open_run(path: str | Path) -> Run:
@@ -118,18 +127,28 @@ def open_run(path: str | Path) -> Run:
     path = Path(path)
     try:
         content = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        schema = content.get("schema")
+    except (FileNotFoundError, NotADirectoryError):
         raise BenchError(f"{path} is not a run", "no run.json in it", "name a suite or a folder below runs/") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, AttributeError) as error:
         raise BenchError(
-            f"{path}/run.json is not valid JSON", str(error), "remove the run and start it again"
+            f"{path}/run.json is not a JSON record", str(error), "remove the run and start it again"
         ) from None
-    if content.get("schema") != SCHEMA:
-        raise BenchError(f"{path} has layout {content.get('schema')}", f"this version reads {SCHEMA}", "run it again")
+    if schema != SCHEMA:
+        raise BenchError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", "run it again")
+    try:
+        return Run(path, *_records(path, content))
+    except (TypeError, KeyError) as error:
+        # Valid JSON with other fields: written by another version, or by hand.
+        raise BenchError(f"{path} is not a run of this version", str(error), "run it again") from None
+
+
+def _records(
+    path: Path, content: dict[str, Any]
+) -> tuple[RunInfo, dict[str, OutputRow], dict[tuple[str, str], ScoreRow]]:
     content["datasets"] = tuple(DatasetInfo(**{**item, "notes": tuple(item["notes"])}) for item in content["datasets"])
     content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
     content["metrics"] = tuple(content["metrics"])
-    info = RunInfo(**content)
     outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / "outputs.jsonl")}
     scores = {}
     for line in read_journal(path / "scores.jsonl"):
@@ -137,13 +156,13 @@ def open_run(path: str | Path) -> Run:
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:
             scores[row.clip, row.metric] = row
-    return Run(path, info, outputs, scores)
+    return RunInfo(**content), outputs, scores
 
 
 def find_runs(root: Path, suite: str) -> list[Run]:
     """Runs of a suite below ``root``: the newest of each system, in the order in which they were made."""
     newest: dict[str, Run] = {}
-    for path in sorted((root / _file_name(suite)).glob("*/*/run.json")):
+    for path in sorted((root / _folder_name(suite)).glob("*/*/run.json")):
         run = open_run(path.parent)
         other = newest.get(run.info.system)
         if other is None or run.info.created > other.info.created:
@@ -153,7 +172,7 @@ def find_runs(root: Path, suite: str) -> list[Run]:
 
 def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
     """Where a run lies: ``ROOT/SUITE/SYSTEM/ID``."""
-    return root / _file_name(suite) / _file_name(system) / run_id
+    return root / _folder_name(suite) / _folder_name(system) / run_id
 
 
 class RunWriter:
@@ -207,13 +226,18 @@ class RunWriter:
 
     def store_vector(self, clip: str, metric: str, vector: NDArray[np.float64]) -> str:
         """Store a vector beside the journal; returns the name to put into the score row."""
-        relative = Path("vectors") / _file_name(metric) / f"{_file_name(clip)}.npy"
+        relative = Path("vectors") / _folder_name(metric) / f"{_file_name(clip)}.npy"
         target = self.path / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(".tmp")
-        with temporary.open("wb") as handle:
-            np.save(handle, vector, allow_pickle=False)
-        temporary.replace(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as handle:
+                np.save(handle, vector, allow_pickle=False)
+            temporary.replace(target)
+        except OSError as error:
+            raise not_written(target, error) from None
+        finally:
+            temporary.unlink(missing_ok=True)
         return relative.as_posix()
 
     def set_parameters(self, parameters: int | None) -> None:
@@ -236,6 +260,25 @@ class RunWriter:
 
 
 def _file_name(name: str) -> str:
-    """A path that is safe on every file system and that no two names share; ``/`` still makes folders."""
-    parts = [quote(part, safe="@=,+- ") for part in name.split("/")]
-    return "/".join(part.replace(".", "%2E") if set(part) <= {"."} else part for part in parts if part)
+    """A relative path without its suffix, that no two names share; ``/`` still makes folders.
+
+    Dots of folders are escaped, so that the folder of ``a.wav/b`` never meets the file of ``a``.
+    """
+    *folders, last = name.split("/")
+    return "/".join([*(_part(folder).replace(".", "%2E") for folder in folders), _part(last)])
+
+
+def _folder_name(name: str) -> str:
+    """One folder for ``name``, whatever is in it; settings of a system may hold a path."""
+    return _part(name)
+
+
+def _part(text: str) -> str:
+    """``text`` as one file name that is safe on every file system and at most 180 characters long."""
+    part = quote(text, safe="@=,+- ")
+    if set(part) <= {"."}:
+        part = "%" + part.replace(".", "%2E")  # "", "." and ".." are no names; no quoted text begins like this.
+    if len(part) > _LONGEST_NAME:
+        # Only here does a "%~" occur: "~" itself is never quoted.
+        part = f"{part[: _LONGEST_NAME - 34]}%~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return part

@@ -261,6 +261,8 @@ def resolve(name: str, device: str = "cpu", untrained: bool = False, weights: Pa
             raise unknown(f"setting of {card.name}", key, settings)
         settings[key] = _typed(card.name, key, value, settings[key])
     overrides = {key: settings[key] for key in asked.settings}
+    # A system without weights is never untrained, whatever is asked of the others beside it.
+    untrained = untrained and bool(card.weights)
     return SystemSpec(card, Name(card.name, variant, overrides), settings, device, untrained, weights)
 
 

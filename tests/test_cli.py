@@ -1,0 +1,259 @@
+"""The command line as a user types it: what is printed, where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from bench import audio
+from bench.audio import Audio
+from bench.cli import cli
+
+SUITE = """
+name = "tiny"
+title = "Two anchors"
+task = "codec"
+datasets = []
+systems = ["reference", "lowpass@3.5khz"]
+metrics = ["kbps", "stft_dac", "si_sdr"]
+"""
+
+
+def invoke(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three clips of noise in a folder."""
+    generator = np.random.default_rng(1)
+    for name in ("a", "b", "sub/c"):
+        sound = Audio.of(0.1 * generator.standard_normal((1, 16_000)), 16_000)
+        audio.write(tmp_path / "clips" / f"{name}.wav", sound)
+    return tmp_path / "clips"
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(SUITE)
+    return path
+
+
+def run(suite: Path, folder: Path, out: Path, *more: str) -> Result:
+    return invoke("run", suite, "--audio", folder, "--out", out, "--jobs", "1", "--quiet", *more)
+
+
+def journal(out: Path, system: str, name: str = "scores.jsonl") -> list[dict[str, object]]:
+    (path,) = out.glob(f"tiny+clips/{system}/*/{name}")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_run_prints_a_table_and_exits_0(suite: Path, folder: Path, tmp_path: Path) -> None:
+    result = run(suite, folder, tmp_path / "runs")
+    assert result.exit_code == 0, result.output
+    assert "lowpass@3.5khz" in result.stdout
+    assert "n = 3 clips" in result.stdout
+
+
+def test_a_rerun_computes_nothing(suite: Path, folder: Path, tmp_path: Path) -> None:
+    first = run(suite, folder, tmp_path / "runs")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    second = run(suite, folder, tmp_path / "runs")
+    assert second.stdout == first.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+
+
+def test_adding_a_metric_computes_only_that_metric(suite: Path, folder: Path, tmp_path: Path) -> None:
+    run(suite, folder, tmp_path / "runs")
+    outputs = journal(tmp_path / "runs", "reference", "outputs.jsonl")
+    scores = journal(tmp_path / "runs", "reference")
+    result = run(suite, folder, tmp_path / "runs", "-m", "snr")
+    assert result.exit_code == 0, result.output
+    assert journal(tmp_path / "runs", "reference", "outputs.jsonl") == outputs
+    added = journal(tmp_path / "runs", "reference")[len(scores) :]
+    assert {row["metric"] for row in added} == {"snr"}
+    assert len(added) == 3
+
+
+def test_adding_a_system_computes_only_that_system(suite: Path, folder: Path, tmp_path: Path) -> None:
+    run(suite, folder, tmp_path / "runs")
+    scores = journal(tmp_path / "runs", "reference")
+    run(suite, folder, tmp_path / "runs", "-s", "reference", "-s", "noise")
+    assert journal(tmp_path / "runs", "reference") == scores
+    assert len(journal(tmp_path / "runs", "noise", "outputs.jsonl")) == 3
+
+
+def test_score_adds_a_metric_to_runs_that_exist(suite: Path, folder: Path, tmp_path: Path) -> None:
+    run(suite, folder, tmp_path / "runs")
+    result = invoke("score", "tiny+clips", "-m", "snr", "--out", tmp_path / "runs", "--quiet", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "SNR" in result.stdout
+
+
+def test_a_broken_clip_is_a_failed_row_and_the_rest_goes_on(suite: Path, folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.wav").write_bytes((folder / "a.wav").read_bytes()[:2000])
+    (folder / "notes.txt").write_text("not audio")
+    result = run(suite, folder, tmp_path / "runs")
+    assert result.exit_code == 1
+    assert "is truncated" in result.stderr
+    assert "notes.txt" in result.stderr
+    rows = {row["clip"]: row["status"] for row in journal(tmp_path / "runs", "reference", "outputs.jsonl")}
+    assert rows == {"clips/a": "ok", "clips/b": "ok", "clips/broken": "failed", "clips/sub/c": "ok"}
+    assert run(suite, folder, tmp_path / "runs", "--allow-failures").exit_code == 0
+
+
+def test_a_mended_clip_is_another_clip_list(suite: Path, folder: Path, tmp_path: Path) -> None:
+    run(suite, folder, tmp_path / "runs")
+    audio.write(folder / "a.wav", Audio.of(np.ones((1, 16_000)), 16_000))
+    run(suite, folder, tmp_path / "runs")
+    assert len(list((tmp_path / "runs").glob("tiny+clips/reference/*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run", "quickstrat"], "did you mean quickstart?"),
+        (["run", "quickstart", "-s", "opsu"], "did you mean opus"),
+        (["run", "quickstart", "-s", "opus@7kbps"], "unknown variant of opus '7kbps'"),
+        (["run", "quickstart", "-s", "opus:speed=3"], "unknown setting of opus 'speed'"),
+        (["run", "quickstart", "-s", "reference", "-m", "pesk_wb"], "did you mean pesq_wb"),
+        (["run", "quickstart", "-s", "opus@6kbps", "-s", "opus@6kbps"], "named twice"),
+        (["show", "nothing-like-it"], "unknown name"),
+        (["report", "quickstart"], "ldmbench run quickstart"),
+    ],
+)
+def test_a_name_that_is_wrong_is_one_clear_line(words: list[str], expected: str, tmp_path: Path) -> None:
+    tail = [] if words[0] == "show" else ["--out", str(tmp_path)]
+    result = invoke(*words, *tail)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.rglob("run.json")) == []
+
+
+def test_a_suite_with_an_unknown_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(SUITE + "colour = 'red'\n")
+    result = invoke("check", tmp_path / "bad.toml")
+    assert result.exit_code == 2
+    assert "unknown key 'colour'" in result.stderr
+
+
+def test_a_suite_for_another_clip_list_is_refused(tmp_path: Path) -> None:
+    text = SUITE.replace("datasets = []", 'datasets = ["builtin-music"]')
+    (tmp_path / "old.toml").write_text(text + f'[lists]\nbuiltin-music = "{"0" * 64}"\n')
+    result = invoke("run", tmp_path / "old.toml", "--out", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert "was written for another clip list" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_second_run_on_one_folder_is_refused(suite: Path, folder: Path, tmp_path: Path) -> None:
+    from bench.journal import lock
+
+    run(suite, folder, tmp_path / "runs")
+    (path,) = (tmp_path / "runs").glob("tiny+clips/reference/*")
+    with lock(path):
+        result = run(suite, folder, tmp_path / "runs", "-m", "snr")
+    assert result.exit_code == 2
+    assert "another ldmbench writes to it" in result.stderr
+
+
+def test_check_computes_nothing(suite: Path, folder: Path, tmp_path: Path) -> None:
+    result = invoke("check", suite, "--audio", folder, "--out", tmp_path / "runs", "--json")
+    assert result.exit_code == 0, result.output
+    assert not (tmp_path / "runs").exists()
+    assert {finding["level"] for finding in json.loads(result.stdout)} == {"ok"}
+
+
+def test_check_names_a_missing_recogniser(suite: Path, folder: Path, tmp_path: Path) -> None:
+    words = ("check", suite, "--audio", folder, "--content", "speech", "-m", "wer_whisper_tiny", "--out", tmp_path)
+    result = invoke(*words, "--weights", tmp_path)
+    assert result.exit_code == 2
+    assert "tiny.pt" in result.stdout
+
+
+def test_a_missing_program_stops_the_run_or_is_left_out(
+    suite: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused = run(suite, folder, tmp_path / "runs", "-s", "codec2", "-s", "reference")
+    assert refused.exit_code == 2
+    assert "ffmpeg" in refused.stderr
+    assert not list((tmp_path / "runs").rglob("run.json"))
+    partly = run(suite, folder, tmp_path / "runs", "-s", "codec2", "-s", "reference", "--skip-unavailable")
+    assert partly.exit_code == 1
+    assert "left out: codec2" in partly.stderr
+    assert "reference" in partly.stdout
+
+
+def test_limit_marks_the_run_partial(suite: Path, folder: Path, tmp_path: Path) -> None:
+    result = run(suite, folder, tmp_path / "runs", "--limit", "2")
+    assert "PARTIAL" in result.stdout
+    assert "n = 2 clips" in result.stdout
+
+
+def test_folders_are_scored_without_an_adapter(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "sub/c", "extra"):
+        sound = audio.read(folder / "a.wav")
+        audio.write(tmp_path / "generated" / f"{name}.wav", Audio.of(sound.samples * 0.5, sound.rate))
+    words = ("score", tmp_path / "generated", "--reference", folder, "-m", "si_sdr", "-m", "stft_dac")
+    result = invoke(*words, "--out", tmp_path / "runs", "--quiet", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "n = 2 clips" in result.stdout
+    assert "1 without a reference, left out: extra" in result.stderr
+    assert "1 without a generated file, left out: b" in result.stderr
+    assert not list((tmp_path / "runs").rglob("*.wav"))
+
+
+def test_folders_without_a_common_name_are_refused(folder: Path, tmp_path: Path) -> None:
+    audio.write(tmp_path / "generated" / "x.wav", audio.read(folder / "a.wav"))
+    result = invoke("score", tmp_path / "generated", "--reference", folder, "--out", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert "has the name of one of" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["terminal", "md", "csv", "latex", "json"])
+def test_report_writes_every_format(suite: Path, folder: Path, tmp_path: Path, kind: str) -> None:
+    run(suite, folder, tmp_path / "runs")
+    target = tmp_path / f"table.{kind}"
+    result = invoke("report", "tiny+clips", "--out", tmp_path / "runs", "--to", kind, "-o", target)
+    assert result.exit_code == 0, result.output
+    assert "lowpass" in target.read_text()
+
+
+def test_report_writes_a_page(suite: Path, folder: Path, tmp_path: Path) -> None:
+    run(suite, folder, tmp_path / "runs")
+    result = invoke("report", "tiny+clips", "--out", tmp_path / "runs", "--to", "html", "-o", tmp_path / "page")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "page" / "index.html").stat().st_size > 5000
+
+
+def test_export_writes_tidy_tables(suite: Path, folder: Path, tmp_path: Path) -> None:
+    import pandas as pd
+
+    run(suite, folder, tmp_path / "runs")
+    for kind in ("parquet", "csv"):
+        result = invoke("export", "tiny+clips", "--out", tmp_path / "runs", "--to", kind, "-o", tmp_path / "tables")
+        assert result.exit_code == 0, result.output
+    parquet = pd.read_parquet(tmp_path / "tables" / "scores.parquet")
+    csv = pd.read_csv(tmp_path / "tables" / "scores.csv")
+    assert len(parquet) == len(csv) == 2 * 3 * 3
+    # SI-SDR of an identical signal has no finite value: unscored, and never a zero.
+    row = parquet[(parquet.system == "reference") & (parquet.metric == "si_sdr")].iloc[0]
+    assert row.status == "unscored"
+    assert pd.isna(row.value)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "systems", "metrics", "suites"])
+def test_list_and_show_know_everything(kind: str) -> None:
+    names = json.loads(invoke("list", kind, "--json").stdout)[kind]
+    assert names
+    for name in names:
+        shown = invoke("show", name)
+        assert shown.exit_code == 0, shown.output
+        assert name.partition("@")[0] in shown.stdout
