@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bench import audio as audio_io
 from bench.audio import Audio
@@ -64,7 +64,7 @@ class Result(Card):
 class Results(Card):
     """``results.json``."""
 
-    schema_: int
+    version: int = Field(alias="schema")
     clips: list[Result]
 
 
@@ -179,10 +179,7 @@ class ExternalSystem:
         """The program's results by clip id."""
         fix = "write results.json as the contract in bench/external.py says"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(content, dict):
-                content["schema_"] = content.pop("schema", None)
-            results = Results.model_validate(content)
+            results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise BenchError(f"{self.spec.label} wrote no results.json", last_line, fix) from None
         except ValidationError as error:
@@ -190,14 +187,12 @@ class ExternalSystem:
             raise BenchError(f"{self.spec.label}: results.json is not valid", faults, fix) from None
         except ValueError as error:
             raise BenchError(f"{self.spec.label}: results.json is not JSON", str(error), fix) from None
-        if results.schema_ != SCHEMA:
-            raise BenchError(f"{self.spec.label}: results.json has schema {results.schema_}, not {SCHEMA}", fix=fix)
+        if results.version != SCHEMA:
+            raise BenchError(f"{self.spec.label}: results.json has schema {results.version}, not {SCHEMA}", fix=fix)
         found = {result.id: result for result in results.clips}
         if len(found) < len(results.clips) or not found.keys() <= {clip.id for clip in clips}:
             names = ", ".join(result.id for result in results.clips[:4])
-            raise BenchError(
-                f"{self.spec.label}: results.json has clips twice, or such as nobody asked for", names, fix
-            )
+            raise BenchError(f"{self.spec.label}: results.json has clips twice or unasked for", names, fix)
         return found
 
     def _output(

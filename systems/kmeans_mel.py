@@ -213,7 +213,8 @@ def _training_patches(material: Dataset, vocab: int) -> Array:
             break
         sound = material.clips[index].audio.mono().at(RATE)
         seconds += sound.duration
-        mels.append(log_mel_spectrogram(sound.samples[0]))
+        mel = log_mel_spectrogram(sound.samples[0])
+        mels.append(np.pad(mel, ((0, max(0, PATCH - len(mel))), (0, 0)), constant_values=np.log(FLOOR)))
     bands = np.arange(0, BANDS - PATCH + 1, BAND_STEP)
     windows = [np.lib.stride_tricks.sliding_window_view(mel, (PATCH, PATCH))[:, bands] for mel in mels]
     ends = np.cumsum([0, *(view.shape[0] * len(bands) for view in windows)])
