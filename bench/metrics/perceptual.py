@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
@@ -13,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
 from bench.metric import BaseMetric, MetricFacts, Signal, metric, refuse_silence, register
@@ -20,6 +23,7 @@ from bench.names import Name, Setting
 from bench.system import Output
 
 Mapper = Literal["svr", "lattice", "exponential"]
+Mode = Literal["audio", "speech"]
 
 #: visqol-python's own tolerance in seconds: beyond it, it only logs a warning and compares what overlaps.
 LENGTH_DIFFERENCE = 1.0
@@ -86,9 +90,7 @@ def visqol(reference: Signal, estimate: Signal, rate: int, *, mapping: Mapper) -
     Source: Chinen et al., ViSQOL v3: An Open Source Production Ready Objective Speech and Audio Metric, QoMEX
     2020; visqol-python 3.8.0, ``VisqolApi.measure_from_arrays``, to which the value is equal.
     """
-    manager = _manager(mapping)
-    from visqol.audio_utils import AudioSignal
-
+    lattice = _lattice() if mapping == "lattice" else None
     if not reference.any():
         raise Unscored("the reference is silent")
     if not estimate.any():
@@ -98,18 +100,47 @@ def visqol(reference: Signal, estimate: Signal, rate: int, *, mapping: Mapper) -
     for name, signal in (("reference", reference), ("output", estimate)):
         if len(signal) < fewest:
             raise Unscored(f"the {name} has {len(signal) / rate:.2f} s, ViSQOL needs {fewest / rate:.2f} s")
-    try:
-        result = manager.run_from_signals(AudioSignal(reference, rate), AudioSignal(estimate, rate))
-    except ValueError as error:
-        raise Unscored(f"ViSQOL cannot align the output with the reference: {error}") from error
-    if not math.isfinite(result.moslqo):
-        raise BenchError("ViSQOL returned no number", repr(result.moslqo), "report this clip to ldmbench")
-    return float(result.moslqo)
+    mode: Mode = "audio" if mapping == "svr" else "speech"
+    similarity = _similarity(mode, reference, estimate, rate)
+    if lattice is not None:
+        from visqol.visqol_core import alter_for_similarity_extremes
+
+        features = (similarity.fvnsim, similarity.fvnsim10, similarity.fstdnsim, similarity.fvdegenergy)
+        moslqo = alter_for_similarity_extremes(similarity.vnsim, lattice.predict_quality(*features))
+    else:
+        moslqo = similarity.moslqo
+    if not math.isfinite(moslqo):
+        raise BenchError("ViSQOL returned no number", repr(moslqo), "report this clip to ldmbench")
+    return float(moslqo)
+
+
+_last: dict[Mode, tuple[bytes, Any]] = {}
+
+
+def _similarity(mode: Mode, reference: Signal, estimate: Signal, rate: int) -> Any:
+    """ViSQOL's result; the last one of a mode is kept, because both speech mappings start from it.
+
+    Raises:
+        Unscored: If ViSQOL finds nothing to compare.
+    """
+    from visqol.audio_utils import AudioSignal
+
+    manager = _manager(mode)
+    pair = hashlib.sha256(np.ascontiguousarray(reference).data)
+    pair.update(f"{rate} {len(reference)} {reference.dtype} {estimate.dtype}".encode())
+    pair.update(np.ascontiguousarray(estimate).data)
+    if mode not in _last or _last[mode][0] != pair.digest():
+        try:
+            result = manager.run_from_signals(AudioSignal(reference, rate), AudioSignal(estimate, rate))
+        except ValueError as error:
+            raise Unscored(f"ViSQOL cannot align the output with the reference: {error}") from error
+        _last[mode] = (pair.digest(), result)
+    return _last[mode][1]
 
 
 @cache
-def _manager(mapping: Mapper) -> Any:
-    """One ViSQOL per process and mapping, with its filter bank replaced by the equal and faster one."""
+def _manager(mode: Mode) -> Any:
+    """One ViSQOL per process and mode, with its filter bank replaced by the equal and faster one."""
     try:
         import visqol as package
         from visqol.visqol_manager import VisqolManager
@@ -120,22 +151,33 @@ def _manager(mapping: Mapper) -> Any:
     # Its warnings (length, patches dropped) would interleave with the progress bar; what matters raises here.
     logging.getLogger("visqol").setLevel(logging.ERROR)
     manager: Any = VisqolManager()
+    speech = mode == "speech"
+    manager.init(
+        model_path=str(Path(package.__file__).parent / "model" / "libsvm_nu_svr_model.txt"),
+        use_speech_mode=speech,
+        use_lattice_model=False,
+    )
+    bank = manager.spect_builder.filter_bank
+    manager.spect_builder = RememberingBuilder(bank.num_bands, bank.min_freq, speech)
+    if speech:
+        manager.patch_creator = VectorVad(manager.patch_creator.patch_size)
+    return manager
+
+
+@cache
+def _lattice() -> Any:
+    """The lattice network, as visqol-python sets it up."""
+    from visqol.visqol_manager import VisqolManager
+
+    manager: Any = VisqolManager()
     try:
         with _quiet_stderr():
-            manager.init(
-                model_path=str(Path(package.__file__).parent / "model" / "libsvm_nu_svr_model.txt"),
-                use_speech_mode=mapping != "svr",
-                use_lattice_model=mapping == "lattice",
-            )
+            manager.init(use_speech_mode=True, use_lattice_model=True)
     except ImportError as error:
         raise BenchError(
             "visqol_speech_lattice needs the lattice's runtime", str(error), "pip install 'visqol-python[lattice]'"
         ) from error
-    bank = manager.spect_builder.filter_bank
-    manager.spect_builder = RememberingBuilder(bank.num_bands, bank.min_freq, mapping != "svr")
-    if mapping != "svr":
-        manager.patch_creator = VectorVad(manager.patch_creator.patch_size)
-    return manager
+    return manager.quality_mapper
 
 
 @contextmanager

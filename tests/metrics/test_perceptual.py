@@ -113,6 +113,31 @@ def test_the_three_mappings_end_where_they_should():
     assert 4.6 < visqol(voice(48_000), voice(48_000), 48_000, mapping="svr") < 4.8
 
 
+def test_both_speech_mappings_are_computed_from_one_comparison(api, monkeypatch):
+    from visqol.visqol_manager import VisqolManager
+
+    compared = []
+    original = VisqolManager.run_from_signals
+    monkeypatch.setattr(VisqolManager, "run_from_signals", lambda *pair: compared.append(1) or original(*pair))
+    reference = voice(16_000, seed=5)
+    for kind in ("noise", "rough"):
+        estimate = degrade(kind, reference, 16_000)
+        ours = [visqol(reference, estimate, 16_000, mapping=mapping) for mapping in ("lattice", "exponential")]
+        compared.append("ours")
+        for mapping, value in zip(("lattice", "exponential"), ours, strict=True):
+            assert value == api[mapping].measure_from_arrays(reference, estimate, 16_000).moslqo
+    assert compared == [1, "ours", 1, 1] * 2
+
+
+def test_hardly_similar_sounds_follow_the_library_too(api):
+    rng = np.random.default_rng(2)
+    for mapping, rate in RATES.items():
+        reference = voice(rate)
+        clicks = (rng.random(reference.size) < 1e-4).astype(np.float32)
+        expected = api[mapping].measure_from_arrays(reference, clicks, rate).moslqo
+        assert visqol(reference, clicks, rate, mapping=mapping) == expected
+
+
 def test_worse_sound_gets_a_lower_score():
     reference = voice(48_000)
     noise = np.random.default_rng(0).standard_normal(reference.size).astype(np.float32)
@@ -152,13 +177,13 @@ def test_visqol_refuses_lengths_that_cannot_belong_together():
 
 
 def test_a_missing_lattice_is_an_error_and_never_the_polynomial(monkeypatch):
-    perceptual._manager.cache_clear()
+    perceptual._lattice.cache_clear()
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     try:
         with pytest.raises(BenchError, match=r"needs the lattice's runtime.*visqol-python\[lattice\]"):
             visqol(voice(16_000), voice(16_000), 16_000, mapping="lattice")
     finally:
-        perceptual._manager.cache_clear()
+        perceptual._lattice.cache_clear()
 
 
 @pytest.mark.parametrize(("rate", "bands", "speech"), [(48_000, 32, False), (16_000, 21, True), (44_100, 32, False)])
