@@ -1,0 +1,95 @@
+"""What a built-in clip is: its row of the list, and the function that makes its samples."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.audio import Audio
+from bench.errors import BenchError
+from bench.synthesis.dsp import Dice, Signal, finish
+
+#: Generators, as cards name them, and the modules that hold their recipes.
+GENERATORS = {
+    "speech": "bench.synthesis.speech",
+    "music": "bench.synthesis.music",
+    "general": "bench.synthesis.general",
+    "training": "bench.synthesis.training",
+}
+
+#: From a rate in Hz and a source of randomness to samples ``[channels, time]``.
+Maker = Callable[[int, Dice], Signal]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One built-in clip.
+
+    Attributes:
+        id: Its name, unique within its generator.
+        rate: Hz.
+        text: Transcript of speech, caption of anything else.
+        group: Voice, or kind of sound.
+        make: Makes the samples; scaled and faded afterwards.
+        language: BCP 47 tag of ``text``.
+        peak_db: Peak of the finished clip, dBFS.
+    """
+
+    id: str
+    rate: int
+    text: str
+    group: str
+    make: Maker
+    language: str = "en"
+    peak_db: float = -2.0
+
+    def row(self) -> dict[str, str]:
+        """The columns of the clip list that the recipe decides."""
+        return {
+            "id": self.id, "path": f"{self.id}.wav", "start": "", "end": "",
+            "text": self.text, "group": self.group, "language": self.language,
+        }  # fmt: skip
+
+    def pcm(self) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
+        """The samples ``[channels, time]`` as 16-bit integers, rounded without dither.
+
+        The rounding also swallows what the last bits of floating-point functions differ in between machines.
+        """
+        sound = finish(self.make(self.rate, Dice("ldmbench", self.id)), self.rate, self.peak_db)
+        rounded: np.ndarray[tuple[int, int], np.dtype[np.int16]] = np.rint(sound * 32768.0).astype(np.int16)
+        return rounded
+
+    def audio(self) -> Audio:
+        """The clip as reading its file gives it."""
+        return Audio((self.pcm() / np.float32(32768.0)).astype(np.float32), self.rate)
+
+
+def index(recipes: Iterable[Recipe]) -> dict[str, Recipe]:
+    """Recipes by id, in order.
+
+    Raises:
+        ValueError: If two have the same id.
+    """
+    found: dict[str, Recipe] = {}
+    for recipe in recipes:
+        if recipe.id in found:
+            raise ValueError(f"two built-in clips are called {recipe.id}")
+        found[recipe.id] = recipe
+    return found
+
+
+def recipes(generator: str) -> dict[str, Recipe]:
+    """The recipes of a generator by id, in the order of its list.
+
+    Raises:
+        BenchError: If there is no such generator.
+    """
+    if generator not in GENERATORS:
+        raise BenchError(
+            f"there is no built-in generator {generator!r}", fix=f"use one of {', '.join(GENERATORS)} in the card"
+        )
+    found: dict[str, Recipe] = importlib.import_module(GENERATORS[generator]).RECIPES
+    return found
