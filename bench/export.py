@@ -63,8 +63,9 @@ def _scores(run: Run) -> list[dict[str, Any]]:
             value, numerator, denominator = score.value, None, None
             if isinstance(value, list):
                 # Two numbers are a ratio; a longer vector has no place in a table of numbers.
-                numerator, denominator = value if len(value) == 2 else (None, None)
-                value = numerator / denominator if denominator else None
+                pair = value if len(value) == 2 else None
+                numerator, denominator = pair or (None, None)
+                value = pair[0] / pair[1] if pair and pair[1] else None
             rows.append(
                 {
                     "run": run.info.id,

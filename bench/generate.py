@@ -88,7 +88,7 @@ def _process(
     # Outputs belong to clips by their order alone: where one is missing or too many, none can be told apart.
     if stopped is None and len(outputs) != len(ready):
         count = len(outputs) if len(outputs) < len(ready) else f"more than {len(ready)}"
-        stopped, outputs = ValueError(f"{spec.label} returned {count} outputs for {len(ready)} clips"), []
+        stopped, outputs = BenchError(f"{spec.label} returned {count} outputs for {len(ready)} clips"), []
     for clip, output in zip(ready, outputs, strict=False):
         yield _row(system, clip, output)
     if stopped is not None and len(ready) == 1:

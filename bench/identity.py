@@ -89,7 +89,7 @@ def _imports(source: str, parent: str) -> Iterable[str]:
             name = ".".join([*base, *([node.module] if node.module else [])])
             yield name
             # ``from systems import _packets`` names modules; elsewhere these are attributes, and are not found.
-            if _is_package(name):
+            if name.partition(".")[0] == parent.partition(".")[0] and _is_package(name):
                 yield from (f"{name}.{alias.name}" for alias in node.names)
 
 
