@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,8 @@ def write(path: str | Path, audio: Audio) -> None:
         reason = error.strerror or str(error)
         raise BenchError(f"cannot write {path}", reason, "free disk space or choose another --out", 1) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def stack(sounds: Sequence[Audio]) -> Samples:

@@ -1,0 +1,73 @@
+"""Fixtures for all tests: homes of their own for cache, data and weights, and sounds to work with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.audio import Audio
+
+Sound = Callable[..., Audio]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes the user's homes; the built-in clips are made once for the whole session."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("LDMBENCH_"):
+                patch.delenv(name)
+        for name in ("cache", "data", "weights"):
+            patch.setenv(f"LDMBENCH_{name.upper()}", str(home / name))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield home
+
+
+@pytest.fixture(scope="session")
+def tone() -> Sound:
+    """``tone(seconds, rate, channels, hz, peak)``: a sine, with another phase in every channel."""
+
+    def make(
+        seconds: float = 1.0, rate: int = 16_000, channels: int = 1, hz: float = 440.0, peak: float = 0.5
+    ) -> Audio:
+        time = np.arange(round(seconds * rate)) / rate
+        return Audio.of([peak * np.sin(2 * np.pi * hz * time + phase) for phase in range(channels)], rate)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def speechlike() -> Sound:
+    """``speechlike(seconds, rate, seed)``: a gliding harmonic voice in syllables, with breath between them."""
+
+    def make(seconds: float = 2.0, rate: int = 16_000, seed: int = 0) -> Audio:
+        generator = np.random.default_rng(seed)
+        time = np.arange(round(seconds * rate)) / rate
+        pitch = 120 + 40 * np.sin(2 * np.pi * 0.6 * time + seed)
+        phase = 2 * np.pi * np.cumsum(pitch) / rate
+        voice = sum(np.sin(k * phase) / k for k in range(1, min(30, int(rate / 2 / 170))))
+        syllables = np.clip(np.sin(2 * np.pi * 3.5 * time), 0, None)
+        sound = 0.25 * voice * syllables + 0.01 * generator.standard_normal(time.size)
+        return Audio.of(sound, rate)
+
+    return make
+
+
+@pytest.fixture
+def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """``importable(name, source)`` makes a module that worker processes can import as well."""
+    folder = tmp_path / "importable"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def make(name: str, source: str) -> None:
+        (folder / f"{name}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return make
