@@ -1,0 +1,104 @@
+"""Estimates: the plain formulas, intervals that cover, and the same digits every time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import stats
+from bench.stats import Estimate
+
+NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
+
+
+@settings(max_examples=50, deadline=None)
+@given(NUMBERS)
+def test_mean_is_the_mean_and_lies_in_its_interval(values: list[float]) -> None:
+    estimate = stats.mean(values)
+    assert estimate.value == float(np.mean(np.array(values)))
+    assert estimate.n == len(values)
+    slack = 1e-9 * (1 + max(map(abs, values)))
+    assert min(values) - slack <= estimate.low <= estimate.high <= max(values) + slack
+
+
+def test_an_interval_by_hand() -> None:
+    # Means of two draws from (0, 1) are 0, 0.5, 0.5, 1: the outer 2.5 % quantiles are the ends.
+    assert stats.mean([0.0, 1.0]) == Estimate(0.5, 0.0, 1.0, 2)
+    assert stats.mean([3.0, 3.0, 3.0]) == Estimate(3.0, 3.0, 3.0, 3)
+
+
+def test_too_few_values() -> None:
+    assert stats.mean([]) == Estimate(None)
+    assert stats.mean([2.5]) == Estimate(2.5, n=1)
+    assert stats.ratio([]) == Estimate(None)
+    assert stats.ratio([[3, 4]]) == Estimate(0.75, n=1)
+
+
+def test_a_ratio_is_of_sums() -> None:
+    estimate = stats.ratio([[1, 10], [4, 10], [5, 100]])
+    assert estimate.value == pytest.approx(10 / 120)
+    assert estimate.n == 3
+    assert 0.05 <= estimate.low <= estimate.value <= estimate.high <= 0.4
+
+
+def test_a_ratio_resamples_pairs() -> None:
+    # Numerator and denominator move together, so every resample has the same ratio.
+    estimate = stats.ratio([[1, 2], [10, 20], [50, 100], [3, 6]])
+    assert (estimate.low, estimate.high) == pytest.approx((0.5, 0.5))
+
+
+def test_a_ratio_over_nothing_has_no_value() -> None:
+    assert stats.ratio([[0, 0], [0, 0]]).value is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_resample_without_denominator_is_left_out() -> None:
+    estimate = stats.ratio([[1, 2], [0, 0]])
+    assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
+
+
+def test_intervals_cover() -> None:
+    """Nominal 95 %; the percentile interval of 40 values covers a little less (Efron and Tibshirani, 13.3)."""
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(300):
+        estimate = stats.mean(generator.normal(2.0, 3.0, 40))
+        covered += estimate.low <= 2.0 <= estimate.high
+    assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_intervals_of_ratios_cover() -> None:
+    generator = np.random.default_rng(2)
+    covered = 0
+    for _ in range(200):
+        words = generator.integers(5, 20, 40)
+        estimate = stats.ratio(np.stack([generator.binomial(words, 0.2), words], axis=1))
+        covered += estimate.low <= 0.2 <= estimate.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_the_same_digits_every_time_and_in_every_process() -> None:
+    values = np.random.default_rng(3).normal(size=25).tolist()
+    here = stats.mean(values)
+    assert stats.mean(values) == here
+    code = f"from bench.stats import mean; print(repr(mean({values!r})))"
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert there == repr(here)
+
+
+def test_the_interval_does_not_depend_on_a_global_seed() -> None:
+    np.random.seed(0)  # noqa: NPY002
+    first = stats.mean([1.0, 2.0, 4.0])
+    np.random.seed(1)  # noqa: NPY002
+    assert stats.mean([1.0, 2.0, 4.0]) == first
+
+
+def test_the_interval_scales_and_shifts_with_the_values() -> None:
+    values = np.random.default_rng(4).normal(size=12)
+    plain, moved = stats.mean(values), stats.mean(values * 10 + 5)
+    assert (moved.low, moved.high) == pytest.approx((plain.low * 10 + 5, plain.high * 10 + 5))
