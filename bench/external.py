@@ -133,7 +133,7 @@ class ExternalSystem:
             return None, {}
         if self.card.task == "enhance":
             return clip.input, {}
-        return Codec(self.spec).prepare(clip.audio)
+        return Codec(self.spec).adapt(clip.audio)
 
     def _weights(self) -> str | None:
         if not self.card.weights or self.spec.untrained:

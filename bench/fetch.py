@@ -67,9 +67,12 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
         with only_one(str(path.resolve())):
             if path.is_file() and file_digest(path) == sha256.lower():
                 return path
-            while not _receive(url, part, progress):
-                pass
-            found = _sha256(part)
+            earlier = part.is_file()
+            found = _receive_all(url, part, progress)
+            if found != sha256.lower() and earlier:
+                # What was there may have been the beginning of something else.
+                part.unlink()
+                found = _receive_all(url, part, progress)
             if found != sha256.lower():
                 part.unlink()
                 raise BenchError(
@@ -195,6 +198,13 @@ def only_one(task: str) -> Iterator[None]:
 
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _receive_all(url: str, part: Path, progress: Progress | None) -> str:
+    """Receive until nothing is missing; the SHA-256 of what arrived."""
+    while not _receive(url, part, progress):
+        pass
+    return _sha256(part)
 
 
 def _receive(url: str, part: Path, progress: Progress | None) -> bool:

@@ -38,7 +38,7 @@ from systems.mel_patches import (
 Array = NDArray[np.float32]
 
 #: Raised whenever codebooks or decoded audio change.
-VERSION = 1
+VERSION = 2
 
 #: Stages trained together; a variant uses the first few, so that all variants of a vocabulary share one training.
 STAGES = 4
@@ -93,8 +93,12 @@ class KMeansMel(Codec):
     def codebooks(self) -> Codebooks:
         """The codebooks, trained or read from the cache on first use."""
         if self._codebooks is None:
-            self._codebooks = random_codebooks(self.vocab) if self.spec.untrained else trained(self.train, self.vocab)
+            self._codebooks = trained(self.train, self.vocab)
         return self._codebooks
+
+    def setup(self, clips: Sequence[Clip]) -> None:
+        """Train or load the codebooks now, so that no clip's time includes it."""
+        _ = self.codebooks
 
     def encode(self, audio: Audio) -> Stream:
         """Tokens ``[stages, 4 * ceil(time / 2560)]``, each worth ``log2(vocab)`` bits."""
@@ -115,7 +119,7 @@ class KMeansMel(Codec):
     def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, Array]]:
         """Time-averaged features ``[256]``: of all stages, of the first stage, and before quantisation."""
         for clip in clips:
-            features = self._features(self.prepare(clip.audio)[0])
+            features = self._features(self.adapt(clip.audio)[0])
             tokens, residual = self._quantise(features)
             layers = {
                 "all": features - residual,
@@ -183,25 +187,19 @@ def fit(material: Dataset, vocab: int) -> Codebooks:
     for stage in range(STAGES):
         chosen = np.random.default_rng((_SEED, stage)).choice(len(residual), vocab, replace=False)
         start = residual[chosen]
-        if stage == 0:
-            # Whatever it was trained on, the codec can say "nothing sounds".
-            start[0] = silence
+        # Whatever it is trained on, token 0 of the first stage means silence, and of a later stage "leave it":
+        # no stage can make a patch worse.
+        fixed = silence if stage == 0 else np.zeros_like(silence)
+        start[0] = fixed
         # Without early stopping: its criterion is a sum whose last digits depend on the number of threads.
         model = MiniBatchKMeans(
             vocab, init=start, n_init=1, batch_size=4096, max_iter=1, tol=0.0, max_no_improvement=None,
             reassignment_ratio=0.0, random_state=_SEED,
         ).fit(residual)  # fmt: skip
         centroids[stage] = model.cluster_centers_
-        if stage == 0:
-            centroids[0, 0] = silence
+        centroids[stage, 0] = fixed
         residual = residual - centroids[stage][model.labels_]
     return Codebooks(centroids, mean, deviation)
-
-
-def random_codebooks(vocab: int) -> Codebooks:
-    """Seeded random centroids, each stage half as large as the one before."""
-    values = np.random.default_rng(_SEED).standard_normal((STAGES, vocab, DIM), np.float32)
-    return Codebooks(values * np.float32(0.5) ** np.arange(STAGES, dtype=np.float32)[:, None, None], -5.0, 3.0)
 
 
 def _training_patches(material: Dataset, vocab: int) -> Array:
