@@ -66,7 +66,7 @@ def bd_rate(anchor: Points, test: Points, method: Method = "pchip") -> float:
     low = max(first[0][0], second[0][0])
     high = min(first[0][-1], second[0][-1])
     if high <= low:
-        raise Unscored("no common interval of quality")
+        raise Unscored("no common range of quality")
     means = [_integral(*curve, low, high, method) / (high - low) for curve in (first, second)]
     return float((10 ** (means[1] - means[0]) - 1) * 100)
 

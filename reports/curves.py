@@ -25,6 +25,10 @@ RATE = "kbps"
 PALETTE = ("#0072b2", "#d55e00", "#00836a", "#a84a87", "#7a5f00", "#56586b", "#5b4fc4", "#b3123a")
 MARKERS = "osD^vPXph*"
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+
+#: Inches: width and height of a panel, and its left, bottom, right and top margins.
+PANEL = (4.4, 3.3)
+MARGINS = (0.5, 0.48, 0.14, 0.34)
 INK, MUTED, GRID, PAPER = "#1a1c21", "#5d6370", "#e3e5ea", "#ffffff"
 
 _STYLE: dict[str, Any] = {
@@ -101,14 +105,14 @@ def build(
         datasets = unique(item.name for run in runs for item in run.info.datasets)
     curves = []
     for dataset in datasets:
+        rates = [run.estimate(RATE, dataset) for run in runs]
         for metric in metrics:
             families: dict[str, list[Point]] = {}
             levels = []
-            for run in runs:
+            for run, rate in zip(runs, rates, strict=True):
                 found = run.estimate(metric, dataset)
                 if found is None or found.value is None:
                     continue
-                rate = run.estimate(RATE, dataset)
                 if rate is None or rate.value is None or rate.value <= 0:
                     levels.append((run.info.system, found.value))
                     continue
@@ -184,18 +188,21 @@ def family_names(curves: Sequence[Curve]) -> tuple[str, ...]:
 
 
 def _figure(curves: Sequence[Curve], columns: int, names: Sequence[str]) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(columns, len(curves))
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(4.4 * columns, 3.3 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(curves) :]:
-        axes.set_visible(False)
-    labels = [_panel(axes, curve, names) for axes, curve in zip(grid.flat, curves, strict=False)]
-    figure.draw_without_rendering()
-    for texts in labels:
-        _spread(texts, figure)
+    size = (PANEL[0] * columns, PANEL[1] * rows)
+    figure = Figure(figsize=size)
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    left, bottom, right, top = MARGINS
+    for index, curve in enumerate(curves):
+        x, y = index % columns * PANEL[0], (rows - 1 - index // columns) * PANEL[1]
+        width, height = PANEL[0] - left - right, PANEL[1] - bottom - top
+        axes = figure.add_axes(((x + left) / size[0], (y + bottom) / size[1], width / size[0], height / size[1]))
+        _spread(_panel(axes, curve, names), curve, axes, renderer)
     return figure
 
 
@@ -276,15 +283,18 @@ def _levels(axes: Any, curve: Curve) -> None:
         )  # fmt: skip
 
 
-def _spread(labels: Sequence[Any], figure: Figure) -> None:
-    """Move labels that lie on each other apart, upwards in steps."""
-    placed: list[Any] = []
-    for label in sorted(labels, key=lambda text: text.get_window_extent().y0):
-        box = label.get_window_extent()
+def _spread(labels: Sequence[Any], curve: Curve, axes: Any, renderer: Any) -> None:
+    """Move labels that lie on each other or on a point away, upwards in steps."""
+    from matplotlib.transforms import Bbox
+
+    places = [axes.transData.transform((point.kbps, point.value)) for f in curve.families for point in f.points]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in places]
+    for label in sorted(labels, key=lambda text: text.get_window_extent(renderer).y0):
+        box = label.get_window_extent(renderer)
         steps = 0
-        while any(box.overlaps(other) for other in placed) and steps < 40:
+        while any(box.overlaps(other) for other in taken) and steps < 40:
             steps += 1
             x, y = label.get_position()
             label.set_position((x, y + 2))
-            box = label.get_window_extent()
-        placed.append(box)
+            box = label.get_window_extent(renderer)
+        taken.append(box)

@@ -128,7 +128,8 @@ def _tabular(table: Table, places: Sequence[int], intervals: bool, marks: Mappin
         rf"  System & {' & '.join(map(_heading, columns))} \\",
         r"  \midrule",
     ]
-    for row in table.rows:
+    rows = {row: None for name, _, _ in groups for row in table.section(name)}
+    for row in (row for row in table.rows if row in rows):
         cells = [_cell(row.cells[place], table.columns[place], intervals, marks) for place in places]
         lines.append(rf"  {_name(row)} & {' & '.join(cells)} \\")
     return [*lines, r"  \bottomrule", r"\end{tabular}"]

@@ -15,6 +15,9 @@ from reports.published import Published, PublishedValue
 #: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
 UNRANKED = frozenset({"reference", "resample", "lowpass", "noise"})
 
+#: What a metric needs that is a property of the system and not of its sound.
+SYSTEM_FACTS = frozenset({"bits", "tokens", "cost"})
+
 
 @dataclass(frozen=True)
 class Column:
@@ -107,6 +110,14 @@ class Table:
         """Indices of the columns of a dataset."""
         return [place for place, column in enumerate(self.columns) if column.dataset == dataset]
 
+    def section(self, dataset: str) -> list[Row]:
+        """The rows that have something to show on a dataset: all measured ones, and published ones with a number."""
+        return [
+            row
+            for row in self.rows
+            if row.run or any(row.cells[place].published is not None for place in self.places(dataset))
+        ]
+
 
 def build(
     runs: Sequence[Run],
@@ -140,13 +151,16 @@ def build(
     for dataset in datasets:
         for metric in metrics:
             found = [run.estimate(metric, dataset) for run in runs]
+            facts = load_metric(metric).facts
+            found, reasons = _drop_facts_without_value(runs, found, facts, dataset)
             if all(estimate is None for estimate in found):
                 continue
+            notes += reasons
             problem = _incomparable(runs, metric, dataset)
             if problem:
                 notes.append(problem)
             n = max(estimate.n for estimate in found if estimate is not None)
-            columns.append(Column(dataset, load_metric(metric).facts, n, ranked=not problem))
+            columns.append(Column(dataset, facts, n, ranked=not problem))
             estimates.append(found)
     labels = _labels(runs)
     rows = []
@@ -167,7 +181,7 @@ def build(
             ]
     table = Table(", ".join(unique(run.info.suite for run in runs)), tuple(columns), tuple(rows), banners(runs))
     sources = _sources(table, published) if published else ()
-    return replace(table, notes=(*_counts(table), *notes), sources=sources)
+    return replace(table, notes=unique((*_counts(table), *notes)), sources=sources)
 
 
 def marks_of(run: Run) -> tuple[str, ...]:
@@ -218,6 +232,23 @@ def _choose(kind: str, asked: Sequence[str] | None, known: Iterable[str]) -> tup
         if name not in names:
             raise unknown(f"{kind} of these runs", name, names)
     return names if asked is None else unique(asked)
+
+
+def _drop_facts_without_value(
+    runs: Sequence[Run], found: Sequence[Estimate | None], facts: MetricFacts, dataset: str
+) -> tuple[list[Estimate | None], list[str]]:
+    """A system that has no bits has no bitrate: a dash and a note instead of a count of unscored clips."""
+    kept = list(found)
+    without: dict[str, list[str]] = {}
+    for index, (run, estimate) in enumerate(zip(runs, found, strict=True)):
+        if estimate is None or not set(facts.needs) <= SYSTEM_FACTS or estimate.n or estimate.failed:
+            continue
+        kept[index] = None
+        clips = {clip.id for clip in run.info.clips if clip.dataset == dataset}
+        rows = (run.scores.get((clip, facts.name)) for clip in clips)
+        reasons = sorted({row.message for row in rows if row is not None and row.message}) or ["no value"]
+        without.setdefault("; ".join(reasons), []).append(run.info.system)
+    return kept, [f"No {facts.title} for {', '.join(names)}: {reason}" for reason, names in without.items()]
 
 
 def _cell(estimate: Estimate | None, column: Column, item: PublishedValue | None) -> Cell:

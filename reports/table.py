@@ -86,7 +86,7 @@ def to_markdown(table: Table, *, intervals: bool = False) -> str:
         places = table.places(dataset)
         header = ["System", *(_md(_heading(table.columns[place])) for place in places)]
         lines = [_md_row(header), _md_row([":---", *["---:"] * len(places)])]
-        for row in table.rows:
+        for row in table.section(dataset):
             cells = []
             for place in places:
                 first, *more = (_md(line) for line in cell_lines(row.cells[place], table.columns[place], intervals))
@@ -207,7 +207,7 @@ def _legend(table: Table, best: str, second: str) -> list[str]:
 
 def _sections(table: Table, dataset: str, intervals: bool, width: int) -> list[list[int]]:
     """The columns of a dataset, packed into as few sections as the width allows."""
-    name = max([len("System"), *(_longest_word(row_name(row)) for row in table.rows)])
+    name = _name_width(table)
     sections: list[list[int]] = []
     room = 0
     for place in table.places(dataset):
@@ -226,6 +226,10 @@ def _column_width(table: Table, place: int, intervals: bool) -> int:
     return max([_longest_word(_heading(column)), *map(len, lines)])
 
 
+def _name_width(table: Table) -> int:
+    return max([len("System"), *(_longest_word(row_name(row)) for row in table.rows)])
+
+
 def _longest_word(text: str) -> int:
     return max(map(len, text.split()))
 
@@ -235,14 +239,22 @@ def _print_section(console: Any, table: Table, dataset: str, places: list[int], 
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    name = max([len("System"), *(_longest_word(row_name(row)) for row in table.rows)])
-    widths = [_column_width(table, place, intervals) for place in places]
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, title_justify="left")
-    grid.add_column(Text("System"), min_width=name, overflow="fold")
-    for place, least in zip(places, widths, strict=True):
+    # Every width is set: left alone, rich takes room from the wrong column and then exceeds the line.
+    names = [row_name(row) for row in table.section(dataset)]
+    least = [_name_width(table), *(_column_width(table, place, intervals) for place in places)]
+    full = [max(map(len, ["System", *names])), *(len(_heading(table.columns[place])) for place in places)]
+    spare = console.width - sum(least) - 3 * len(places)
+    widths = []
+    for narrow, wide in zip(least, full, strict=True):
+        extra = min(max(wide - narrow, 0), max(spare, 0))
+        widths.append(narrow + extra)
+        spare -= extra
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    grid.add_column(Text("System"), width=widths[0], overflow="fold")
+    for place, width in zip(places, widths[1:], strict=True):
         heading = Text(_heading(table.columns[place]), justify="right")
-        grid.add_column(heading, justify="right", min_width=least, overflow="fold")
-    for row in table.rows:
+        grid.add_column(heading, justify="right", width=width, overflow="fold")
+    for row in table.section(dataset):
         cells = []
         for place in places:
             style = {1: "bold green", 2: "cyan"}.get(row.cells[place].rank, "")
@@ -252,8 +264,10 @@ def _print_section(console: Any, table: Table, dataset: str, places: list[int], 
     console.print()
     console.print(dataset, style="bold")
     # A column that is wider than the terminal wraps there rather than losing digits here.
-    least = name + sum(widths) + 3 * len(places)
-    console.print(grid, width=max(console.width, least), no_wrap=False, crop=False, soft_wrap=False)
+    width = console.width
+    console.width = max(width, sum(widths) + 3 * len(places))
+    console.print(grid)
+    console.width = width
 
 
 def _md(text: str) -> str:

@@ -1,0 +1,301 @@
+"""A page: one folder with ``index.html`` that shows and plays runs, without a server or a network."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.metric import MetricFacts, load_metric
+from bench.store import ClipInfo, DatasetInfo, Run
+from reports import bdrate, curves, media, table
+from reports.published import Published
+from reports.result import SYSTEM_FACTS, banners, marks_of, number, unique
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+#: Marks a page as ours, so that only such a folder is ever replaced.
+GENERATOR = '<meta name="generator" content="ldmbench">'
+
+#: Threads that read, analyse and write sounds.
+WORKERS = 2
+
+
+def write_page(
+    runs: Sequence[Run],
+    folder: str | Path,
+    title: str,
+    *,
+    metrics: Sequence[str] | None = None,
+    curve_metrics: Sequence[str] | None = None,
+    published: Published | None = None,
+    anchor: str | None = None,
+    max_clips: int = 20,
+    note: str = "",
+) -> Path:
+    """Write a page of runs; a page that was written there before is replaced.
+
+    Args:
+        runs: The systems, in order.
+        folder: Where ``index.html`` and ``clips/`` go.
+        title: Heading of the page.
+        metrics: Metrics to show; all where None.
+        curve_metrics: Metrics of the curves; all quality metrics where None.
+        published: Published numbers to set beside the measured ones.
+        anchor: Family that BD-rates refer to; the one with most points where None.
+        max_clips: Clips of each dataset that can be heard, the failed ones first; the page says how many of how many.
+        note: A line below the heading.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        BenchError: If there is no run, the folder holds something else, or it cannot be written.
+    """
+    result = table.build(runs, metrics, None, published, published_rows=published is not None)
+    folder = Path(folder)
+    try:
+        _clear(folder)
+        chosen = _choose_clips(runs, max_clips)
+        names = [f"{index:03}_{media.file_name(clip.id)}" for index, clip in enumerate(chosen)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            sounds = list(pool.map(lambda pair: media.write_clip(pair[0], runs, folder / "clips", pair[1]),
+                                   zip(chosen, names, strict=True)))  # fmt: skip
+        shown = unique(column.metric for column in result.columns)
+        facts = [load_metric(name).facts for name in shown]
+        drawn = _curves(runs, curve_metrics, anchor)
+        context = {
+            "title": title,
+            "note": note,
+            "suite": result.suite,
+            "banners": [_banner(line) for line in banners(runs)],
+            "table": result,
+            "curves": drawn,
+            "clip_total": len(unique(clip.id for run in runs for clip in run.info.clips)),
+            "titles": {item.name: item.title for item in _datasets(runs)},
+            "ranked": any(cell.rank for row in result.rows for cell in row.cells),
+            "clips": [_clip_row(clip, runs, facts) for clip in chosen],
+            "clip_counts": _clip_counts(runs, chosen),
+            "groups": unique(clip.group for clip in chosen if clip.group),
+            "runs": runs,
+            "families": {run.info.id: curves.family_of(run) for run in runs},
+            "datasets": _datasets(runs),
+            "facts": facts,
+            "data": _embed(_data(chosen, sounds, runs, facts, drawn["colours"])),
+        }
+        path = folder / "index.html"
+        path.write_text(_render(context), encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"cannot write {folder}", error.strerror or str(error), "free disk space", 1) from None
+    return path
+
+
+def _clear(folder: Path) -> None:
+    index = folder / "index.html"
+    if folder.exists() and not folder.is_dir():
+        raise BenchError(f"{folder} is a file", fix="name a folder for the page")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not index.is_file() or GENERATOR not in index.read_text(encoding="utf-8", errors="replace")[:4000]:
+            raise BenchError(f"{folder} holds something other than a page", fix="name a new or empty folder")
+        if (folder / "clips").exists():
+            shutil.rmtree(folder / "clips")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Interrupted from here on, the folder is still known as a page, and opening it says what happened.
+    index.write_text(f"<!doctype html>{GENERATOR}<p>This page was not finished; write it again.", encoding="utf-8")
+
+
+def _choose_clips(runs: Sequence[Run], most: int) -> list[ClipInfo]:
+    """At most so many clips of each dataset: those on which something failed, then the first; in planned order."""
+    clips = {clip.id: clip for run in runs for clip in run.info.clips}
+    failed = {clip for run in runs for clip, _, _ in run.failures}
+    chosen: set[str] = set()
+    for dataset in unique(clip.dataset for clip in clips.values()):
+        names = [name for name, clip in clips.items() if clip.dataset == dataset]
+        chosen |= set(sorted(names, key=lambda name: name not in failed)[:most])
+    return [clip for name, clip in clips.items() if name in chosen]
+
+
+def _clip_counts(runs: Sequence[Run], chosen: Sequence[ClipInfo]) -> list[str]:
+    clips = {clip.id: clip.dataset for run in runs for clip in run.info.clips}
+    lines = []
+    for dataset in unique(clips.values()):
+        total = list(clips.values()).count(dataset)
+        shown = sum(clip.dataset == dataset for clip in chosen)
+        if shown < total:
+            lines.append(f"{dataset}: showing {shown} of {total} clips")
+    return lines
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A curve as inline SVG, with the words that stand for it."""
+
+    dataset: str
+    svg: str
+    label: str
+
+
+def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | None) -> dict[str, Any]:
+    found = curves.build(runs, metrics)
+    names = curves.family_names(found)
+    panels = []
+    for index, curve in enumerate(found):
+        svg = curves.render([curve], "svg", palette=names).decode()
+        panels.append(_Panel(curve.dataset, _inline(svg, curve, names, f"c{index}-"), _describe(curve)))
+    base = anchor or bdrate.choose_anchor(found)
+    rates = bdrate.bd_table(found, base) if base else ()
+    return {
+        "panels": panels,
+        "datasets": unique(panel.dataset for panel in panels),
+        "anchor": base,
+        "bd_columns": [(curve.dataset, curve.facts) for curve in found],
+        "bd_rows": {
+            name: [item for item in rates if item.family == name] for name in unique(item.family for item in rates)
+        },
+        "colours": {name: place % len(curves.PALETTE) for place, name in enumerate(names)},
+    }
+
+
+def _inline(svg: str, curve: curves.Curve, names: Sequence[str], prefix: str) -> str:
+    """The SVG for use inside the page: colours become the page's, ids unique, points say their numbers."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="(?!point-)([^"]+)"', rf' id="{prefix}\1"', svg)
+    svg = re.sub(r'(href="|url\()#', rf"\1#{prefix}", svg)
+    inks = {curves.INK: "ink", curves.MUTED: "muted", curves.GRID: "line", curves.PAPER: "paper"}
+    inks |= {colour: f"c{index}" for index, colour in enumerate(curves.PALETTE)}
+    for colour, name in inks.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    for family in curve.families:
+        for index, point in enumerate(family.points):
+            digits = curve.facts.digits
+            interval = ""
+            if point.low is not None and point.high is not None:
+                interval = f" [{number(point.low, digits)}, {number(point.high, digits)}]"
+            failed = f", {point.failed} FAILED" if point.failed else ""
+            text = (
+                f"{point.system}: {point.kbps:.2f} kbit/s, {number(point.value, digits)}{interval}, n={point.n}{failed}"
+            )
+            gid = f'<g id="point-{names.index(family.name)}-{index}">'
+            svg = svg.replace(gid, f'<g class="point"><title>{_escape(text)}</title>')
+    return re.sub(
+        r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>",
+        rf'<svg viewBox="\1" role="img" aria-label="{_escape(_describe(curve))}" preserveAspectRatio="xMidYMid meet">',
+        svg,
+        count=1,
+    )
+
+
+def _describe(curve: curves.Curve) -> str:
+    return f"{curve.facts.title} against bitrate on {curve.dataset}: {', '.join(f.name for f in curve.families)}"
+
+
+def _clip_row(clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts]) -> dict[str, Any]:
+    failed = [run.info.system for run in runs if any(name == clip.id for name, _, _ in run.failures)]
+    unscored = sum(
+        score is not None and score.status == "unscored"
+        for run in runs
+        for score in (run.scores.get((clip.id, fact.name)) for fact in facts if not set(fact.needs) <= SYSTEM_FACTS)
+    )
+    name = clip.id.removeprefix(f"{clip.dataset}/")
+    words = " ".join([clip.id, clip.group, clip.text, *failed]).lower()
+    return {"clip": clip, "name": name, "failed": failed, "unscored": unscored, "words": words}
+
+
+def _data(
+    clips: Sequence[ClipInfo],
+    sounds: Sequence[media.ClipMedia],
+    runs: Sequence[Run],
+    facts: Sequence[MetricFacts],
+    colours: dict[str, int],
+) -> dict[str, Any]:
+    """What the player reads."""
+    entries = []
+    for clip, sound in zip(clips, sounds, strict=True):
+        stimuli = []
+        for item in sound.stimuli:
+            run = runs[item.run] if item.run >= 0 else next((r for r in runs if r.info.system == "reference"), None)
+            marks = [mark.upper() for mark in marks_of(run)] if run is not None and item.run >= 0 else []
+            stimuli.append(
+                {
+                    "name": "Reference" if item.run < 0 else runs[item.run].info.system,
+                    "marks": marks,
+                    "colour": colours.get(curves.family_of(runs[item.run])) if item.run >= 0 else None,
+                    "status": item.status,
+                    "message": item.message,
+                    "audio": item.audio,
+                    "image": item.image,
+                    "facts": item.facts,
+                    "scores": [] if run is None else [_score(run, clip.id, fact) for fact in facts],
+                }
+            )
+        entries.append(
+            {"id": clip.id, "seconds": sound.seconds, "ticks": sound.ticks, "note": sound.note, "stimuli": stimuli}
+        )
+    metrics = [{"title": fact.title, "unit": fact.unit, "arrow": table.ARROWS[fact.better]} for fact in facts]
+    return {"clips": entries, "metrics": metrics}
+
+
+def _score(run: Run, clip: str, fact: MetricFacts) -> list[str]:
+    """Status and what to print: the value of one clip, or the reason why there is none."""
+    row = run.scores.get((clip, fact.name))
+    if row is None:
+        return ["none", ""]
+    if row.status != "ok" or row.value is None:
+        return [row.status, row.message]
+    if isinstance(row.value, str):
+        return ["set", "a vector: this metric has values for sets of clips only"]
+    if isinstance(row.value, list):
+        if not row.value[1]:
+            return ["unscored", "the denominator is 0"]
+        return ["ok", number(row.value[0] / row.value[1], fact.digits)]
+    return ["ok", number(row.value, fact.digits)]
+
+
+def _datasets(runs: Sequence[Run]) -> list[DatasetInfo]:
+    return list({(item.name, item.digest): item for run in runs for item in run.info.datasets}.values())
+
+
+def _banner(line: str) -> tuple[str, str]:
+    kind, _, text = line.partition(": ")
+    return kind, text
+
+
+def _escape(text: str) -> str:
+    from markupsafe import escape
+
+    return str(escape(text))
+
+
+def _embed(data: Any) -> str:
+    """JSON that no HTML parser can leave early and that reads as JavaScript, too."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _render(context: dict[str, Any]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(
+        value_text=table.value_text, count_text=table.count_text, signed=table.signed, number=number,
+        arrows=table.ARROWS,
+        css=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        js=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+    )  # fmt: skip
+    return environment.get_template("index.html.j2").render(context)

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from bench.errors import BenchError
+from bench.store import OutputRow, Run, ScoreRow
+from reports import latex, result, table
+from reports.published import Published, PublishedValue
+
+PUBLISHED = Published(
+    (
+        PublishedValue("Opus 12", "opus@12kbps", 12.0, "builtin-speech", "visqol_audio", 3.41, "Doe 2024, table 2"),
+        PublishedValue("FancyCodec", "", 1.0, "builtin-speech", "visqol_audio", 3.9, "Doe 2024, table 3"),
+        PublishedValue("Elsewhere", "absent@1kbps", 1.0, "builtin-speech", "visqol_audio", 1.0, "Roe 2023"),
+    )
+)
+
+
+def cell_of(built: table.Table, system: str, dataset: str, metric: str) -> table.Cell:
+    row = next(row for row in built.rows if row.label == system)
+    return next(
+        cell
+        for column, cell in zip(built.columns, row.cells, strict=True)
+        if (column.dataset, column.metric) == (dataset, metric)
+    )
+
+
+def with_values(run: Run, metric: str, values: list[float], **facts) -> Run:
+    """The run with other values of one metric, clip by clip."""
+    clips = [clip.id for clip in run.info.clips]
+    scores = {
+        **run.scores,
+        **{(c, metric): ScoreRow(c, metric, 1, "ok", v) for c, v in zip(clips, values, strict=True)},
+    }
+    return Run(run.path, replace(run.info, **facts), dict(run.outputs), scores)
+
+
+def test_cells_hold_the_estimates_of_the_runs(runs):
+    built = table.build(runs)
+    for run in runs:
+        for column in built.columns:
+            cell = cell_of(built, run.info.system, column.dataset, column.metric)
+            expected = run.estimate(column.metric, column.dataset)
+            if expected is not None and expected.value is None:
+                assert cell.estimate is None, "only a bitrate of a system without bits may be dropped"
+                assert column.metric == "kbps"
+            else:
+                assert cell.estimate == expected
+
+
+def test_rows_and_columns_keep_their_order(runs):
+    built = table.build(runs)
+    assert [row.label for row in built.rows] == [run.info.system for run in runs]
+    assert built.datasets == ("builtin-speech", "builtin-music", "builtin-general")
+    assert [c.metric for c in built.columns if c.dataset == "builtin-speech"] == list(runs[0].info.metrics)
+    chosen = table.build(list(reversed(runs)), ["mel_dac", "visqol_audio"], ["builtin-music", "builtin-speech"])
+    assert [(c.dataset, c.metric) for c in chosen.columns] == [
+        ("builtin-music", "mel_dac"),
+        ("builtin-music", "visqol_audio"),
+        ("builtin-speech", "mel_dac"),
+        ("builtin-speech", "visqol_audio"),
+    ]
+    assert chosen.rows[0].label == runs[-1].info.system
+
+
+def test_a_metric_has_no_column_where_it_does_not_apply(runs):
+    built = table.build(runs)
+    assert [c.dataset for c in built.columns if c.metric == "pesq_wb"] == ["builtin-speech"]
+
+
+def test_unknown_choices_name_the_nearest(runs):
+    with pytest.raises(BenchError, match="visqol_audio"):
+        table.build(runs, ["visqol_audo"])
+    with pytest.raises(BenchError, match="builtin-music"):
+        table.build(runs, None, ["builtin-musik"])
+    with pytest.raises(BenchError, match="no run"):
+        table.build([])
+
+
+def test_best_and_second_follow_the_direction(runs):
+    built = table.build(runs)
+    for column_index, column in enumerate(built.columns):
+        ranks = {row.label: row.cells[column_index].rank for row in built.rows}
+        if column.facts.better == "neither":
+            assert set(ranks.values()) == {0}
+            continue
+        values = {
+            row.label: round(row.cells[column_index].estimate.value, column.facts.digits)
+            for row in built.rows
+            if row.label not in ("reference", "lowpass@3.5khz") and not row.cells[column_index].deviates
+        }
+        order = sorted(set(values.values()), reverse=column.facts.better == "higher")
+        assert {name for name, rank in ranks.items() if rank == 1} == {n for n, v in values.items() if v == order[0]}
+        assert {name for name, rank in ranks.items() if rank == 2} == {n for n, v in values.items() if v == order[1]}
+
+
+def test_equal_printed_numbers_share_a_rank(runs):
+    opus = [run for run in runs if run.info.system.startswith("opus")]
+    a = with_values(opus[0], "visqol_audio", [4.001] * 12)
+    b = with_values(opus[1], "visqol_audio", [4.004] * 12)
+    c = with_values(opus[2], "visqol_audio", [3.0] * 12)
+    built = table.build([a, b, c], ["visqol_audio"])
+    assert [row.cells[0].rank for row in built.rows] == [1, 1, 2]
+
+
+def test_the_reference_and_anchors_never_win(runs):
+    built = table.build(runs)
+    for row in built.rows:
+        if row.system in ("reference", "lowpass@3.5khz"):
+            assert all(cell.rank == 0 for cell in row.cells)
+    assert any("Not ranked" in note for note in built.notes)
+
+
+def test_a_system_that_failed_on_clips_is_not_ranked(runs):
+    opus = [run for run in runs if run.info.system.startswith("opus")]
+    clip = opus[0].info.clips[0].id
+    winner = with_values(opus[0], "visqol_audio", [4.7] * 12)
+    winner.outputs[clip] = OutputRow(clip, "failed", "boom")
+    built = table.build([winner, *opus[1:]], ["visqol_audio"], ["builtin-speech"])
+    assert [row.cells[0].rank for row in built.rows] == [0, 0, 2, 1]
+    assert built.rows[0].cells[0].deviates
+
+
+def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs, change):
+    marked = [change(run, untrained=True) if run.info.system == "opus@64kbps" else run for run in runs]
+    built = table.build(marked, published=PUBLISHED)
+    row = next(row for row in built.rows if row.system == "opus@64kbps")
+    assert row.marks == ("untrained",)
+    assert all(cell.rank == 0 for cell in row.cells)
+    for text in (
+        table.to_terminal(built, width=120),
+        table.to_markdown(built),
+        table.to_latex(built),
+        table.to_csv(built),
+        table.to_json(built),
+    ):
+        assert "untrained" in text.lower()
+    assert built.banners[0].startswith("UNTRAINED")
+    assert "opus@64kbps" in built.banners[0]
+
+
+def test_partial_and_interrupted_runs_are_announced(runs, change):
+    run = change(runs[1], limit=2)
+    short = Run(run.path, runs[2].info, dict(list(runs[2].outputs.items())[:5]), runs[2].scores)
+    built = table.build([run, short])
+    assert built.rows[0].marks == ("partial",)
+    assert built.rows[1].marks == ("interrupted",)
+    assert any(line.startswith("PARTIAL") and "at most 2" in line for line in built.banners)
+    assert any(line.startswith("INTERRUPTED") and "5 of 12" in line for line in built.banners)
+
+
+def test_failures_are_loud_in_every_format(runs):
+    built = table.build(runs)
+    assert any(line.startswith("FAILED: mp3@8kbps on 1 of 12") and "8 kHz" in line for line in built.banners)
+    assert "n=3, 1 FAILED" in table.to_terminal(built, width=200)
+    assert "n=3, 1 FAILED" in table.to_markdown(built)
+    assert r"$n=3$, \textbf{1 failed}" in table.to_latex(built)
+    rows = list(csv.DictReader(io.StringIO(table.to_csv(built))))
+    failed = [row for row in rows if row["failed"] not in ("0", "")]
+    assert {row["system"] for row in failed} == {"mp3@8kbps"}
+    assert {row["dataset"] for row in failed} == {"builtin-speech"}
+    assert all(row["n"] == "3" for row in failed)
+
+
+def test_n_is_said_once_where_all_cells_agree(runs):
+    built = table.build([run for run in runs if run.info.system.startswith("opus")])
+    assert "builtin-speech: n = 4 clips, none failed" in built.notes
+    assert "n=" not in table.to_terminal(built, width=200).split("builtin-speech: n")[0]
+    mixed = table.build(runs)
+    assert "builtin-speech: n = 4 clips unless a cell says otherwise" in mixed.notes
+    assert "builtin-music: n = 4 clips, none failed" in mixed.notes
+
+
+def test_a_system_without_bits_gets_a_dash_and_a_note(runs):
+    built = table.build(runs)
+    assert cell_of(built, "reference", "builtin-speech", "kbps").estimate is None
+    assert "No Bitrate for reference, lowpass@3.5khz: no bits" in built.notes
+    unscored = cell_of(built, "kmeans-mel@0.35kbps", "builtin-speech", "pesq_wb")
+    assert (unscored.estimate.n, unscored.estimate.unscored, unscored.deviates) == (3, 1, True)
+
+
+def test_published_values_and_differences(runs):
+    built = table.build(runs, published=PUBLISHED, published_rows=True)
+    cell = cell_of(built, "opus@12kbps", "builtin-speech", "visqol_audio")
+    assert cell.published == 3.41
+    assert cell.difference == pytest.approx(cell.estimate.value - 3.41, abs=1e-12)
+    assert cell_of(built, "opus@12kbps", "builtin-music", "visqol_audio").published is None
+    extra = built.rows[-1]
+    assert (extra.label, extra.marks) == ("FancyCodec", ("published",))
+    assert [row.label for row in built.section("builtin-speech")][-1] == "FancyCodec"
+    assert "FancyCodec" not in [row.label for row in built.section("builtin-music")]
+    assert built.sources == ("Opus 12: Doe 2024, table 2", "FancyCodec: Doe 2024, table 3")
+    digits = f"publ. 3.41 ({cell.difference:+.2f})"
+    assert digits in table.to_terminal(built, width=200)
+    assert "3.41" in table.to_latex(built)
+    assert "Doe 2024, table 2" in table.to_latex(built)
+    assert "Doe 2024, table 2" in table.to_markdown(built)
+
+
+@pytest.mark.parametrize("facts", [{"untrained": True}, {"limit": 1}])
+def test_published_values_are_refused_for_untrained_and_partial_runs(runs, change, facts):
+    run = next(run for run in runs if run.info.system == "opus@12kbps")
+    built = table.build([change(run, **facts)], published=PUBLISHED)
+    assert all(cell.published is None and cell.difference is None for cell in built.rows[0].cells)
+    assert built.sources == ()
+    word = "untrained" if "untrained" in facts else "partial"
+    assert f"No published numbers beside opus@12kbps: the run is {word}" in built.notes
+
+
+def test_mixed_versions_and_clip_lists_are_not_compared(runs):
+    pair = [run for run in runs if run.info.system in ("opus@6kbps", "opus@12kbps")]
+    older = {key: replace(row, version=2) if key[1] == "mel_dac" else row for key, row in pair[0].scores.items()}
+    built = table.build([Run(pair[0].path, pair[0].info, pair[0].outputs, older), pair[1]])
+    columns = {(c.dataset, c.metric): c for c in built.columns}
+    assert not columns["builtin-speech", "mel_dac"].ranked
+    assert columns["builtin-speech", "visqol_audio"].ranked
+    assert all(cell_of(built, p.info.system, "builtin-speech", "mel_dac").rank == 0 for p in pair)
+    assert any("versions 1, 2 are mixed" in note for note in built.notes)
+    datasets = tuple(replace(item, digest="d" * 64) for item in pair[0].info.datasets)
+    other = Run(pair[0].path, replace(pair[0].info, datasets=datasets), pair[0].outputs, pair[0].scores)
+    built = table.build([other, pair[1]])
+    assert not any(column.ranked for column in built.columns)
+    assert any("clip lists differ" in note for note in built.notes)
+
+
+def test_two_runs_of_one_system_are_told_apart(runs, change):
+    built = table.build([runs[1], change(runs[1], id="abcdef0123456789", seed=2)])
+    assert [row.label for row in built.rows] == [f"opus@6kbps ({runs[1].info.id[:8]})", "opus@6kbps (abcdef01)"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 200])
+@pytest.mark.parametrize("intervals", [False, True])
+def test_the_terminal_never_cuts_a_number(runs, width, intervals):
+    built = table.build(runs, published=PUBLISHED)
+    text = table.to_terminal(built, width=width, intervals=intervals)
+    assert "…" not in text
+    for row in built.rows:
+        for column, cell in zip(built.columns, row.cells, strict=True):
+            for line in table.cell_lines(cell, column, intervals):
+                assert line in text
+    if width >= 60:
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_colour_only_where_asked_and_only_for_the_ranked(runs):
+    built = table.build(runs)
+    assert "\x1b[" not in table.to_terminal(built, width=100)
+    coloured = table.to_terminal(built, width=100, colour=True)
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in coloured.splitlines()]
+    assert plain.count("Best of each column in green, second in cyan") == 1
+    plain.remove("Best of each column in green, second in cyan")
+    assert plain == table.to_terminal(built, width=100).splitlines()
+    best = sum(cell.rank == 1 for row in built.rows for cell in row.cells)
+    assert len(re.findall(r"\x1b\[1;32m", coloured)) == best
+
+
+def test_markdown_survives_hostile_names(runs, change):
+    built = table.build([change(runs[1], system="a|b_c*<i>"), runs[2]])
+    text = table.to_markdown(built)
+    assert r"a\|b\_c\*&lt;i&gt;" in text
+    for line in text.splitlines():
+        if line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)
+            assert len(cells) - 2 in (1 + len(built.places(dataset)) for dataset in built.datasets)
+
+
+def test_markdown_marks_best_and_second(runs):
+    built = table.build(runs, ["mel_dac"], ["builtin-speech"])
+    text = table.to_markdown(built)
+    assert re.search(r"opus@64kbps \| \*\*0\.\d{3}\*\* \|", text)
+    assert re.search(r"mp3@64kbps \| \*0\.\d{3}\* \|", text)
+    assert "Mel distance ↓" in text
+
+
+def test_csv_and_json_hold_full_precision(runs):
+    built = table.build(runs, published=PUBLISHED)
+    rows = {(r["system"], r["dataset"], r["metric"]): r for r in csv.DictReader(io.StringIO(table.to_csv(built)))}
+    for run in runs:
+        for column in built.columns:
+            expected = run.estimate(column.metric, column.dataset)
+            if expected is None or expected.value is None:
+                continue
+            row = rows[run.info.system, column.dataset, column.metric]
+            assert float(row["value"]) == expected.value
+            assert float(row["low"]) == expected.low
+            assert int(row["n"]) == expected.n
+            if run.info.system.startswith("opus"):
+                assert float(row["kbps"]) == run.estimate("kbps", column.dataset).value
+    content = json.loads(table.to_json(built))
+    assert len(content["rows"]) == len(runs)
+    place = next(i for i, c in enumerate(content["columns"]) if c["metric"] == "visqol_audio")
+    expected = runs[1].estimate("visqol_audio", content["columns"][place]["dataset"])
+    assert content["rows"][1]["cells"][place]["estimate"]["value"] == expected.value
+    assert content["columns"][place]["facts"]["better"] == "higher"
+
+
+def test_every_format_is_the_same_bytes_again(runs):
+    def all_formats() -> list[str]:
+        built = table.build(runs, published=PUBLISHED, published_rows=True)
+        return [
+            table.to_terminal(built, width=90, intervals=True),
+            table.to_markdown(built, intervals=True),
+            table.to_csv(built),
+            table.to_json(built),
+            table.to_latex(built, intervals=True),
+        ]
+
+    assert all_formats() == all_formats()
+
+
+def test_numbers_have_no_negative_zero():
+    assert result.number(-0.0004, 3) == "0.000"
+    assert result.number(-0.0006, 3) == "-0.001"
+    assert table.signed(-0.0004, 3) == "+0.000"
+    assert table.signed(0.18, 2) == "+0.18"
+
+
+def test_latex_structure(runs):
+    built = table.build(runs, published=PUBLISHED)
+    text = table.to_latex(built, max_columns=8)
+    for begin in re.findall(r"\\begin\{(\w+\*?)\}", text):
+        assert text.count(rf"\begin{{{begin}}}") == text.count(rf"\end{{{begin}}}")
+    assert r"\multicolumn{5}{c}{builtin-speech}" in text
+    assert r"\multicolumn{4}{c}{builtin-music} & \multicolumn{4}{c}{builtin-general}" in text
+    assert r"ViSQOL $\uparrow$" in text
+    assert r"$\downarrow$" in text
+    assert re.search(r"\\texttt\{opus@64kbps\}.*\\textbf\{0\.\d{3}\}", text)
+    assert re.search(r"\\texttt\{mp3@64kbps\}.*\\underline\{0\.\d{3}\}", text)
+    for tabular in re.findall(r"\\begin\{tabular\}\{(l r+|lr+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+        for line in tabular[1].splitlines():
+            if "texttt" in line:
+                assert len(re.findall(r"(?<!\\)&", line)) == tabular[0].count("r")
+    assert "n = 4 clips" in text
+
+
+def test_latex_escapes_what_has_a_meaning():
+    assert latex.escape(r"50%_&#$~^{x}\y<z>") == (
+        r"50\%\_\&\#\$\textasciitilde{}\textasciicircum{}\{x\}\textbackslash{}y\textless{}z\textgreater{}"
+    )
+
+
+def test_latex_compiles(runs, change, tmp_path):
+    program = shutil.which("pdflatex")
+    if program is None:
+        pytest.skip("pdflatex is not installed")
+    odd = change(runs[1], system=r"50%_&#$~^{x}\y", untrained=True)
+    built = table.build([odd, *runs[2:]], published=PUBLISHED, published_rows=True)
+    body = table.to_latex(built) + table.to_latex(built, intervals=True, label="tab:again")
+    (tmp_path / "t.tex").write_text(
+        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [program, "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 10_000
