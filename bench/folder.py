@@ -40,6 +40,9 @@ def load_folder(
         raise BenchError(f"{folder} is not a folder", fix="name an existing folder of audio files")
     name = name or folder.name
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path, folder)]
+    # What is no UTF-8 cannot be written into a run's records.
+    misnamed = [path for path in found if not _utf8(path)]
+    found = [path for path in found if _utf8(path)]
     table = Path(table).resolve() if table else folder / CSV_NAME
     listed = table.exists() or table != folder / CSV_NAME
     rows = _read_table(table) if listed else [{"path": str(path.relative_to(folder))} for path in found if _audio(path)]
@@ -70,6 +73,9 @@ def load_folder(
     skipped = [str(path.relative_to(folder)) for path in found if not _audio(path) and path != table]
     if skipped:
         notes.append(f"{name}: left out, not audio by their names: {_some(skipped)}")
+    if misnamed:
+        odd = [str(path.relative_to(folder)).encode(errors="backslashreplace").decode() for path in misnamed]
+        notes.append(f"{name}: left out, names that are not UTF-8: {_some(odd)}")
     if listed:
         chosen = {path.resolve() for path in paths}
         unlisted = [str(p.relative_to(folder)) for p in found if _audio(p) and p.resolve() not in chosen]
@@ -120,6 +126,14 @@ def _identity(path: Path) -> str:
 
 def _audio(path: Path) -> bool:
     return path.suffix.lower() in AUDIO_SUFFIXES
+
+
+def _utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -106,6 +106,13 @@ def test_unicode_names(tmp_path: Path, tone: Sound) -> None:
     assert all(clip.audio.length for clip in load_folder(tmp_path / "d").clips)
 
 
+def test_names_that_are_not_utf8_are_left_out_and_named(folder: Path) -> None:
+    (folder / "caf\udce9.wav").write_bytes(b"x")
+    dataset = load_folder(folder)
+    assert len(dataset.clips) == 3
+    assert dataset.notes == (r"clips: left out, names that are not UTF-8: caf\udce9.wav",)
+
+
 def test_an_empty_folder_and_none(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"holds no audio: no files \(fix: it should hold one of \.wav"):
         load_folder(tmp_path)
