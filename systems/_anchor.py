@@ -1,0 +1,26 @@
+"""Base of the anchors: systems that need the reference and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.audio import Audio
+from bench.dataset import Clip
+from bench.system import Output, SystemSpec
+
+
+class Anchor:
+    """Turns the reference of a clip into a sound of the same rate, channels and length; subclasses write ``apply``."""
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self.spec = spec
+        self.card = spec.card
+
+    def apply(self, clip: Clip, audio: Audio) -> Audio:
+        """The anchor of ``audio``, the reference of ``clip``."""
+        raise NotImplementedError
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        """Yield the anchors; they have no bits."""
+        for clip in clips:
+            yield Output(self.apply(clip, clip.audio))
