@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError
+from bench.records import OutputRow
 from bench.store import Run
 
 Format = Literal["parquet", "csv"]
@@ -27,14 +31,14 @@ def export(runs: Sequence[Run], folder: Path, kind: Format) -> list[Path]:
 
     tables = {
         "scores": pd.DataFrame([row for run in runs for row in _scores(run)], columns=list(_SCORE_COLUMNS)),
-        "outputs": pd.DataFrame([row for run in runs for row in _outputs(run)]),
+        "outputs": pd.DataFrame([row for run in runs for row in _outputs(run)], columns=list(_OUTPUT_COLUMNS)),
     }
     written = []
+    temporary = folder / f".{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             path = folder / f"{name}.{kind}"
-            temporary = path.with_suffix(".tmp")
             if kind == "parquet":
                 table.to_parquet(temporary, index=False)
             else:
@@ -44,6 +48,9 @@ def export(runs: Sequence[Run], folder: Path, kind: Format) -> list[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchError(f"cannot write to {folder}", reason, "choose another --out", exit_code=1) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return written
 
 
@@ -51,6 +58,8 @@ _SCORE_COLUMNS = (
     "run", "suite", "system", "dataset", "clip", "group", "metric", "version", "status",
     "value", "numerator", "denominator", "message",
 )  # fmt: skip
+
+_OUTPUT_COLUMNS = ("run", "suite", "system", "dataset", *(field.name for field in fields(OutputRow)))
 
 
 def _scores(run: Run) -> list[dict[str, Any]]:
@@ -96,5 +105,12 @@ def _outputs(run: Run) -> list[dict[str, Any]]:
         details = content.pop("details")
         audio = run.audio_path(clip.id)
         head = {"run": run.info.id, "suite": run.info.suite, "system": run.info.system, "dataset": clip.dataset}
-        rows.append({**head, **content, "audio": str(audio or ""), "details": str(details or "")})
+        rows.append(
+            {
+                **head,
+                **content,
+                "audio": str(audio or ""),
+                "details": json.dumps(details, ensure_ascii=False) if details else "",
+            }
+        )
     return rows
