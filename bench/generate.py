@@ -50,6 +50,8 @@ def generate(
                 if not clips:
                     continue
                 system = build(spec)
+                if setup := getattr(system, "setup", None):
+                    setup(plan.clips)
                 writer.set_parameters(getattr(system, "parameters", None))
                 for start in range(0, len(clips), batch):
                     for row, output in _process(system, spec, clips[start : start + batch], batch == 1):
@@ -108,7 +110,8 @@ def _timed(system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool)
         outputs = list(islice(system.process(clips), 2))
         seconds = time.perf_counter() - start
     for output in outputs:
-        yield replace(output, cost=Cost(seconds, peak(), getattr(system, "parameters", None)))
+        cost = Cost(seconds, peak(), getattr(system, "parameters", None))
+        yield replace(output, cost=cost) if isinstance(output, Output) else output
 
 
 def _row(system: System, clip: Clip, output: Output) -> tuple[OutputRow, Output | None]:
