@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.store import Run
 
 KINDS = ("datasets", "systems", "metrics", "suites")
-FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "pdf", "svg")
+FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 
 
 class _Commands(click.Group):
@@ -255,12 +255,13 @@ def score(
 @cli.command()
 @click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...")
 @click.option("--to", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True, help="Format.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or folder for html, pdf and svg.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File; a folder for html and curves.")
 @_metrics
 @_systems
 @click.option("--intervals", is_flag=True, help="Show 95 % bootstrap intervals.")
 @click.option("--published/--no-published", default=True, help="Show published values beside the measured ones.")
-@click.option("--anchor", help="System family that BD-rates are relative to.  [default: the suite's]")
+@click.option("--published-rows", is_flag=True, help="Add rows that were only published.")
+@click.option("--anchor", default="", help="System family that BD-rates are relative to.  [default: the suite's]")
 @click.option("--clips", type=click.IntRange(1), default=50, show_default=True, help="Clips of each dataset on a page.")
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @_allow
@@ -273,7 +274,8 @@ def report(
     systems: tuple[str, ...],
     intervals: bool,
     published: bool,
-    anchor: str | None,
+    published_rows: bool,
+    anchor: str,
     clips: int,
     show_page: bool,
     allow_failures: bool,
@@ -281,20 +283,21 @@ def report(
 ) -> None:
     """Turn runs into a table, curves or a page.
 
-    terminal, md, csv, latex and json are tables; html is a page that opens without a server; pdf and svg are
-    rate-distortion curves with BD-rates.
+    terminal, md, csv, latex and json are tables; html is a page that opens without a server; curves are
+    rate-distortion curves as PDF and SVG, with BD-rates.
     """
     from reports import render
 
     runs = _open(targets, out, systems)
-    if kind in ("html", "pdf", "svg"):
-        for path in render.write(runs, kind, output, metrics, anchor or _anchor(runs), clips):
-            click.echo(f"wrote {path}")
-            if show_page and path.name == "index.html":
-                click.launch(str(path))
+    if kind == "html":
+        path = render.page(runs, output, metrics, anchor, clips, published)
+        click.echo(f"wrote {path}")
+        if show_page:
+            click.launch(str(path))
+    elif kind == "curves":
+        click.echo("\n".join(render.curves(runs, output, metrics, anchor)))
     else:
-        for line in render.table(runs, kind, output, metrics, intervals, published):
-            click.echo(line)
+        click.echo("\n".join(render.table(runs, kind, output, metrics, intervals, published, published_rows)))
     _end(runs, allow_failures)
 
 
@@ -340,14 +343,6 @@ def _open(targets: tuple[str, ...], root: Path, systems: tuple[str, ...] = ()) -
     return runs
 
 
-def _anchor(runs: list[Run]) -> str:
-    """The suite's anchor for BD-rates, empty where the suite is not one that ships."""
-    from bench.suite import list_suites, load_suite
-
-    suite = runs[0].info.suite.partition("+")[0]
-    return load_suite(suite).anchor if suite in list_suites() else ""
-
-
 def _in_order(runs: list[Run]) -> list[Run]:
     """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
     import re
@@ -367,8 +362,7 @@ def _in_order(runs: list[Run]) -> list[Run]:
 def _show_runs(runs: list[Run], as_json: bool) -> None:
     from reports import render
 
-    for line in render.table(runs, "json" if as_json else "terminal"):
-        click.echo(line)
+    click.echo("\n".join(render.table(runs, "json" if as_json else "terminal")))
 
 
 def _end(runs: list[Run], allow_failures: bool, left_out: Sequence[str] = ()) -> None:

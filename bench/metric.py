@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -256,6 +256,7 @@ def load_metric(name: str) -> Metric:
     return entry.build(asked, settings)
 
 
+@cache
 def _import_all() -> None:
     """Import every module of ``bench.metrics`` and of the entry points ``ldmbench.metrics``; none imports a model."""
     from importlib.metadata import entry_points

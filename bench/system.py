@@ -134,7 +134,8 @@ class System(Protocol):
     tried again one by one, and those that raise alone become ``failed`` rows. Random choices are drawn
     from ``clip.seed`` only, so that batch, order and resuming change nothing.
 
-    Optional members: ``embed(clips)`` yields ``{layer: [dim]}`` time-averaged embeddings per clip;
+    Optional members: ``setup(clips)`` is called once with every planned clip before the first ``process``, and
+    is neither timed nor counted (loading, training, warming up); ``embed(clips)`` yields ``{layer: [dim]}`` time-averaged embeddings per clip;
     ``parameters`` is the number of learned parameters; ``weights_digest`` identifies loaded weights.
     """
 
@@ -188,13 +189,13 @@ class Codec:
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the decoded clips with their bits."""
         for clip in clips:
-            source, details = self.prepare(clip.audio)
+            source, details = self.adapt(clip.audio)
             stream = self.encode(source)
             decoded = self.decode(stream)
             fitted = decoded.fit(round(source.duration * decoded.rate))
             yield Output(fitted, stream.bits, stream.tokens, {**details, **stream.details})
 
-    def prepare(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
+    def adapt(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
         """The clip as ``encode`` wants it, and a record of what was changed."""
         details: dict[str, Any] = {}
         if audio.channels not in self.card.channels:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.store import Run
+from bench.suite import Suite, list_suites, load_suite
 from reports import published as published_values
 from reports import table as tables
 
@@ -34,8 +35,7 @@ def table(
     Raises:
         BenchError: If there is nothing to show or the file cannot be written.
     """
-    suites = {run.info.suite for run in runs}
-    known = published_values.load(suites.pop()) if published and len(suites) == 1 else None
+    known = _published(runs) if published else None
     built = tables.build(runs, list(metrics) or None, published=known, published_rows=published_rows)
     if kind == "terminal":
         text = tables.to_terminal(built, intervals=intervals, colour=output is None and _colour())
@@ -53,6 +53,80 @@ def table(
     except OSError as error:
         raise BenchError(f"cannot write {output}", error.strerror or str(error), exit_code=1) from None
     return [f"wrote {output}"]
+
+
+def page(
+    runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anchor: str, clips: int, published: bool
+) -> Path:
+    """A page that opens without a server.
+
+    Args:
+        runs: The systems, in order.
+        output: Folder to write, ``SUITE-page`` where None.
+        metrics: Metrics to show, all where empty.
+        anchor: System family that BD-rates are relative to; chosen by the report where empty.
+        clips: Most clips of each dataset.
+        published: Whether to set published values beside the measured ones.
+
+    Returns:
+        ``index.html``.
+    """
+    from reports.page import write_page
+
+    suite = _suite(runs)
+    return write_page(
+        runs,
+        output or Path(f"{runs[0].info.suite}-page"),
+        suite.title if suite else runs[0].info.suite,
+        metrics=list(metrics) or None,
+        curve_metrics=suite.curves if suite and suite.curves and not metrics else None,
+        published=_published(runs) if published else None,
+        anchor=_anchor(runs, anchor),
+        max_clips=clips,
+        note=suite.note if suite else "",
+    )
+
+
+def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anchor: str) -> list[str]:
+    """Rate-distortion curves as PDF and SVG, and the BD-rates as lines to print.
+
+    Args:
+        runs: The systems.
+        output: Folder to write, ``SUITE-curves`` where None.
+        metrics: Metrics to draw, the suite's curves where empty.
+        anchor: System family that BD-rates are relative to; chosen by the report where empty.
+    """
+    from reports import bdrate
+    from reports import curves as drawing
+
+    suite = _suite(runs)
+    chosen = list(metrics) or (list(suite.curves) if suite and suite.curves else None)
+    found = drawing.build(runs, chosen)
+    lines = [f"wrote {path}" for path in drawing.write(found, output or Path(f"{runs[0].info.suite}-curves"))]
+    base = _anchor(runs, anchor) or bdrate.choose_anchor(found)
+    for row in bdrate.bd_table(found, base) if base else ():
+        rate = f"{row.percent:+.1f} %" if row.percent is not None else f"– ({row.reason})"
+        lines.append(f"BD-rate of {row.family} against {base}, {row.metric} on {row.dataset}: {rate}")
+    return lines
+
+
+def _anchor(runs: Sequence[Run], asked: str) -> str:
+    """The family asked for, else the suite's if it is among the runs, else none."""
+    suite = _suite(runs)
+    families = {run.info.system.partition("@")[0] for run in runs}
+    return asked or (suite.anchor if suite and suite.anchor in families else "")
+
+
+def _suite(runs: Sequence[Run]) -> Suite | None:
+    """The suite the runs belong to, where it ships with the bench."""
+    name = runs[0].info.suite.partition("+")[0]
+    return load_suite(name) if name in list_suites() else None
+
+
+def _published(runs: Sequence[Run]) -> published_values.Published | None:
+    """Published values, where all runs are of one suite that has some."""
+    suites = {run.info.suite for run in runs}
+    return published_values.load(suites.pop()) if len(suites) == 1 else None
 
 
 def _colour() -> bool:

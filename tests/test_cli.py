@@ -201,7 +201,7 @@ def test_folders_are_scored_without_an_adapter(folder: Path, tmp_path: Path) -> 
     for name in ("a", "sub/c", "extra"):
         sound = audio.read(folder / "a.wav")
         audio.write(tmp_path / "generated" / f"{name}.wav", Audio.of(sound.samples * 0.5, sound.rate))
-    words = ("score", tmp_path / "generated", "--reference", folder, "-m", "si_sdr", "-m", "stft_dac")
+    words = ("score", tmp_path / "generated", "--reference", folder, "-m", "snr", "-m", "stft_dac")
     result = invoke(*words, "--out", tmp_path / "runs", "--quiet", "--jobs", "1")
     assert result.exit_code == 0, result.output
     assert "n = 2 clips" in result.stdout
