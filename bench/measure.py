@@ -79,7 +79,7 @@ def measure(
     """
     runs = [open_run(path) for path in paths]
     local = [name for name in metrics if not load_metric(name).facts.device]
-    tasks = missing(runs, clips, local)
+    tasks = missing(runs, clips, local, options.retry_failed)
     # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
     tasks.sort(key=_weight, reverse=True)
     total = sum(len(job.metrics) for task in tasks for job in task.jobs)
@@ -102,16 +102,23 @@ class Options:
         device: Device of metrics with a model.
         weights: Folder of their checkpoints, None for the weights home.
         quiet: Show no progress.
+        retry_failed: Compute scores again that failed before.
     """
 
     jobs: int = 1
     device: str = "cpu"
     weights: Path | None = None
     quiet: bool = False
+    retry_failed: bool = False
 
 
-def missing(runs: Sequence[Run], clips: Sequence[Clip], metrics: Sequence[str]) -> list[Task]:
-    """What is not in the journals yet, or was computed by another version of a metric, or for another output."""
+def missing(
+    runs: Sequence[Run], clips: Sequence[Clip], metrics: Sequence[str], retry_failed: bool = False
+) -> list[Task]:
+    """What is not in the journals yet, or was computed by another version of a metric, or for another output.
+
+    With ``retry_failed`` also what failed.
+    """
     tasks = []
     for clip in clips:
         jobs = []
@@ -119,7 +126,7 @@ def missing(runs: Sequence[Run], clips: Sequence[Clip], metrics: Sequence[str]) 
             row = run.outputs.get(clip.id)
             if row is None or row.status != "ok":
                 continue
-            names = tuple(name for name in metrics if _wanted(run, clip, name))
+            names = tuple(name for name in metrics if _wanted(run, clip, name, retry_failed))
             if names:
                 jobs.append(Job(position, row, run.audio_path(clip.id), names, run.info.parameters))
         for start in range(0, len(jobs), _OUTPUTS_PER_TASK):
@@ -180,22 +187,23 @@ def _all_failed(task: Task, error: Exception) -> Iterator[tuple[int, ScoreRow]]:
             yield job.run, _without_value(task.clip, name, _metric(name).facts.version, job.row, error)
 
 
-def _wanted(run: Run, clip: Clip, name: str) -> bool:
+def _wanted(run: Run, clip: Clip, name: str, retry_failed: bool) -> bool:
     facts = _metric(name).facts
     if not facts.applies_to(clip.content):
         return False
     row = run.scores.get((clip.id, name))
-    return row is None or row.version != facts.version
+    return row is None or row.version != facts.version or (retry_failed and row.status == "failed")
 
 
 def _measure_on_device(
     runs: Sequence[Run], clips: Sequence[Clip], names: Sequence[str], options: Options, writers: Sequence[RunWriter]
 ) -> None:
     """Metrics with a model: in this process, in batches of similar length, each decoded once for all metrics."""
-    jobs = [(task.clip, job) for task in missing(runs, clips, names) for job in task.jobs]
+    jobs = [(task.clip, job) for task in missing(runs, clips, names, options.retry_failed) for job in task.jobs]
     if not jobs:
         return
-    metrics: dict[str, Any] = {name: load_metric(name) for name in names}
+    wanted = {name for _, job in jobs for name in job.metrics}
+    metrics: dict[str, Any] = {name: load_metric(name) for name in names if name in wanted}
     for metric in metrics.values():
         metric.configure(options.device, options.weights)
     jobs.sort(key=lambda pair: pair[1].row.seconds_audio, reverse=True)
@@ -205,8 +213,7 @@ def _measure_on_device(
             for name, metric in metrics.items():
                 chosen = [item for item in batch if name in item.job.metrics]
                 ready = [item for item in chosen if item.output is not None]
-                values = metric.measure_batch([item.clip for item in ready], [item.output for item in ready])
-                found = dict(zip(map(id, ready), values, strict=True))
+                found = dict(zip(map(id, ready), _values(metric, ready), strict=True))
                 for item in chosen:
                     value = found.get(id(item), item.error)
                     row = _device_row(metric, item.clip, item.job, value, writers[item.job.run])
@@ -229,6 +236,19 @@ class _Loaded:
             return cls(clip.load() if clip.path is not None else clip, job, job.output())
         except BenchError as error:
             return cls(clip, job, None, error)
+
+
+def _values(metric: Any, items: Sequence[_Loaded]) -> list[Any]:
+    """A value or an exception for each; a batch that fails as a whole is tried again one by one."""
+    if not items:
+        return []
+    try:
+        values = list(metric.measure_batch([item.clip for item in items], [item.output for item in items]))
+        if len(values) != len(items):
+            raise ValueError(f"the metric returned {len(values)} values for {len(items)} clips")
+    except Exception as error:
+        return [error] if len(items) == 1 else [_values(metric, [item])[0] for item in items]
+    return values
 
 
 def _device_row(metric: Metric, clip: Clip, job: Job, value: Any, writer: RunWriter) -> ScoreRow:

@@ -24,7 +24,7 @@ def run(plan: Plan, options: Options, batch: int = 1, retry_failed: bool = False
         plan: What to do.
         options: Where and how to measure.
         batch: Clips handed to a system at once.
-        retry_failed: Try clips again that failed before.
+        retry_failed: Try clips and scores again that failed before.
 
     Returns:
         The runs as they now are on disk, in the plan's order.
@@ -33,7 +33,7 @@ def run(plan: Plan, options: Options, batch: int = 1, retry_failed: bool = False
     with ExitStack() as stack:
         pairs = zip(plan.paths, plan.runs, strict=True)
         writers = [stack.enter_context(RunWriter(path, info)) for path, info in pairs]
-        measure(plan.paths, plan.clips, plan.metrics, options, writers)
+        measure(plan.paths, plan.clips, plan.metrics, replace(options, retry_failed=retry_failed), writers)
     return [open_run(path) for path in plan.paths]
 
 
