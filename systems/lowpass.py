@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
+
 from bench.audio import Audio
 from bench.dataset import Clip
 from bench.filters import lowpass
@@ -9,7 +12,11 @@ from systems._anchor import Anchor
 
 
 class Lowpass(Anchor):
-    """The low-pass anchors of ITU-R BS.1534-3, 5.1. Setting: ``cutoff_hz``, the edge of the pass-band."""
+    """The low-pass anchors of ITU-R BS.1534, section 5. Setting: ``cutoff_hz``, the edge of the pass-band."""
+
+    def setup(self, clips: Sequence[Clip]) -> None:
+        """Load the filter's library, so that the first clip's time does not include it."""
+        importlib.import_module("scipy.signal")
 
     def apply(self, clip: Clip, audio: Audio) -> Audio:
         """``audio`` below the cut-off, not delayed."""

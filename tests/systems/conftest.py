@@ -1,0 +1,93 @@
+"""Signals and builders shared by the tests of systems."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.signal
+
+from bench.audio import Audio
+from bench.dataset import Clip
+from bench.system import Output, System, load_system, load_system_card, resolve
+
+
+def _speech_like(rate: int = 48000, seconds: float = 2.0, seed: int = 0, channels: int = 1) -> Audio:
+    """Jittered pulses through formants, in turn with broadband noise bursts; RMS 0.1; channels differ by seed."""
+    rows = []
+    for channel in range(channels):
+        generator = np.random.default_rng([seed, channel])
+        count = round(rate * seconds)
+        time = np.arange(count) / rate
+        wander = scipy.signal.lfilter([1], [1, -0.98], generator.standard_normal(max(1, count // 400)))
+        jitter = np.interp(np.arange(count), np.arange(len(wander)) * 400, wander)
+        pitch = (125 + 40 * channel) * (1 + 0.15 * np.sin(2 * np.pi * 0.7 * time) + 0.01 * jitter)
+        voice = np.diff(np.floor(np.cumsum(pitch) / rate), prepend=0) + 0.01 * generator.standard_normal(count)
+        for formant, width in ((650, 80), (1200, 100), (2600, 150)):
+            radius = np.exp(-np.pi * width / rate)
+            poles = [1, -2 * radius * np.cos(2 * np.pi * formant / rate), radius**2]
+            voice = scipy.signal.lfilter([1 - radius], poles, voice)
+        noise = scipy.signal.lfilter([1, -0.9], [1], generator.standard_normal(count))
+        syllables = np.clip(np.sin(2 * np.pi * 3.1 * time) + 0.3, 0, None)
+        bursts = np.clip(-np.sin(2 * np.pi * 3.1 * time) - 0.5, 0, None)
+        mix = voice / voice.std() * syllables + 0.3 * noise / noise.std() * bursts
+        rows.append(0.1 * mix / np.sqrt(np.mean(mix**2)))
+    return Audio.of(np.stack(rows), rate)
+
+
+@pytest.fixture(scope="session")
+def speech_like() -> Callable[..., Audio]:
+    return _speech_like
+
+
+def _build(name: str) -> System:
+    card = load_system_card(resolve(name).card.name)
+    absent = [program for program in card.programs if shutil.which(program) is None]
+    if absent:
+        pytest.skip(f"program {', '.join(absent)} is not installed")
+    available = getattr(importlib.import_module(card.module.partition(":")[0]), "available", None)
+    if available and available():
+        pytest.skip(available())
+    return load_system(resolve(name))
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[str], System]:
+    """Build a system, or skip where its program is missing."""
+    return _build
+
+
+@pytest.fixture(scope="session")
+def through() -> Callable[..., Output]:
+    """What a system makes of a sound: ``through(name, audio)``."""
+
+    def run(name: str, audio: Audio, seed: int = 7) -> Output:
+        (output,) = _build(name).process([Clip("test/clip", "test", loaded=audio, seed=seed)])
+        return output
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def lag() -> Callable[[np.ndarray, np.ndarray], int]:
+    """Samples by which the second signal is late, from the peak of the cross-correlation."""
+
+    def find(reference: np.ndarray, decoded: np.ndarray) -> int:
+        product = scipy.signal.correlate(decoded.astype(float), reference.astype(float), method="fft")
+        return int(np.argmax(product)) - (len(reference) - 1)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def snr() -> Callable[[np.ndarray, np.ndarray], float]:
+    """Signal-to-noise ratio in dB."""
+
+    def ratio(reference: np.ndarray, decoded: np.ndarray) -> float:
+        reference, decoded = reference.astype(float), decoded.astype(float)
+        return float(10 * np.log10(np.sum(reference**2) / np.sum((reference - decoded) ** 2)))
+
+    return ratio
