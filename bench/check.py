@@ -108,7 +108,8 @@ def _metric(plan: Plan, name: str, weights: Path | None) -> Iterator[Finding]:
     applies = [dataset.name for dataset in plan.datasets if metric.facts.applies_to(dataset.content)]
     if not applies:
         kinds = " and ".join(metric.facts.content)
-        yield Finding("warning", name, f"is for {kinds}, and no dataset here is", "for a folder, say --content speech")
+        text = f"is for {kinds} and not computed here: no dataset is declared to be that"
+        yield Finding("warning", name, text, f"for a folder, --content {metric.facts.content[0]}")
         return
     if metric.facts.device:
         metric.configure(plan.specs[0].device, weights)

@@ -71,7 +71,7 @@ def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
 
 
 def ready(prepared: Prepared) -> Plan:
-    """The plan, after saying what was left out and what is noteworthy about the datasets.
+    """The plan, after saying what was left out and what the preflight warns of.
 
     Raises:
         BenchError: If the preflight found an error, or no system is left.
@@ -89,9 +89,11 @@ def ready(prepared: Prepared) -> Plan:
         )
     if prepared.plan is None:
         raise BenchError("nothing was started: no system is left", fix="choose systems with -s")
-    for dataset in prepared.plan.datasets:
-        for note in dataset.notes:
-            click.echo(f"note: {note}", err=True)
+    for finding in prepared.findings:
+        if finding.level == "warning":
+            fix = f" ({finding.fix})" if finding.fix else ""
+            subject = "" if finding.text.startswith(finding.subject) else f"{finding.subject} "
+            click.echo(f"note: {subject}{finding.text}{fix}", err=True)
     return prepared.plan
 
 
