@@ -135,8 +135,8 @@ class System(Protocol):
     from ``clip.seed`` only, so that batch, order and resuming change nothing.
 
     Optional members: ``setup(clips)`` is called once with every planned clip before the first ``process``, and
-    is neither timed nor counted (loading, training, warming up); ``embed(clips)`` yields ``{layer: [dim]}`` time-averaged embeddings per clip;
-    ``parameters`` is the number of learned parameters; ``weights_digest`` identifies loaded weights.
+    is neither timed nor counted (loading, training, warming up); ``embed(clips)`` yields time-averaged
+    embeddings ``{layer: [dim]}`` of each clip; ``parameters`` is the number of learned parameters.
     """
 
     card: SystemCard
