@@ -94,7 +94,11 @@ def _available(spec: SystemSpec) -> str:
     """What the adapter itself says is missing, from its function ``available()``, or empty."""
     if spec.card.command:
         return ""
-    module = importlib.import_module(spec.card.module.partition(":")[0])
+    name = spec.card.module.partition(":")[0]
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise BenchError(f"its adapter {name} cannot be imported", str(error), "reinstall ldmbench") from None
     available = getattr(module, "available", None)
     return str(available()) if available else ""
 

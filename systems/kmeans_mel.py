@@ -18,7 +18,7 @@ from bench.dataset import Clip, Dataset
 from bench.errors import BenchError
 from bench.fetch import cache_home, only_one
 from bench.system import Codec, Stream, SystemSpec
-from systems.mel_patches import (
+from systems._mel_patches import (
     BANDS,
     DIM,
     FLOOR,

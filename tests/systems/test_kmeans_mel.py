@@ -18,7 +18,7 @@ from bench.dataset import Clip, Dataset
 from bench.errors import BenchError
 from bench.system import load_system, resolve
 from systems import kmeans_mel
-from systems.mel_patches import log_mel_spectrogram
+from systems._mel_patches import log_mel_spectrogram
 
 SMALL = "kmeans-mel@1.40kbps:vocab=256"
 
