@@ -140,6 +140,8 @@ def test_an_odd_chunk_is_padded(tmp_path: Path, tone: Sound) -> None:
     junk = b"junk" + struct.pack("<I", 3) + b"abc\0"
     (tmp_path / "a.wav").write_bytes(riff(pcm(tone(0.1)), before=junk))
     assert audio.read(tmp_path / "a.wav").length == 1600
+    (tmp_path / "b.wav").write_bytes(riff(pcm(tone(0.1)), before=junk)[:-100])
+    assert "is truncated: 3100 of 3200 bytes of samples" in refused(tmp_path / "b.wav")
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [("wav", "RF64"), ("aiff", "AIFF"), ("w64", "W64"), ("au", "AU")])
@@ -532,7 +534,17 @@ def test_resampling_keeps_a_tone_in_place(tone: Sound, old: int, new: int) -> No
 @pytest.mark.parametrize("hz", [8200, 9000, 12_000, 23_000])
 def test_resampling_suppresses_aliases(tone: Sound, hz: int) -> None:
     found = inner(tone(1.0, 48_000, hz=hz).at(16_000))
-    assert 20 * np.log10(np.sqrt(np.mean(found**2)) / (0.5 / np.sqrt(2))) < -100
+    assert decibels(found) < -130
+
+
+@pytest.mark.parametrize("hz", [100, 4000, 7000, 7200])
+def test_resampling_is_flat_in_the_pass_band(tone: Sound, hz: int) -> None:
+    assert abs(decibels(inner(tone(1.0, 48_000, hz=hz).at(16_000)))) < 0.01
+
+
+def decibels(samples: np.ndarray) -> float:
+    """Level against that of a tone with the peak 0.5."""
+    return float(20 * np.log10(np.sqrt(np.mean(samples**2)) / (0.5 / np.sqrt(2))))
 
 
 def test_resampling_keeps_a_constant() -> None:

@@ -66,10 +66,18 @@ def test_intervals_cover() -> None:
     """Nominal 95 %; the percentile interval of 40 values covers a little less (Efron and Tibshirani, 13.3)."""
     generator = np.random.default_rng(1)
     covered = 0
-    for _ in range(300):
+    for _ in range(500):
         estimate = stats.mean(generator.normal(2.0, 3.0, 40))
         covered += estimate.low <= 2.0 <= estimate.high
-    assert 0.90 <= covered / 300 <= 0.98
+    assert 0.90 <= covered / 500 <= 0.97
+
+
+def test_the_interval_of_many_values_is_the_normal_one() -> None:
+    values = np.random.default_rng(5).normal(size=1000)
+    estimate = stats.mean(values)
+    half = 1.959964 * values.std() / np.sqrt(values.size)
+    assert estimate.high - values.mean() == pytest.approx(half, rel=0.06)
+    assert values.mean() - estimate.low == pytest.approx(half, rel=0.06)
 
 
 def test_intervals_of_ratios_cover() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bench import audio, store
@@ -256,6 +256,9 @@ ID = st.text(st.sampled_from("ab/. %~AÄ音\\:*\n\0"), max_size=12) | st.text(ma
 
 
 @settings(max_examples=300, deadline=None)
+@example(ids=["a", "a.wav/b"])
+@example(ids=["", ".", "..", "%2E", "/", "//", "a/", "/a", "a"])
+@example(ids=["音" * 80, "音" * 81, "x" * 146 + "%~" + "0" * 32])
 @given(ids=st.lists(ID, min_size=2, max_size=6, unique=True))
 def test_file_names_are_safe_and_never_shared(ids: list[str]) -> None:
     names = [f"{store._file_name(name)}.wav" for name in ids]
