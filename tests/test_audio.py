@@ -342,11 +342,8 @@ def test_no_permission(tmp_path: Path, tone: Sound) -> None:
         assert "cannot be read: Permission denied (fix: check its permissions)" in refused(tmp_path / "a.wav")
         return
     # Root reads everything: give up being root in another process.
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & stat.S_IXOTH:
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-        if folder == Path("/tmp"):
-            break
+    for folder in (tmp_path, *tmp_path.parents[:2]):  # What pytest made, and closed to others.
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     code = (
         "import os, sys\n"
         "import soundfile\n"
