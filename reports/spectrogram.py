@@ -45,8 +45,8 @@ def ticks(top: float) -> list[tuple[str, float]]:
 def levels(audio: Audio, seconds: float, top: float, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.float32]:
     """Power in dB ``[height, width]``, lowest frequency first, over 0 to ``seconds`` and 0 to ``top`` Hz.
 
-    The mono mix is analysed with Hann windows of about 43 ms; 0 dB is a sine of full scale. Frequencies above the
-    Nyquist frequency and times after the end are -inf.
+    The mono mix is analysed with Hann windows of about 43 ms, and each row averages the power around its frequency,
+    so that a sine of full scale reads 0 to -4 dB. Frequencies above Nyquist and times after the end are -inf.
     """
     rate = audio.rate
     size = 1 << max(5, round(np.log2(0.043 * rate)))

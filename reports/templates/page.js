@@ -76,6 +76,17 @@
 
   // ---- Player
   let player = null;
+  const CLOSE = 0.025; // seconds; sounds that run this close to each other change places unnoticed
+  const STEADY = 15; // frames for which a sound must have moved before it is moved again
+
+  // Browsers run a muted sound on another clock and stall when it is unmuted, so "silent" is -100 dB; where the
+  // volume cannot be set (iOS), there is only muting.
+  const probe = new Audio();
+  probe.volume = 0.5;
+  const hush = (sound, silent) => {
+    if (probe.volume === 0.5) sound.volume = silent ? 1e-5 : 1;
+    else sound.muted = silent;
+  };
 
   class Player {
     constructor(article) {
@@ -88,8 +99,11 @@
       this.position = 0; // seconds, while nothing plays
       this.playing = false;
       this.loop = false;
-      this.lead = 0.03; // seconds from play() to sound, learned from every switch
-      this.swap = 0;
+      this.delay = []; // seconds that pass between a jump of each sound and its running on, learned
+      this.jumped = []; // whether each sound has jumped to where it is while others ran
+      this.asked = 0; // when the listener asked for another sound
+      this.last = []; // where each sound was a frame ago
+      this.steady = []; // for how many frames each sound has been moving
       this.build();
       const first = this.clip.stimuli.findIndex((item) => item.audio);
       if (first >= 0) this.choose(first);
@@ -207,7 +221,11 @@
         const sound = new Audio();
         // A browser keeps some tens of players at most; beyond that, sounds load when they are chosen.
         sound.preload = index < 24 ? "auto" : "none";
+        this.last[index] = this.steady[index] = 0;
+        this.delay[index] = 0.07;
         sound.src = item.audio;
+        sound.dataset.index = index;
+        this.body.append(sound); // without controls it takes no room
         sound.addEventListener("ended", () => this.ended(index));
         sound.addEventListener("error", () => this.say(`${item.name} cannot be played: ${item.audio}`));
         this.sounds.push(sound);
@@ -255,44 +273,61 @@
       const next = this.sounds[index];
       if (!next || index === this.chosen) return;
       this.chosen = index;
+      this.asked = performance.now();
       this.show();
-      next.loop = this.loop;
-      if (!this.playing) {
+      if (this.playing) {
+        if (next.paused && !next.ended) this.run(index);
+      } else {
         this.audible = index;
         next.currentTime = this.position;
-        return;
       }
-      this.start(index);
     }
 
-    // The old sound goes on until the new one runs at its place; then both are swapped at once.
-    start(index) {
-      const next = this.sounds[index];
-      const token = ++this.swap;
-      const asked = performance.now();
-      const old = this.audible >= 0 && this.audible !== index ? this.sounds[this.audible] : null;
-      next.muted = old !== null;
-      next.currentTime = Math.min(this.now() + (old ? this.lead : 0), next.duration || Infinity);
-      next.play().then(
-        () => {
-          if (player !== this || token !== this.swap || !this.playing) {
-            if (this.sounds[this.audible] !== next || !this.playing) next.pause();
-            return;
-          }
-          if (old) this.lead = 0.6 * this.lead + 0.4 * Math.min((performance.now() - asked) / 1000, 0.2);
-          this.audible = index;
-          next.muted = false;
-          if (old) {
-            old.muted = true;
-            old.pause();
-          }
-        },
-        (error) => {
-          if (token !== this.swap || error.name === "AbortError") return;
-          this.pause();
-          this.say(`${this.clip.stimuli[index].name} cannot be played: ${error.message}`);
-        },
-      );
+    // All sounds of a clip run together, and all but one are hushed: a sound that only starts when it is chosen
+    // is silent for about a tenth of a second.
+    run(index) {
+      const sound = this.sounds[index];
+      const silent = index !== this.audible;
+      hush(sound, silent);
+      sound.currentTime = Math.min(this.now() + (silent && this.started ? this.delay[index] : 0), sound.duration || Infinity);
+      this.steady[index] = 0;
+      this.jumped[index] = this.started;
+      sound.play().catch((error) => {
+        if (error.name === "AbortError" || index !== this.chosen) return;
+        this.pause();
+        this.say(`${this.clip.stimuli[index].name} cannot be played: ${error.message}`);
+      });
+    }
+
+    // Puts hushed sounds that run beside the audible one into its place, and changes over to the chosen one as soon
+    // as it runs there. The speed of a sound is left alone: browsers stall for a moment when it changes.
+    align() {
+      const lead = this.sounds[this.audible];
+      this.sounds.forEach((sound, index) => {
+        if (!sound || sound.paused) return;
+        const moved = sound.currentTime - this.last[index];
+        this.last[index] = sound.currentTime;
+        this.steady[index] = moved > 0.001 && moved < 0.2 ? this.steady[index] + 1 : 0;
+        const steady = Math.min(this.steady[index], this.steady[this.audible]);
+        if (sound === lead || steady < 3) return;
+        const behind = lead.currentTime - sound.currentTime;
+        if (Math.abs(behind) > this.clip.seconds / 2) return; // one of the two has looped already
+        const late = performance.now() - this.asked > 1000;
+        if (index === this.chosen && (Math.abs(behind) < CLOSE || late)) this.change(index);
+        else if (Math.abs(behind) > CLOSE && steady >= STEADY) {
+          if (this.jumped[index]) this.delay[index] = Math.min(Math.max(this.delay[index] + behind, 0), 0.4);
+          this.jumped[index] = true;
+          sound.currentTime = Math.min(lead.currentTime + this.delay[index], sound.duration || Infinity);
+          this.steady[index] = 0;
+        }
+      });
+    }
+
+    change(index) {
+      const [old, next] = [this.sounds[this.audible], this.sounds[index]];
+      hush(next, false);
+      hush(old, true);
+      this.audible = index;
     }
 
     toggle() {
@@ -304,35 +339,38 @@
       const sound = this.sounds[this.chosen];
       if (!sound) return;
       if (this.position >= (sound.duration || this.clip.seconds) - 0.02) this.position = 0;
-      this.audible = -1;
-      const from = this.position;
-      this.playing = true;
-      this.position = from;
       this.audible = this.chosen;
-      sound.currentTime = from;
-      this.start(this.chosen);
+      this.started = false;
+      this.sounds.forEach((other, index) => {
+        if (other && (other.preload === "auto" || index === this.chosen)) this.run(index);
+      });
+      this.started = true;
+      this.playing = true;
       this.button.textContent = "❚❚ Pause";
     }
 
     pause() {
       this.position = this.now();
       this.playing = false;
-      this.swap += 1;
       for (const sound of this.sounds) if (sound) sound.pause();
       this.audible = this.chosen;
       this.button.textContent = "▶ Play";
     }
 
     ended(index) {
-      if (index !== this.audible || !this.playing) return;
+      if (!this.playing || (index !== this.audible && index !== this.chosen)) return;
       this.pause();
       this.position = 0;
     }
 
     seek(seconds) {
       this.position = Math.min(Math.max(seconds, 0), this.clip.seconds);
-      const sound = this.sounds[this.audible];
-      if (sound) sound.currentTime = Math.min(this.position, sound.duration || Infinity);
+      this.sounds.forEach((sound, index) => {
+        if (!sound || (sound.paused && index !== this.audible)) return;
+        sound.currentTime = Math.min(this.position, sound.duration || Infinity);
+        this.steady[index] = 0;
+        this.jumped[index] = false;
+      });
     }
 
     toggleLoop() {
@@ -361,6 +399,7 @@
     }
 
     tick() {
+      if (this.playing) this.align();
       const now = this.now();
       if (this.clip.seconds) {
         this.cursor.style.left = `${(100 * now) / this.clip.seconds}%`;
@@ -439,5 +478,6 @@
   document.addEventListener("keydown", (event) => {
     if (player && player.body.contains(event.target)) player.press(event);
   });
+  window.addEventListener("pagehide", () => close()); // a page kept for "back" keeps no decoders
   filter();
 })();

@@ -17,7 +17,7 @@ from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
 
 RATE = 16_000
 CLIPS = 4
-SECONDS = 2.0
+SECONDS = 3.0
 EVIL = "<script>alert(1)</script> \"quoted\" & 'single' </script>"
 
 FACTS = (
