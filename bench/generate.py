@@ -26,7 +26,7 @@ Build = Callable[[SystemSpec], System]
 
 def generate(
     plan: Plan, batch: int = 1, retry_failed: bool = False, quiet: bool = False, build: Build = load_system
-) -> None:
+) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
     Time and memory are recorded only at ``batch`` 1, where they belong to one clip.
@@ -38,9 +38,13 @@ def generate(
         quiet: Show no progress.
         build: How a spec becomes a system.
 
+    Returns:
+        (system, message) of every system that could not be set up; its clips stay pending and the others go on.
+
     Raises:
-        BenchError: If a system cannot be built, or a run folder cannot be written.
+        BenchError: If a run folder cannot be written or is in use.
     """
+    not_started = []
     todo = [pending(path, plan.clips, retry_failed) for path in plan.paths]
     with progress("generate", sum(len(clips) for clips in todo), quiet) as advance:
         for spec, info, path, clips in zip(plan.specs, plan.runs, plan.paths, todo, strict=True):
@@ -49,14 +53,20 @@ def generate(
             with RunWriter(path, info) as writer:
                 if not clips:
                     continue
-                system = build(spec)
-                if setup := getattr(system, "setup", None):
-                    setup(plan.clips)
+                try:
+                    system = build(spec)
+                    if setup := getattr(system, "setup", None):
+                        setup(plan.clips)
+                except Exception as error:
+                    not_started.append((spec.label, _reason(error)))
+                    advance(len(clips), spec.label)
+                    continue
                 writer.set_parameters(getattr(system, "parameters", None))
                 for start in range(0, len(clips), batch):
                     for row, output in _process(system, spec, clips[start : start + batch], batch == 1):
                         writer.add_output(row, output.audio if output else None)
                         advance(1, spec.label)
+    return not_started
 
 
 def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> list[Clip]:
@@ -137,6 +147,7 @@ def _accepted(clip: Clip, output: Output) -> OutputRow:
         tokens=None if output.tokens is None else int(np.size(output.tokens)),
         seconds=output.cost.seconds,
         peak_memory=output.cost.peak_memory,
+        reference=clip.loaded.digest() if clip.loaded is not None else "",
         details=details,
     )
 

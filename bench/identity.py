@@ -12,6 +12,9 @@ from pathlib import Path
 from bench.dataset import Dataset, load_source
 from bench.system import SystemSpec
 
+#: Modules of the engine that touch samples; what an adapter imports of them is part of its code.
+_SIGNAL_MODULES = ("bench.audio", "bench.filters", "bench.mel")
+
 
 def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str], seed: int) -> dict[str, str]:
     """The parts of a run's ID, by name.
@@ -39,12 +42,12 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
 
 
 def run_id(parts: Mapping[str, str]) -> str:
-    """Twelve hexadecimal digits."""
-    return _digest(json.dumps(parts, sort_keys=True))[:12]
+    """An ``r`` and twelve hexadecimal digits; the letter keeps spreadsheets from reading a number."""
+    return "r" + _digest(json.dumps(parts, sort_keys=True))[:12]
 
 
 def code_digest(spec: SystemSpec) -> str:
-    """SHA-256 over the sources of the adapter and of the modules of its package that it imports.
+    """SHA-256 over the sources of the adapter, of the modules of its package and of the engine's signal modules.
 
     Nothing is imported: the sources are found and parsed, so that asking for an ID stays instant.
     """
@@ -64,7 +67,9 @@ def code_digest(spec: SystemSpec) -> str:
             continue
         seen[module] = Path(found.origin).read_text(encoding="utf-8")
         parent = module if found.submodule_search_locations else module.rpartition(".")[0]
-        waiting += [name for name in _imports(seen[module], parent) if name.startswith(f"{package}.")]
+        waiting += [
+            name for name in _imports(seen[module], parent) if name.startswith(f"{package}.") or name in _SIGNAL_MODULES
+        ]
     return _digest(*(seen[name] for name in sorted(seen)))
 
 

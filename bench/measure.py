@@ -46,6 +46,15 @@ class Job:
     metrics: tuple[str, ...]
     parameters: int | None
 
+    def refuse_other_reference(self, digest: str) -> None:
+        """Raise ``BenchError`` if the reference is not the one the output was made for."""
+        if self.row.reference and digest and digest != self.row.reference:
+            raise BenchError(
+                f"the reference of {self.row.clip} changed since the output was made",
+                f"{digest[:12]}, it was {self.row.reference[:12]}",
+                "run the suite again",
+            )
+
     def output(self) -> Output:
         """The output as the metrics see it, read back from disk."""
         return Output(
@@ -142,8 +151,10 @@ def score(task: Task) -> list[tuple[int, ScoreRow]]:
     # One thread, here as in worker processes: the number of threads can change the last digit of a sum.
     with threadpool_limits(1):
         clip = task.clip.load() if task.clip.path is not None else task.clip
+        digest = clip.loaded.digest() if clip.loaded is not None else ""
         for job in task.jobs:
             try:
+                job.refuse_other_reference(digest)
                 output = job.output()
             except BenchError as error:
                 rows += _all_failed(Task(clip, (job,)), error)
@@ -233,7 +244,10 @@ class _Loaded:
     @classmethod
     def of(cls, clip: Clip, job: Job) -> _Loaded:
         try:
-            return cls(clip.load() if clip.path is not None else clip, job, job.output())
+            ready = clip.load() if clip.path is not None else clip
+            if ready.loaded is not None:
+                job.refuse_other_reference(ready.loaded.digest())
+            return cls(ready, job, job.output())
         except BenchError as error:
             return cls(clip, job, None, error)
 

@@ -12,6 +12,9 @@ from bench.errors import BenchError
 
 Setting = bool | int | float | str
 
+#: Without leading zeros, signs or underscores that would be lost: ``007`` is a text.
+_NUMBER = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+
 _PATTERN = re.compile(r"(?P<name>[^@:\s]+)(@(?P<variant>[^@:\s]+))?(:(?P<settings>\S+))?")
 
 
@@ -28,7 +31,7 @@ class Name:
         if self.variant:
             text += f"@{self.variant}"
         if self.settings:
-            text += ":" + ",".join(f"{key}={_show(value)}" for key, value in sorted(self.settings.items()))
+            text += ":" + ",".join(f"{key}={show(value)}" for key, value in sorted(self.settings.items()))
         return text
 
 
@@ -75,16 +78,14 @@ def _choices(choices: list[str]) -> str:
 def _read(value: str) -> Setting:
     if value in ("true", "false"):
         return value == "true"
-    for kind in (int, float):
-        try:
-            number = kind(value)
-        except ValueError:
-            continue
-        return number if math.isfinite(number) else value
-    return value
+    if not _NUMBER.fullmatch(value):
+        return value
+    number = int(value) if value.lstrip("-").isdigit() else float(value)
+    return number if math.isfinite(number) else value
 
 
-def _show(value: Setting) -> str:
+def show(value: Setting) -> str:
+    """A value as it is typed."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,6 +90,9 @@ def make_plan(
     seed = suite.seed if seed is None else seed
     count = min((number for number in (limit, suite.clips) if number), default=0)
     clips = [clip.seeded(seed) for item in datasets for clip in (item.clips[:count] if count else item.clips)]
+    repeated = [name for name, number in Counter(clip.id for clip in clips).items() if number > 1]
+    if repeated:
+        raise BenchError(f"clip {repeated[0]} is in suite {suite.name} twice", fix="name each dataset once")
     runs, paths = [], []
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     for spec in specs:

@@ -103,6 +103,7 @@ class OutputRow:
         message: Why it failed.
         audio: File of the output, relative to the run folder, or absolute for folders that were only scored.
         digest: ``Audio.digest()`` of it.
+        reference: ``Audio.digest()`` of the reference it was made for, empty where there is none.
         rate: Hz.
         channels: Number of channels.
         seconds_audio: Duration of the output.
@@ -118,6 +119,7 @@ class OutputRow:
     message: str = ""
     audio: str = ""
     digest: str = ""
+    reference: str = ""
     rate: int = 0
     channels: int = 0
     seconds_audio: float = 0.0

@@ -29,12 +29,13 @@ def run(plan: Plan, options: Options, batch: int = 1, retry_failed: bool = False
     Returns:
         The runs as they now are on disk, in the plan's order.
     """
-    generate(plan, batch, retry_failed, options.quiet)
+    problems = dict(generate(plan, batch, retry_failed, options.quiet))
     with ExitStack() as stack:
         pairs = zip(plan.paths, plan.runs, strict=True)
         writers = [stack.enter_context(RunWriter(path, info)) for path, info in pairs]
         measure(plan.paths, plan.clips, plan.metrics, replace(options, retry_failed=retry_failed), writers)
-    return [open_run(path) for path in plan.paths]
+    runs = [open_run(path) for path in plan.paths]
+    return [replace(done, problem=problems.get(done.info.system, "")) for done in runs]
 
 
 def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> list[Run]:

@@ -49,12 +49,14 @@ class Run:
         info: ``run.json``.
         outputs: Newest row of each clip.
         scores: Newest row of each (clip, metric) that belongs to the clip's present output.
+        problem: Why the system could not be set up just now, empty where it could.
     """
 
     path: Path
     info: RunInfo
     outputs: dict[str, OutputRow]
     scores: dict[tuple[str, str], ScoreRow]
+    problem: str = ""
 
     @property
     def pending(self) -> int:
@@ -64,7 +66,7 @@ class Run:
     @property
     def failures(self) -> list[tuple[str, str, str]]:
         """(clip, stage or metric, message) of everything that failed, in planned order."""
-        rows = []
+        rows = [("every clip", "setup", self.problem)] if self.problem else []
         for clip in self.info.clips:
             output = self.outputs.get(clip.id)
             if output is not None and output.status == "failed":

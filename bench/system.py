@@ -16,7 +16,7 @@ from bench.audio import Audio
 from bench.cards import Card, load_card
 from bench.dataset import Clip
 from bench.errors import BenchError
-from bench.names import Name, Setting, parse, unknown
+from bench.names import Name, Setting, parse, show, unknown
 
 Task = Literal["codec", "generate", "enhance"]
 
@@ -293,7 +293,7 @@ def _typed(system: str, key: str, value: Setting, default: Setting) -> Setting:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(default, str):
-        return str(value)
+        return show(value)
     if type(value) is not type(default):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise BenchError(f"setting {key!r} of {system} must be {kind}", f"{value!r}")

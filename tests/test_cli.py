@@ -217,6 +217,24 @@ def test_folders_without_a_common_name_are_refused(folder: Path, tmp_path: Path)
     assert "has the name of one of" in result.stderr
 
 
+def test_a_reference_that_changed_is_not_scored_against_old_outputs(suite: Path, folder: Path, tmp_path: Path) -> None:
+    run(suite, folder, tmp_path / "runs")
+    audio.write(folder / "a.wav", Audio.of(np.ones((1, 16_000)), 16_000))
+    result = invoke("score", "tiny+clips", "-m", "snr", "--out", tmp_path / "runs", "--quiet", "--jobs", "1")
+    assert result.exit_code == 1
+    assert "the reference of clips/a changed since the output was made" in result.stderr
+    assert "1 failed" in result.stdout
+
+
+def test_a_system_that_cannot_be_set_up_does_not_stop_the_others(suite: Path, folder: Path, tmp_path: Path) -> None:
+    words = ("-s", "reference", "-s", "kmeans-mel:vocab=5")
+    result = run(suite, folder, tmp_path / "runs", *words)
+    assert result.exit_code == 1
+    assert "vocab of kmeans-mel@0.70kbps:vocab=5 must be a power of two" in result.stderr
+    assert len(journal(tmp_path / "runs", "reference", "outputs.jsonl")) == 3
+    assert "INTERRUPTED: kmeans-mel@0.70kbps:vocab=5 has 0 of 3 clips" in result.stdout
+
+
 @pytest.mark.parametrize("kind", ["terminal", "md", "csv", "latex", "json"])
 def test_report_writes_every_format(suite: Path, folder: Path, tmp_path: Path, kind: str) -> None:
     run(suite, folder, tmp_path / "runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,9 +51,8 @@ def test_what_does_not_change_the_audio_does_not() -> None:
     assert {id_of(), *same} == {id_of()}
 
 
-def test_twelve_hexadecimal_digits() -> None:
-    assert len(id_of()) == 12
-    assert set(id_of()) <= set("0123456789abcdef")
+def test_an_r_and_twelve_hexadecimal_digits() -> None:
+    assert re.fullmatch("r[0-9a-f]{12}", id_of())
 
 
 def test_training_material_is_part_of_it(tmp_path: Path, tone: Sound) -> None:
