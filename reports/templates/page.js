@@ -103,6 +103,7 @@
       this.jumped = []; // whether each sound has jumped to where it is while others ran
       this.asked = 0; // when the listener asked for another sound
       this.last = []; // where each sound was a frame ago
+      this.alive = []; // when each sound moved last
       this.steady = []; // for how many frames each sound has been moving
       this.build();
       const first = this.clip.stimuli.findIndex((item) => item.audio);
@@ -291,6 +292,7 @@
       hush(sound, silent);
       sound.currentTime = Math.min(this.now() + (silent && this.started ? this.delay[index] : 0), sound.duration || Infinity);
       this.steady[index] = 0;
+      this.alive[index] = performance.now();
       this.jumped[index] = this.started;
       sound.play().catch((error) => {
         if (error.name === "AbortError" || index !== this.chosen) return;
@@ -308,6 +310,12 @@
         const moved = sound.currentTime - this.last[index];
         this.last[index] = sound.currentTime;
         this.steady[index] = moved > 0.001 && moved < 0.2 ? this.steady[index] + 1 : 0;
+        if (moved !== 0) this.alive[index] = performance.now();
+        else if (performance.now() - this.alive[index] > 500 && !sound.ended) {
+          // A loaded machine can leave a sound waiting for data that it has; looking for its place again wakes it.
+          sound.currentTime = lead.currentTime;
+          this.alive[index] = performance.now();
+        }
         const steady = Math.min(this.steady[index], this.steady[this.audible]);
         if (sound === lead || steady < 3) return;
         const behind = lead.currentTime - sound.currentTime;
