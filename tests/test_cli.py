@@ -223,7 +223,7 @@ def test_a_reference_that_changed_is_not_scored_against_old_outputs(suite: Path,
     result = invoke("score", "tiny+clips", "-m", "snr", "--out", tmp_path / "runs", "--quiet", "--jobs", "1")
     assert result.exit_code == 1
     assert "the reference of clips/a changed since the output was made" in result.stderr
-    assert "1 failed" in result.stdout
+    assert "FAILED: lowpass@3.5khz on 1 of 3 clips" in result.stdout
 
 
 def test_a_system_that_cannot_be_set_up_does_not_stop_the_others(suite: Path, folder: Path, tmp_path: Path) -> None:
