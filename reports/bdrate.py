@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError, Unscored
 from bench.names import unknown
 from reports.curves import Curve, Family
-from reports.result import unique
+from reports.notes import unique
 
 Method = Literal["pchip", "cubic"]
 
@@ -90,8 +90,9 @@ def bd_table(curves: Sequence[Curve], anchor: str, method: Method = "pchip") -> 
     known = unique(family.name for curve in curves for family in curve.families)
     if not known:
         raise BenchError("no system has a measured bitrate", fix="BD-rate needs codecs and the metric kbps")
-    if anchor not in known:
-        raise unknown("system family", anchor, known)
+    asked, anchor = anchor, find_anchor(curves, anchor)
+    if not anchor:
+        raise unknown("system family", asked, known)
     rows = []
     for curve in curves:
         families = {family.name: family for family in curve.families}
@@ -109,6 +110,12 @@ def bd_table(curves: Sequence[Curve], anchor: str, method: Method = "pchip") -> 
                 reason = str(error)
             rows.append(BdRate(curve.dataset, curve.facts.name, name, percent, overlap, reason))
     return tuple(rows)
+
+
+def find_anchor(curves: Sequence[Curve], name: str) -> str:
+    """The family of this name, with whatever marks its runs have; empty where there is none."""
+    known = unique(family.name for curve in curves for family in curve.families)
+    return next((family for family in known if family == name or family.startswith(f"{name} [")), "")
 
 
 def choose_anchor(curves: Sequence[Curve]) -> str:

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.metric import MetricFacts, load_metric
 from bench.names import Name, parse
 from bench.store import Run
-from reports.result import marks_of, unique
+from reports.notes import marks_of, unique
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

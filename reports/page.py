@@ -15,8 +15,9 @@ from bench.errors import BenchError
 from bench.metric import MetricFacts, load_metric
 from bench.store import ClipInfo, DatasetInfo, Run
 from reports import bdrate, curves, media, table
+from reports.notes import banners, marks_of, unique
 from reports.published import Published
-from reports.result import SYSTEM_FACTS, banners, marks_of, number, unique
+from reports.result import SYSTEM_FACTS, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -148,12 +149,14 @@ def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | No
     for index, curve in enumerate(found):
         svg = curves.render([curve], "svg", palette=names).decode()
         panels.append(_Panel(curve.dataset, _inline(svg, curve, names, f"c{index}-"), _describe(curve)))
-    base = anchor or bdrate.choose_anchor(found)
+    base = bdrate.find_anchor(found, anchor) if anchor else ""
+    base = base or bdrate.choose_anchor(found)
     rates = bdrate.bd_table(found, base) if base else ()
     return {
         "panels": panels,
         "datasets": unique(panel.dataset for panel in panels),
         "anchor": base,
+        "asked": anchor or base,
         "bd_columns": [(curve.dataset, curve.facts) for curve in found],
         "bd_rows": {
             name: [item for item in rates if item.family == name] for name in unique(item.family for item in rates)

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 from bench.errors import BenchError
 from bench.metric import MetricFacts, load_metric
-from bench.names import parse, unknown
+from bench.names import unknown
 from bench.stats import Estimate
 from bench.store import Run
+from reports.notes import banners, counts, incomparable, is_unranked, marks_of, refusals, sources, unique
 from reports.published import Published, PublishedValue
-
-#: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
-UNRANKED = frozenset({"reference", "resample", "lowpass", "noise"})
 
 #: What a metric needs that is a property of the system and not of its sound.
 SYSTEM_FACTS = frozenset({"bits", "tokens", "cost"})
@@ -156,7 +154,7 @@ def build(
             if all(estimate is None for estimate in found):
                 continue
             notes += reasons
-            problem = _incomparable(runs, metric, dataset)
+            problem = incomparable(runs, metric, dataset)
             if problem:
                 notes.append(problem)
             n = max(estimate.n for estimate in found if estimate is not None)
@@ -173,57 +171,21 @@ def build(
         rows.append(Row(labels[index], run.info.system, run.info.title, run.info.id, marks, tuple(cells)))
     rows = _rank(rows, columns)
     if published:
-        notes += _refusals(runs, published)
+        notes += refusals(runs, published)
         if published_rows:
             rows += [
                 Row(name, "", name, "", ("published",), tuple(_published_cell(column, cells) for column in columns))
                 for name, cells in published.extra_rows().items()
             ]
     table = Table(", ".join(unique(run.info.suite for run in runs)), tuple(columns), tuple(rows), banners(runs))
-    sources = _sources(table, published) if published else ()
-    return replace(table, notes=unique((*_counts(table), *notes)), sources=sources)
-
-
-def marks_of(run: Run) -> tuple[str, ...]:
-    """What keeps the numbers of a run from standing for its system: empty for a whole run of a trained one."""
-    flags = {"untrained": run.info.untrained, "partial": run.info.limit > 0, "interrupted": run.pending > 0}
-    return tuple(mark for mark, holds in flags.items() if holds)
-
-
-def banners(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The lines that must be read before any number of these runs."""
-    lines = []
-    untrained = [run.info.system for run in runs if run.info.untrained]
-    if untrained:
-        lines.append(f"UNTRAINED: random weights in {', '.join(untrained)}; these numbers say nothing about quality")
-    partial = [run for run in runs if run.info.limit]
-    if partial:
-        limits = ", ".join(unique(str(run.info.limit) for run in partial))
-        who = "all systems" if len(partial) == len(runs) else ", ".join(run.info.system for run in partial)
-        lines.append(f"PARTIAL: at most {limits} clips of each dataset for {who}")
-    for run in runs:
-        if run.pending:
-            done = len(run.info.clips) - run.pending
-            lines.append(f"INTERRUPTED: {run.info.system} has {done} of {len(run.info.clips)} clips; run it again")
-    for run in runs:
-        if run.failures:
-            clips = unique(clip for clip, _, _ in run.failures)
-            clip, stage, message = run.failures[0]
-            more = f" and {len(run.failures) - 1} more" if len(run.failures) > 1 else ""
-            what = f"{clip} ({stage}): {' '.join(message.split())}{more}"
-            lines.append(f"FAILED: {run.info.system} on {len(clips)} of {len(run.info.clips)} clips: {what}")
-    return tuple(lines)
+    shown = sources(table, published) if published else ()
+    return replace(table, notes=unique((*counts(table), *notes)), sources=shown)
 
 
 def number(value: float, digits: int) -> str:
     """A number as printed, without a negative zero."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
-
-
-def unique(items: Iterable[str]) -> tuple[str, ...]:
-    """The items in order, each once."""
-    return tuple(dict.fromkeys(items))
 
 
 def _choose(kind: str, asked: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
@@ -294,59 +256,3 @@ def _rank(rows: list[Row], columns: Sequence[Column]) -> list[Row]:
             if rank <= 2:
                 cells[index][place] = replace(cells[index][place], rank=rank)
     return [replace(row, cells=tuple(new)) for row, new in zip(rows, cells, strict=True)]
-
-
-def is_unranked(system: str) -> bool:
-    """Whether the system is the reference or an anchor."""
-    return parse(system).name in UNRANKED
-
-
-def _incomparable(runs: Sequence[Run], metric: str, dataset: str) -> str:
-    """Why the cells of a column do not compare, empty where they do."""
-    versions = {row.version for run in runs for (_, name), row in run.scores.items() if name == metric}
-    if len(versions) > 1:
-        shown = ", ".join(map(str, sorted(versions)))
-        return f"{metric} on {dataset}: versions {shown} are mixed, the rows do not compare; run the older ones again"
-    digests = {item.digest for run in runs for item in run.info.datasets if item.name == dataset}
-    if len(digests) > 1:
-        return f"{metric} on {dataset}: the clip lists differ between the runs, the rows do not compare"
-    return ""
-
-
-def _counts(table: Table) -> list[str]:
-    """One line of n for each dataset, and what the marks mean."""
-    lines = []
-    for dataset in table.datasets:
-        columns = [table.columns[place] for place in table.places(dataset)]
-        counts = unique(str(column.n) for column in columns)
-        each = counts[0] if len(counts) == 1 else ", ".join(f"{column.n} ({column.facts.title})" for column in columns)
-        cells = [row.cells[place] for row in table.rows for place in table.places(dataset) if row.cells[place].estimate]
-        whole = not any(cell.deviates for cell in cells)
-        lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
-    if any(row.system and is_unranked(row.system) for row in table.rows) and len(table.rows) > 1:
-        lines.append(f"Not ranked: the reference and anchors ({', '.join(sorted(UNRANKED))}), and cells short of clips")
-    return lines
-
-
-def _refusals(runs: Sequence[Run], published: Published) -> list[str]:
-    lines = []
-    systems = {item.system for item in published.values}
-    for run in runs:
-        marks = marks_of(run)
-        if marks and run.info.system in systems:
-            lines.append(f"No published numbers beside {run.info.system}: the run is {' and '.join(marks)}")
-    return lines
-
-
-def _sources(table: Table, published: Published) -> tuple[str, ...]:
-    shown = {
-        (row.system or row.label, column.dataset, column.metric)
-        for row in table.rows
-        for column, cell in zip(table.columns, row.cells, strict=True)
-        if cell.published is not None
-    }
-    return unique(
-        f"{item.row}: {item.source}"
-        for item in published.values
-        if (item.system or item.row, item.dataset, item.metric) in shown
-    )

@@ -138,6 +138,9 @@ def test_curves_hold_measured_rates_and_sorted_points(runs):
 def test_marked_runs_are_a_family_of_their_own(runs, change):
     built = curves.build([change(run, untrained=run.info.system == "opus@6kbps") for run in runs])
     assert "opus [UNTRAINED]" in [family.name for family in built[0].families]
+    partial = curves.build([change(run, limit=3) for run in runs])
+    assert bdrate.find_anchor(partial, "opus") == "opus [PARTIAL]"
+    assert {row.family for row in bdrate.bd_table(partial, "opus")} == {"mp3 [PARTIAL]", "kmeans-mel [PARTIAL]"}
 
 
 def test_lower_is_better_metrics_are_negated_for_bd_rate(runs):

@@ -251,6 +251,15 @@ def test_marks_and_refusals_reach_the_page(sounding_runs, change, tmp_path):
     assert "No published numbers beside opus@12kbps: the run is untrained and partial" in text
 
 
+def test_an_anchor_without_points_is_replaced_and_named(runs, change, tmp_path):
+    text = page.write_page(runs[1:], tmp_path / "p", TITLE, anchor="aac", max_clips=1).read_text(encoding="utf-8")
+    assert "aac has no measured bitrate here: opus is the anchor in its place" in text
+    partial = [change(run, limit=4) for run in runs[1:]]
+    text = page.write_page(partial, tmp_path / "p", TITLE, anchor="opus", max_clips=1).read_text(encoding="utf-8")
+    assert "against <code>opus [PARTIAL]</code>" in text
+    assert "in its place" not in text
+
+
 def test_the_same_runs_give_the_same_page(sounding_runs, tmp_path):
     runs = sounding_runs[:3]
     one = page.write_page(runs, tmp_path / "a", TITLE, max_clips=1)
