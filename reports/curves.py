@@ -262,25 +262,27 @@ def _mark(axes: Any, point: Point, colour: str, marker: str, gid: str) -> None:
 
 def _levels(axes: Any, curve: Curve) -> None:
     """Dashed lines for the systems without a bitrate, where they lie near enough to leave the curves readable."""
+    from matplotlib.patheffects import withStroke
+
     low, high = axes.get_ylim()
     margin = 0.35 * (high - low)
-    outside = []
+    halo = [withStroke(linewidth=2, foreground=PAPER)]
+    style = {"color": MUTED, "fontsize": 7.5, "path_effects": halo}
+    outside: dict[bool, list[str]] = {True: [], False: []}
     for label, value in curve.levels:
         if not low - margin <= value <= high + margin:
-            outside.append(f"{label} {value:.{curve.facts.digits}f}")
+            outside[value > high].append(f"{label} {value:.{curve.facts.digits}f}")
             continue
         axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
-        axes.annotate(
-            label, (0, value), (2, 2), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-            color=MUTED, fontsize=7.5, va="bottom", zorder=1,
-        )  # fmt: skip
+        place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+        axes.annotate(label, (0, value), (2, 2), va="bottom", zorder=5, **place, **style)
     _, top = axes.get_ylim()
     axes.set_ylim(top=top + 0.07 * (high - low))
-    if outside:
-        axes.annotate(
-            f"off the scale: {', '.join(outside)}", (1, 0.02), xycoords="axes fraction", ha="right", va="bottom",
-            color=MUTED, fontsize=7.5,
-        )  # fmt: skip
+    for above, names in outside.items():
+        if names:
+            edge, side = (0.97, "top") if above else (0.03, "bottom")
+            text = f"off the scale: {', '.join(names)}"
+            axes.annotate(text, (1, edge), xycoords="axes fraction", ha="right", va=side, **style)
 
 
 def _spread(labels: Sequence[Any], curve: Curve, axes: Any, renderer: Any) -> None:

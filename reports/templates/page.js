@@ -124,8 +124,9 @@
       const head = table.createTHead().insertRow();
       head.append(make("th", "name", "Sound"));
       for (const metric of data.metrics) {
-        const unit = metric.unit ? ` (${metric.unit})` : "";
-        head.append(make("th", "", `${metric.title}${unit} ${metric.arrow}`.trim()));
+        const cell = make("th", "", `${metric.title} ${metric.arrow}`.trim());
+        if (metric.unit) cell.append(make("small", "", metric.unit));
+        head.append(cell);
       }
       for (const cell of head.cells) cell.scope = "col";
       const rows = table.createTBody();
