@@ -15,8 +15,8 @@ from bench.errors import BenchError
 from bench.store import ClipInfo, Run
 from reports import spectrogram
 
-#: The largest sample a 24-bit file holds.
-FULL_SCALE = 1 - 2**-23
+#: The largest sample a 16-bit file holds.
+FULL_SCALE = 1 - 2**-15
 
 #: A clip is turned down as a whole by at most this factor; an output that would need more is turned down alone.
 LEAST_COMMON_GAIN = 0.5
@@ -63,7 +63,7 @@ class ClipMedia:
 def write_clip(clip: ClipInfo, runs: Sequence[Run], folder: Path, name: str) -> ClipMedia:
     """Write sounds and spectrograms of a clip into ``folder / name``.
 
-    A 24-bit file cannot hold samples above 1.0. Where a sound has any, all sounds of the clip are turned down by
+    A 16-bit file cannot hold samples above 1.0. Where a sound has any, all sounds of the clip are turned down by
     the same gain, so that their relative loudness stays, and the note says by how much.
     """
     found = [_reference(clip)] if clip.path else []
@@ -159,7 +159,7 @@ def _channels(count: int) -> str:
 
 
 def _write_flac(path: Path, sound: Audio, gain: float) -> None:
-    """Write 24-bit FLAC.
+    """Write 16-bit FLAC: a page is for listening, and half the size is easier to send around.
 
     Raises:
         ValueError: If FLAC holds no sound of this many channels or this rate.
@@ -168,4 +168,4 @@ def _write_flac(path: Path, sound: Audio, gain: float) -> None:
 
     if sound.channels > 8 or sound.rate > 655_350:
         raise ValueError(f"browsers play no file of {sound.channels} channels at {sound.rate} Hz")
-    soundfile.write(path, sound.samples.T * np.float32(gain), sound.rate, subtype="PCM_24", format="FLAC")
+    soundfile.write(path, sound.samples.T * np.float32(gain), sound.rate, subtype="PCM_16", format="FLAC")
