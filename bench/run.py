@@ -76,13 +76,14 @@ def score_folder(
     options: Options,
     content: Content = "general",
     table: Path | None = None,
+    captions: str | Path | None = None,
 ) -> Run:
     """Score a folder of audio against a folder of references; the run refers to the files and copies none.
 
     Raises:
-        BenchError: If nothing pairs by name.
+        BenchError: If nothing pairs by name, or the captions are not valid.
     """
-    dataset, pairs = pair_folders(folder, reference, content, table)
+    dataset, pairs = pair_folders(folder, reference, content, table, captions)
     spec = folder_spec(folder.resolve(), suite.task, dataset.digest)
     chosen = suite.model_copy(update={"name": f"{suite.name}+{dataset.name}", "metrics": tuple(metrics)})
     plan = make_plan(chosen, [dataset], [spec], root)

@@ -187,6 +187,13 @@ def banners(runs: Sequence[Run]) -> tuple[str, ...]:
         limits = ", ".join(unique(str(run.info.limit) for run in partial))
         who = "all systems" if len(partial) == len(runs) else ", ".join(run.info.system for run in partial)
         lines.append(f"PARTIAL: at most {limits} clips of each dataset for {who}")
+    lines += unique(
+        f"INCOMPLETE: {item.missing} of {sum(clip.dataset == item.name for clip in run.info.clips)} reference files of"
+        f" {item.name} are missing; what needs them stands on the other clips"
+        for run in runs
+        for item in run.info.datasets
+        if item.missing
+    )
     for run in runs:
         if run.pending:
             done = len(run.info.clips) - run.pending
