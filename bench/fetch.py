@@ -125,6 +125,9 @@ def fetch_dataset(name: str, progress: Progress | None = None) -> Path:
             f"{name} cannot be fetched", f"its licence or source asks you to obtain it: {card.url or card.citation}",
             f"set {source.env or 'LDMBENCH_DATA'} to the folder that holds it",
         )  # fmt: skip
+    if source.kind == "youtube":
+        captions = data_home() / source.folder / source.url.rpartition("/")[2]
+        return download(source.url, captions, source.sha256, progress).parent
     listed = {row["path"] for split in card.splits for row in read_list(card, split)}
     if _absent(folder, listed):
         if source.kind == "archive":
