@@ -135,7 +135,7 @@ def fetch(names: tuple[str, ...]) -> None:
     from bench.fetch import fetch_dataset, fetch_weights
     from bench.names import parse, unknown
     from bench.recognisers import CHECKPOINTS, fetch_whisper
-    from bench.system import list_systems, load_system_card
+    from bench.system import list_systems, load_system_card, resolve
 
     recognisers = [f"whisper-{size}" for size in CHECKPOINTS]
     for asked in names:
@@ -148,7 +148,7 @@ def fetch(names: tuple[str, ...]) -> None:
             for note in load_dataset(name).notes:
                 click.echo(f"note: {note}", err=True)
         elif name in list_systems():
-            path = fetch_weights(load_system_card(name))
+            path = fetch_weights(load_system_card(name), variant=resolve(asked).name.variant)
         else:
             raise unknown("name", asked, [*list_datasets(), *list_systems(), *recognisers])
         click.echo(f"{asked}: {path}")

@@ -51,6 +51,8 @@ def generate(
                     continue
                 system = build(spec)
                 writer.set_parameters(getattr(system, "parameters", None))
+                if announce := getattr(system, "announce", None):
+                    announce(plan.clips)
                 for start in range(0, len(clips), batch):
                     for row, output in _process(system, spec, clips[start : start + batch], batch == 1):
                         writer.add_output(row, output.audio if output else None)

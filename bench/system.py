@@ -58,8 +58,13 @@ class Output:
 
 
 class Weights(Card):
-    """Official checkpoint files: a hub repository at a revision, or URLs; each file with its SHA-256."""
+    """Official checkpoint files: a hub repository at a revision, or URLs; each file with its SHA-256.
 
+    A SHA-256 that nobody could look up is empty. Systems that share weights name the same ``folder`` (below the
+    weights home; by default the system's name).
+    """
+
+    folder: str = ""
     repo: str = ""
     revision: str = ""
     urls: dict[str, str] = {}
@@ -99,6 +104,10 @@ class SystemCard(Card):
     programs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
+    def weights_of(self, variant: str) -> dict[str, Weights]:
+        """The weights a variant needs: those under its own name, and those under no variant's name."""
+        return {key: entry for key, entry in self.weights.items() if key == variant or key not in self.variants}
+
 
 @dataclass(frozen=True)
 class SystemSpec:
@@ -134,7 +143,8 @@ class System(Protocol):
     tried again one by one, and those that raise alone become ``failed`` rows. Random choices are drawn
     from ``clip.seed`` only, so that batch, order and resuming change nothing.
 
-    Optional members: ``embed(clips)`` yields ``{layer: [dim]}`` time-averaged embeddings per clip;
+    Optional members: ``announce(clips)`` is called once, before ``process``, with all clips of the run;
+    ``embed(clips)`` yields ``{layer: [dim]}`` time-averaged embeddings per clip;
     ``parameters`` is the number of learned parameters; ``weights_digest`` identifies loaded weights.
     """
 
