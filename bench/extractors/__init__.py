@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +48,9 @@ class NetworkExtractor:
     rate: int = 0
     fingerprint: str = ""
     #: Most inputs in one batch.
-    batch: ClassVar[int] = 16
+    batch: int = 16
     #: Most elements in one batch: long sounds go in smaller batches, down to one by one.
-    largest: ClassVar[int] = 1 << 23
+    largest: int = 1 << 23
 
     def embed(self, sounds: Sequence[Audio]) -> list[Features]:
         """The features of each sound, in order; a sound that was heard before is not computed again.

@@ -8,6 +8,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from bench.fetch import cache_home
 from bench.journal import not_written
 
-Arrays = Mapping[str, NDArray[np.float32]]
+Arrays = Mapping[str, NDArray[Any]]
 
 #: Bytes of embeddings that are kept in memory: about 6000 clips of PANNs.
 LARGEST = 64 << 20
