@@ -25,6 +25,9 @@ RATE = "kbps"
 #: Largest over smallest value of a swept setting from which its axis is logarithmic.
 _LOG_FROM = 8.0
 
+#: Width of a character of a family's name, as a share of the axis.
+_CHARACTER = 0.021
+
 #: Colours that stay apart for the colour-blind and stand out from white; families also differ in marker and dash.
 PALETTE = ("#0072b2", "#d55e00", "#00836a", "#a84a87", "#7a5f00", "#56586b", "#5b4fc4", "#b3123a")
 MARKERS = "osD^vPXph*"
@@ -300,11 +303,16 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
             )
         )  # fmt: skip
     rates = [point.kbps for family in curve.families for point in family.points]
-    if logarithmic:
+    # Room at the right for the names at the ends of the lines.
+    share = min(0.5, 0.03 + _CHARACTER * max(len(family.name) for family in curve.families))
+    if curve.axis == RATE:
         axes.set_xlim(min(rates) / 1.35, max(rates) * (max(rates) / min(rates)) ** 0.22 * 1.6)
+    elif logarithmic:
+        ratio = max(rates) / min(rates)
+        axes.set_xlim(min(rates) / ratio**0.08, max(rates) * ratio ** (1.08 * share / (1 - share)))
     else:
         span = max(rates) - min(rates)
-        axes.set_xlim(min(rates) - 0.08 * span, max(rates) + 0.5 * span)
+        axes.set_xlim(min(rates) - 0.08 * span, max(rates) + 1.08 * span * share / (1 - share))
     _levels(axes, curve)
     if curve.axis == RATE:
         wide = max(rates) / min(rates) > 1000
