@@ -30,9 +30,9 @@ class LatentDiffusion:
     seeded by ``clip.seed``, so that device, batch and order do not change it; what remains is rounding, which
     depends on the batch size (bit-equal at equal batch size on one device).
 
-    Settings: ``steps`` of the sampler, ``cfg`` guidance scale (1 is none), ``negative`` prompt, ``seconds`` of
-    sound (0 is the duration of the clip's reference), ``eta`` of DDIM (the share of fresh noise in a step),
-    ``precision`` of the weights.
+    Settings: ``steps`` of the sampler, ``cfg`` guidance scale (1 is none), ``negative`` prompt (underscores stand
+    for spaces, which names of systems cannot hold), ``seconds`` of sound (0 is the duration of the clip's
+    reference), ``eta`` of DDIM (the share of fresh noise in a step), ``precision`` of the weights.
     """
 
     def __init__(self, spec: SystemSpec) -> None:
@@ -40,7 +40,7 @@ class LatentDiffusion:
         self.card = spec.card
         self.steps = int(spec.settings["steps"])
         self.cfg = float(spec.settings["cfg"])
-        self.negative = str(spec.settings.get("negative", ""))
+        self.negative = spoken(spec.settings.get("negative", ""))
         self.seconds = float(spec.settings.get("seconds", 0.0))
         self.eta = float(spec.settings.get("eta", 0.0))
         self.precision = str(spec.settings["precision"])
@@ -151,6 +151,11 @@ class LatentDiffusion:
     def _check(self, fine: bool, key: str, wanted: str) -> None:
         if not fine:
             raise BenchError(f"{key} of {self.spec.label} must be {wanted}", f"{self.spec.settings[key]!r}")
+
+
+def spoken(setting: Any) -> str:
+    """A setting that is a text: names of systems hold no spaces, so underscores stand for them."""
+    return str(setting).replace("_", " ").strip()
 
 
 def _seeds(first: int, count: int) -> list[int]:

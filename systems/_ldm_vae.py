@@ -65,7 +65,7 @@ def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> 
 
 
 def _vae_name(key: str, levels: int) -> str:
-    """The stock name of an original key: ``decoder.up.2.block.0`` of three levels is ``decoder.up_blocks.0.resnets.0``."""
+    """The stock name of an original key; ``decoder.up.2`` of three levels is ``decoder.up_blocks.0``."""
     key = re.sub(r"^encoder\.down\.(\d+)\.block\.", r"encoder.down_blocks.\1.resnets.", key)
     key = re.sub(r"^encoder\.down\.(\d+)\.downsample\.", r"encoder.down_blocks.\1.downsamplers.0.", key)
     if found := re.match(r"decoder\.up\.(\d+)\.", key):
