@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from bench.errors import BenchError
 
@@ -85,7 +86,9 @@ def load_part(kind: Any, folder: Path, name: str) -> Any:
     place = folder / name
     read_json(place / "config.json", f"{folder} lacks {name}")
     try:
-        model, report = kind.from_pretrained(place, local_files_only=True, output_loading_info=True)
+        model, report = kind.from_pretrained(
+            place, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except Exception as error:  # these libraries raise whatever their readers do
         raise BenchError(f"{name} in {folder} cannot be loaded", _short(error), "fetch it again") from error
     missing = _not_ending(report["missing_keys"], (*_STORED_BEFORE, *_TIED))
@@ -107,23 +110,32 @@ def load_scheduler(folder: Path) -> Any:
     return DDIMScheduler.from_config(config)
 
 
-def load_state(model: Any, state: Mapping[str, Any], path: Path) -> None:
-    """Fill ``model`` with ``state``, read from ``path``; shapes and keys must match but for stored buffers.
+def fitted(make: Callable[[], T], state: Mapping[str, Any], path: Path) -> T:
+    """The model that ``make`` builds, with the tensors of ``state``, read from ``path``, as its own.
+
+    It is built without memory, so that nothing is drawn or copied that would be overwritten.
 
     Raises:
         BenchError: If any key is missing, superfluous or of another shape, naming it.
     """
+    import torch
+
+    with torch.device("meta"):
+        model: Any = make()
     own = model.state_dict()
-    usable = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
-    missing = [key for key in own if key not in state]
-    # The shared embedding of T5 appears under either of its names, or both.
-    if any(key in usable for key in own if key.endswith(_TIED)):
-        missing = _not_ending(missing, _TIED)
-    mismatched = [f"{key} {tuple(state[key].shape)}" for key in own if key in state and key not in usable]
-    unexpected = [key for key in state if key not in own]
-    check_keys(path, _not_ending(missing, _STORED_BEFORE), _not_ending(unexpected, _STORED_BEFORE), mismatched)
-    model.load_state_dict(usable, strict=False)
-    model.eval()
+    given = dict(state)
+    # The embedding of T5 appears under either of its names, or both.
+    tied = [key for key in own if key.endswith(_TIED)]
+    if known := [key for key in tied if key in given]:
+        given.update({key: given[known[0]] for key in tied if key not in given})
+    usable = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
+    missing = _not_ending((key for key in own if key not in given), _STORED_BEFORE)
+    unexpected = _not_ending((key for key in given if key not in own), _STORED_BEFORE)
+    check_keys(path, missing, unexpected, sorted(key for key in own if key in given and key not in usable))
+    model.load_state_dict(usable, strict=False, assign=True)
+    if empty := [name for name, value in model.named_buffers() if value.is_meta]:
+        raise BenchError(f"the weights in {path} do not fit", f"no values for {empty[0]}", "use the official files")
+    return cast(T, model.eval())
 
 
 def check_keys(path: Path, missing: list[str], unexpected: list[str], mismatched: list[str]) -> None:
@@ -150,7 +162,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files of torch 1.5 and older are no archives, and cannot be mapped into memory.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise BenchError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError, ...

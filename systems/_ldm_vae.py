@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from systems import _ldm_configs as configs
-from systems._ldm_parts import load_state, read_tensors
+from systems._ldm_parts import fitted, read_tensors
 
 #: Names in the original checkpoint -> names in ``AutoencoderKL``; blocks of the decoder are counted backwards.
 _RENAMED = (
@@ -34,6 +34,7 @@ def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> 
     Raises:
         BenchError: If the configuration lacks something, or any key is missing, superfluous or of another shape.
     """
+    import torch
     from diffusers import AutoencoderKL
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
@@ -42,25 +43,25 @@ def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> 
     try:
         shape = config["ddconfig"]
         levels = len(shape["ch_mult"])
-        vae = AutoencoderKL(
-            in_channels=shape["in_channels"],
-            out_channels=shape["out_ch"],
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=tuple(shape["ch"] * factor for factor in shape["ch_mult"]),
-            latent_channels=shape["z_channels"],
-            layers_per_block=shape["num_res_blocks"],
-            scaling_factor=float(config["scale_factor"]),
-        )
-        vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**_vocoder_config(vocoder_state, stft)))
+        shapes = {
+            "in_channels": shape["in_channels"],
+            "out_channels": shape["out_ch"],
+            "down_block_types": ("DownEncoderBlock2D",) * levels,
+            "up_block_types": ("UpDecoderBlock2D",) * levels,
+            "block_out_channels": tuple(shape["ch"] * factor for factor in shape["ch_mult"]),
+            "latent_channels": shape["z_channels"],
+            "layers_per_block": shape["num_res_blocks"],
+            "scaling_factor": float(config["scale_factor"]),
+        }
+        waves = SpeechT5HifiGanConfig(**_vocoder_config(vocoder_state, stft))
     except KeyError as error:
         raise BenchError(f"{path.parent} is not a folder of Tango", f"no entry {error}", "fetch it again") from None
-    rest = {key: value for key, value in state.items() if not key.startswith("vocoder.")}
-    load_state(vae, {_vae_name(key, levels): _flat(key, value) for key, value in rest.items()}, path)
+    rest = {_vae_name(key, levels): _flat(key, state[key]) for key in state if not key.startswith("vocoder.")}
+    vae = fitted(lambda: AutoencoderKL(**shapes), rest, path)
     renamed = {re.sub(r"^ups\.", "upsampler.", key): value for key, value in vocoder_state.items()}
     # Normalisation that this vocoder does not use; the original has no such buffers.
-    own = vocoder.state_dict()
-    load_state(vocoder, {**renamed, "mean": own["mean"], "scale": own["scale"]}, path)
+    unused = {"mean": torch.zeros(waves.model_in_dim), "scale": torch.ones(waves.model_in_dim)}
+    vocoder = fitted(lambda: SpeechT5HifiGan(waves), {**renamed, **unused}, path)
     return vae, vocoder
 
 

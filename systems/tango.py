@@ -12,7 +12,7 @@ from bench.dataset import Clip
 from bench.errors import BenchError
 from systems import _ldm_configs as configs
 from systems._latent_diffusion import LatentDiffusion, Waves
-from systems._ldm_parts import character_tokenizer, load_state, load_tokenizer, read_json, read_tensors, seeded
+from systems._ldm_parts import character_tokenizer, fitted, load_tokenizer, read_json, read_tensors, seeded
 from systems._ldm_vae import read_vae
 
 #: Tokens of FLAN-T5 that are read.
@@ -50,10 +50,10 @@ class Tango(LatentDiffusion):
         strange = sorted(key for key in state if not key.startswith(("unet.", "text_encoder.")))
         if strange:
             raise BenchError(f"the weights in {path} do not fit", f"keys {', '.join(strange[:3])}", "use a Tango file")
-        unet = UNet2DConditionModel(**self._unet_config(folder, str(main.get("unet_model_config_path") or "")))
-        load_state(unet, _below("unet.", state), path)
-        t5 = T5EncoderModel(T5Config(**self._t5_config(folder)))
-        load_state(t5, _below("text_encoder.", state), path)
+        config = self._unet_config(folder, str(main.get("unet_model_config_path") or ""))
+        unet = fitted(lambda: UNet2DConditionModel(**config), _below("unet.", state), path)
+        words = T5Config(**self._t5_config(folder))
+        t5 = fitted(lambda: T5EncoderModel(words), _below("text_encoder.", state), path)
         self.models = {"text_encoder": t5, "unet": unet, "vae": vae, "vocoder": vocoder}
         places = [name for name in _T5_PLACES if any((folder / name / file).is_file() for file in _T5_FILES)]
         place = places[0] if places else ""
