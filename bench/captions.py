@@ -107,7 +107,7 @@ def _rows_of_dataset(name: str) -> list[tuple[str, str, str]]:
     if card.source.kind != "youtube":
         raise BenchError(f"{name} cannot caption a folder", "its clips have no YouTube ids", "name a CSV of captions")
     rows = read_list(card, card.default)
-    captions = read_captions(card.source, rows)
+    captions = read_captions(card, rows)
     return [(row["youtube_id"], row["start_time"], captions[row["id"]]) for row in rows]
 
 

@@ -138,7 +138,7 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
     """
     from bench.fetch import file_digest
 
-    captions = read_captions(card.source, rows)
+    captions = read_captions(card, rows)
     folder = clips_folder(card.source)
     found = find_clips(folder, [(row["youtube_id"], float(row["start_time"])) for row in rows])
     filled, identity = [], []
@@ -167,7 +167,7 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
     return Located(tuple(filled), paths, missing, tuple(identity), tuple(notes))
 
 
-def read_captions(source: Source, rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Caption of each row's ``id``, from the official CSV of the dataset.
 
     Raises:
@@ -175,21 +175,22 @@ def read_captions(source: Source, rows: Sequence[Mapping[str, str]]) -> dict[str
     """
     from bench.fetch import file_digest
 
+    source = card.source
     places = captions_places(source)
     there = [place for place in places if place.is_file()]
     right = [place for place in there if file_digest(place) == source.sha256]
     if not right and there:
         found = ", ".join(f"{place} has SHA-256 {file_digest(place)[:12]}" for place in there)
         raise BenchError(
-            "the captions are not the pinned ones",
+            f"the captions of {card.name} are not the pinned ones",
             f"{found}, expected {source.sha256[:12]}",
-            f"get {source.url} or run ldmbench fetch",
+            f"run ldmbench fetch {card.name}, or put {source.url} there",
         )
     if not right:
         raise BenchError(
-            f"the captions of {source.folder} are not here",
+            f"the captions of {card.name} are not here",
             f"looked for {' and '.join(map(str, places))}",
-            f"run ldmbench fetch, or put {source.url} there",
+            f"run ldmbench fetch {card.name}, or put {source.url} there",
         )
     table = csv.DictReader(io.StringIO(right[0].read_text(encoding="utf-8"), newline=""))
     known = {entry[source.key]: entry for entry in table}

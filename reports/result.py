@@ -13,7 +13,7 @@ from bench.store import Run
 from reports.published import Published, PublishedValue
 
 #: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
-UNRANKED = frozenset({"reference", "resample", "lowpass", "noise"})
+UNRANKED = frozenset({"reference", "resample", "lowpass", "noise", "shuffled", "unprocessed"})
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class ZeroShot(AudioLDM):
     """
 
     #: Conditions that the task undoes.
-    kinds: ClassVar[tuple[str, ...]]
+    kinds: ClassVar[tuple[str, ...]] = ("gap", "lowpass", "resample")
 
     def __init__(self, spec: SystemSpec) -> None:
         self.asked = spoken(spec.settings["prompt"])

@@ -32,14 +32,16 @@ class Shuffled:
         for clip in clips:
             circles.setdefault(clip.dataset, []).append(clip)
         for name, members in circles.items():
-            if len({_recording(clip) for clip in members}) < 2:
+            if len({_recording(clip) for clip in members if not clip.missing}) < 2:
                 raise BenchError(
                     f"{name} cannot be shuffled", "it holds a single recording", "use a dataset with two or more"
                 )
             members.sort(key=lambda clip: (clip.seed, clip.id))
             for index, clip in enumerate(members):
                 others = (members[(index + step) % len(members)] for step in range(1, len(members)))
-                self._partners[clip.id] = next(other for other in others if _recording(other) != _recording(clip))
+                self._partners[clip.id] = next(
+                    other for other in others if not other.missing and _recording(other) != _recording(clip)
+                )
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the partner's reference, as long as it is."""

@@ -26,7 +26,7 @@ from bench.names import Name
 from bench.plan import make_plan
 from bench.run import run as run_plan
 from bench.suite import Suite
-from bench.system import SystemCard, SystemSpec
+from bench.system import SystemCard, SystemSpec, load_system, resolve
 from bench.youtube import find_clips, segments_of
 from reports import result
 
@@ -232,10 +232,10 @@ def test_a_whole_video_does_not_pass_for_its_clip(small: Path) -> None:
 
 def test_captions_have_to_be_the_pinned_ones(small: Path) -> None:
     (small / "test.csv").write_text("key,youtube_id,start_time,caption\n11,-0p7hKXZ1ww,0,A cat\n")
-    with pytest.raises(BenchError, match=r"captions are not the pinned ones.*expected"):
+    with pytest.raises(BenchError, match=r"captions of mini are not the pinned ones.*expected"):
         load_dataset("mini")
     (small / "test.csv").unlink()
-    with pytest.raises(BenchError, match=r"captions of mini are not here.*run ldmbench fetch"):
+    with pytest.raises(BenchError, match=r"captions of mini are not here.*run ldmbench fetch mini"):
         load_dataset("mini")
     assert fetch_dataset("mini") == small
     assert load_dataset("mini").clips[1].text == "A bell"
@@ -319,6 +319,22 @@ def test_a_task_that_needs_the_clip_fails_where_it_is_missing(small: Path, tmp_p
     assert [row.status for row in run.outputs.values()] == ["failed", "failed", "ok"]
     assert "no file of clip -0p7hKXZ1ww_0" in run.outputs["mini/-0p7hKXZ1ww_0_11"].message
     assert (run.estimate("test_peak").n, run.estimate("test_peak").failed) == (1, 2)
+
+
+def test_the_input_unprocessed_and_the_shuffled_references(small: Path) -> None:
+    for seed, name in enumerate(("Y7fmOlUlwoNg.wav", "Y_xylo5_B-12.wav")):
+        _wav(small / name, seed=seed)
+    first, *there = load_dataset("mini@gap").clips
+    unprocessed = load_system(resolve("unprocessed"))
+    for clip, output in zip(there, unprocessed.process(there), strict=True):
+        assert output.audio == clip.input or np.array_equal(output.audio.samples, clip.input.samples)
+        assert not np.array_equal(output.audio.samples, clip.audio.samples)
+    # A clip without a file gets another's sound, and gives none.
+    shuffled = load_system(resolve("shuffled"))
+    shuffled.announce([first, *there])  # type: ignore[attr-defined]
+    partners = [output.details["clip"] for output in shuffled.process([first, *there])]
+    assert partners[0] in {clip.id for clip in there}
+    assert partners[1:] == [there[1].id, there[0].id]
 
 
 def test_without_any_clip_only_text_to_audio_starts(small: Path, tmp_path: Path) -> None:
