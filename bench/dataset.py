@@ -195,6 +195,8 @@ def load_dataset(name: str) -> Dataset:
     """
     asked = parse(name)
     card = load_dataset_card(asked.name)
+    if asked.settings:
+        raise BenchError(f"dataset {name!r} has settings", "a dataset has none", "write NAME or NAME@CONDITION")
     condition = None
     if asked.variant:
         if asked.variant not in card.conditions:
@@ -229,7 +231,8 @@ def load_dataset(name: str) -> Dataset:
         paths = {row["id"]: folder / row["path"] for row in rows}
     clips = tuple(
         Clip(
-            id=f"{card.name}/{row['id']}",
+            # With the condition in it: a suite may hold one dataset under several.
+            id=f"{name}/{row['id']}",
             dataset=name,
             content=card.content,
             path=paths.get(row["id"]),

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from bench.errors import BenchError
 from bench.metric import MetricFacts, load_metric
 from bench.names import Name, parse
-from bench.stats import Estimate
 from bench.store import Run
 from reports.result import marks_of, unique
 
@@ -118,15 +117,14 @@ def build(
     curves = []
     swept = [(axis, dict(sweep_of(runs, axis))) for axis in swept_settings(runs)]
     for dataset in datasets:
-        # Each estimate once: the bootstrap behind a distance between sets takes its time.
-        known = {metric: [run.estimate(metric, dataset) for run in runs] for metric in metrics}
+        rates = [run.estimate(RATE, dataset) for run in runs]
         for metric in metrics:
             families: dict[str, list[Point]] = {}
             levels = []
-            for run, found in zip(runs, known[metric], strict=True):
+            for run, rate in zip(runs, rates, strict=True):
+                found = run.estimate(metric, dataset)
                 if found is None or found.value is None:
                     continue
-                rate = run.estimate(RATE, dataset)
                 if rate is None or rate.value is None or rate.value <= 0:
                     levels.append((run.info.system, found.value))
                     continue
@@ -136,7 +134,7 @@ def build(
             if families:
                 lines = (Family(name, tuple(sorted(p, key=lambda x: x.kbps))) for name, p in families.items())
                 curves.append(Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels)))
-        curves += [_sweep(runs, known[m], axis, places, m, dataset) for axis, places in swept for m in metrics]
+        curves += [_sweep(runs, axis, places, m, dataset) for axis, places in swept for m in metrics]
     return tuple(curve for curve in curves if curve.families)
 
 
@@ -163,7 +161,6 @@ def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str
 
 def _sweep(
     runs: Sequence[Run],
-    estimates: Sequence[Estimate | None],
     axis: str,
     places: Mapping[int, tuple[str, float]],
     metric: str,
@@ -172,7 +169,8 @@ def _sweep(
     """One metric on one dataset against a setting; systems without the setting are horizontal lines."""
     families: dict[str, list[Point]] = {}
     levels = []
-    for index, (run, found) in enumerate(zip(runs, estimates, strict=True)):
+    for index, run in enumerate(runs):
+        found = run.estimate(metric, dataset)
         if found is None or found.value is None:
             continue
         if index in places:

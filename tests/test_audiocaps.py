@@ -187,7 +187,7 @@ def test_clips_have_captions_files_and_an_identity(small: Path) -> None:
     dataset = load_dataset("mini@gap")
     assert [clip.text for clip in dataset.clips] == ["A dog", "A bell", "Rain"]
     assert [clip.path for clip in dataset.clips] == [small / name for name in names]
-    assert dataset.clips[0].id == "mini/-0p7hKXZ1ww_0_11"
+    assert dataset.clips[0].id == "mini@gap/-0p7hKXZ1ww_0_11"
     assert not dataset.notes
     assert dataset.clips[0].input.samples[0, 4800] == 0
     # A clip that changes is another list; a clip that moves is not.
