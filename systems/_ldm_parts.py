@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -229,6 +230,20 @@ def seeded(make: Callable[[], T]) -> T:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return make()
+
+
+def untrained_vocoder(config: Mapping[str, Any]) -> Any:
+    """A HiFi-GAN with seeded weights of unit gain: at its own initialisation the output is silence."""
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    def make() -> Any:
+        model = SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
+        for value in model.parameters():
+            if value.ndim > 1:
+                value.data.normal_(0.0, math.prod(value.shape[1:]) ** -0.5)
+        return model
+
+    return seeded(make)
 
 
 def parameters(models: Iterable[Any]) -> int:

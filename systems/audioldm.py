@@ -11,7 +11,15 @@ import numpy as np
 from bench.dataset import Clip
 from systems import _ldm_configs as configs
 from systems._latent_diffusion import LatentDiffusion, Waves
-from systems._ldm_parts import byte_tokenizer, load_part, load_scheduler, load_tokenizer, model_index, seeded
+from systems._ldm_parts import (
+    byte_tokenizer,
+    load_part,
+    load_scheduler,
+    load_tokenizer,
+    model_index,
+    seeded,
+    untrained_vocoder,
+)
 
 #: Tokens that RoBERTa's positions leave for text: the first two stand for padding.
 _RESERVED = 2
@@ -49,14 +57,14 @@ class AudioLDM(LatentDiffusion):
     def untrained(self) -> None:
         """Fill ``models`` in the full size of the variant; the tokenizer reads single bytes."""
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-        from transformers import ClapTextConfig, ClapTextModelWithProjection, SpeechT5HifiGan, SpeechT5HifiGanConfig
+        from transformers import ClapTextConfig, ClapTextModelWithProjection
 
         size = self.spec.name.variant[:1]
         self.models = {
             "text_encoder": seeded(lambda: ClapTextModelWithProjection(ClapTextConfig())),
             "unet": seeded(lambda: UNet2DConditionModel(**configs.audioldm_unet(size))),
             "vae": seeded(lambda: AutoencoderKL(**configs.VAE, scaling_factor=configs.AUDIOLDM_SCALING)),
-            "vocoder": seeded(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**configs.VOCODER))),
+            "vocoder": untrained_vocoder(configs.VOCODER),
         }
         self._assemble(byte_tokenizer(), DDIMScheduler(**configs.AUDIOLDM_SCHEDULER))
 

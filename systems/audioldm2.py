@@ -24,6 +24,7 @@ from systems._ldm_parts import (
     model_index,
     read_json,
     seeded,
+    untrained_vocoder,
 )
 
 #: Hidden states that GPT-2 continues the prompt with, where its configuration does not say.
@@ -105,8 +106,6 @@ class AudioLDM2(LatentDiffusion):
             ClapModel,
             GPT2Config,
             GPT2LMHeadModel,
-            SpeechT5HifiGan,
-            SpeechT5HifiGanConfig,
             T5Config,
             T5EncoderModel,
         )
@@ -119,7 +118,7 @@ class AudioLDM2(LatentDiffusion):
             "language_model": seeded(lambda: GPT2LMHeadModel(GPT2Config())),
             "unet": seeded(lambda: AudioLDM2UNet2DConditionModel(**configs.audioldm2_unet(large))),
             "vae": seeded(lambda: AutoencoderKL(**configs.VAE, scaling_factor=configs.AUDIOLDM2_SCALING)),
-            "vocoder": seeded(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**configs.VOCODER))),
+            "vocoder": untrained_vocoder(configs.VOCODER),
         }
         features = ClapFeatureExtractor(**configs.CLAP_FEATURES)
         scheduler = DDIMScheduler(**configs.AUDIOLDM_SCHEDULER)

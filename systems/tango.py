@@ -12,7 +12,15 @@ from bench.dataset import Clip
 from bench.errors import BenchError
 from systems import _ldm_configs as configs
 from systems._latent_diffusion import LatentDiffusion, Waves
-from systems._ldm_parts import character_tokenizer, fitted, load_tokenizer, read_json, read_tensors, seeded
+from systems._ldm_parts import (
+    character_tokenizer,
+    fitted,
+    load_tokenizer,
+    read_json,
+    read_tensors,
+    seeded,
+    untrained_vocoder,
+)
 from systems._ldm_vae import read_vae
 
 #: Tokens of FLAN-T5 that are read.
@@ -63,13 +71,13 @@ class Tango(LatentDiffusion):
     def untrained(self) -> None:
         """Fill ``models`` in full size; the tokenizer reads single characters."""
         from diffusers import AutoencoderKL, UNet2DConditionModel
-        from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig, T5Config, T5EncoderModel
+        from transformers import T5Config, T5EncoderModel
 
         self.models = {
             "text_encoder": seeded(lambda: T5EncoderModel(T5Config(**configs.FLAN_T5_LARGE))),
             "unet": seeded(lambda: UNet2DConditionModel(**configs.TANGO_UNET)),
             "vae": seeded(lambda: AutoencoderKL(**configs.VAE, scaling_factor=configs.TANGO_SCALING)),
-            "vocoder": seeded(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**configs.VOCODER))),
+            "vocoder": untrained_vocoder(configs.VOCODER),
         }
         self.tokenizer = character_tokenizer(TOKENS)
         self._schedule()
