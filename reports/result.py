@@ -299,9 +299,24 @@ def _counts(table: Table) -> list[str]:
         cells = [row.cells[place] for row in table.rows for place in table.places(dataset) if row.cells[place].estimate]
         whole = not any(cell.deviates for cell in cells)
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
+    lines += _too_few(table)
     if any(row.system and is_unranked(row.system) for row in table.rows) and len(table.rows) > 1:
         lines.append(f"Not ranked: the reference and anchors ({', '.join(sorted(UNRANKED))}), and cells short of clips")
     return lines
+
+
+def _too_few(table: Table) -> list[str]:
+    """Metrics over sets that have scored clips and no value all the same."""
+    who: dict[tuple[int, int], list[str]] = {}
+    for row in table.rows:
+        for place, cell in enumerate(row.cells):
+            if cell.estimate is not None and cell.estimate.value is None and cell.estimate.n:
+                who.setdefault((place, cell.estimate.n), []).append(row.label)
+    return [
+        f"No {table.columns[place].facts.title} for {', '.join(labels)} on {table.columns[place].dataset}: "
+        f"{n} {'clip is' if n == 1 else 'clips are'} too few"
+        for (place, n), labels in who.items()
+    ]
 
 
 def _refusals(runs: Sequence[Run], published: Published) -> list[str]:

@@ -24,6 +24,7 @@ from bench.run import score_folder
 from bench.stats import Estimate
 from bench.store import Run
 from bench.suite import load_suite
+from reports import result
 
 
 class _Words(BaseMetric):
@@ -55,7 +56,7 @@ class _Words(BaseMetric):
 class _Spread(BaseMetric):
     """A metric over sets: distance of the mean levels, without a value below two clips."""
 
-    facts = MetricFacts("test_set_level", "Level", kind="set", better="lower", device=True)
+    facts = MetricFacts("test_set_level", "test_set_level", kind="set", better="lower", device=True)
 
     def configure(self, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> None:
         """Nothing to load."""
@@ -223,6 +224,7 @@ def test_one_pair_has_no_distance_between_sets_and_says_so(folders: tuple[Path, 
     assert estimate is not None
     assert (estimate.value, estimate.n) == (None, 1)
     assert any("one pair only; distances between sets" in note for note in run.info.datasets[0].notes)
+    assert "No test_set_level for gen on ref: 1 clip is too few" in result.build([run]).notes
 
 
 def test_a_metric_without_its_model_is_refused_before_anything_is_decoded(
@@ -237,15 +239,15 @@ def test_a_metric_without_its_model_is_refused_before_anything_is_decoded(
 def test_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
     table = _csv(tmp_path / "c.csv", ["path", "text"], ["rain", "two words"])
     command = ["score", str(folders[0]), "--reference", str(folders[1]), "--out", str(tmp_path / "runs"), "--quiet"]
-    result = CliRunner().invoke(cli, [*command, "--captions", str(table), "-m", "test_caption_words"])
-    assert result.exit_code == 0, result.output
-    assert "note: " in result.output
-    assert "no caption for 2 of 3 clips" in result.output
-    assert "n=1, 2 unscored" in result.output or "1.000" in result.output
+    answer = CliRunner().invoke(cli, [*command, "--captions", str(table), "-m", "test_caption_words"])
+    assert answer.exit_code == 0, answer.output
+    assert "note: " in answer.output
+    assert "no caption for 2 of 3 clips" in answer.output
+    assert "n=1, 2 unscored" in answer.output or "1.000" in answer.output
     assert (tmp_path / "runs" / "folders-text-to-audio+ref").is_dir()
-    result = CliRunner().invoke(cli, ["score", "quickstart", "--captions", str(table), "-m", "snr"])
-    assert result.exit_code == 2
-    assert "captions belong to a folder" in result.output
+    answer = CliRunner().invoke(cli, ["score", "quickstart", "--captions", str(table), "-m", "snr"])
+    assert answer.exit_code == 2
+    assert "captions belong to a folder" in answer.output
 
 
 def test_captions_choose_the_metrics_of_text_to_audio() -> None:
