@@ -10,18 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import audio as audio_io
+from bench import metric as metrics
 from bench.audio import Audio
 from bench.check import check_plan
+from bench.cli import cli
 from bench.dataset import NoReference, load_dataset, load_dataset_card, read_list
 from bench.errors import BenchError, Unscored
 from bench.fetch import fetch_dataset
 from bench.generate import generate
 from bench.measure import Options
-from bench.metric import BaseMetric, MetricFacts, register
+from bench.metric import BaseMetric, MetricFacts
 from bench.names import Name
 from bench.plan import make_plan
 from bench.run import run as run_plan
@@ -241,6 +244,14 @@ def test_captions_have_to_be_the_pinned_ones(small: Path) -> None:
     assert load_dataset("mini").clips[1].text == "A bell"
 
 
+def test_fetch_says_what_it_could_not_bring(small: Path) -> None:
+    (small / "test.csv").unlink()
+    answer = CliRunner().invoke(cli, ["fetch", "mini"])
+    assert answer.exit_code == 0, answer.output
+    assert (small / "test.csv").is_file()
+    assert "3 of 3 clips are missing" in answer.output
+
+
 def test_a_list_that_does_not_fit_the_captions_is_refused(small: Path, tmp_path: Path) -> None:
     listed = tmp_path / "cards" / "mini" / "test.csv"
     before = _sha256(listed)
@@ -272,8 +283,11 @@ class _Words(BaseMetric):
         return float(len(clip.text.split()))  # type: ignore[attr-defined]
 
 
-register("test_peak", lambda name, settings: _Peak())
-register("test_words", lambda name, settings: _Words())
+@pytest.fixture(autouse=True)
+def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (_Peak, _Words):
+        entry = metrics._Entry(lambda name, settings, kind=kind: kind(), {}, {})
+        monkeypatch.setitem(metrics._registry, kind.facts.name, entry)
 
 
 def _run(tmp_path: Path, task: str) -> tuple[object, list[object]]:

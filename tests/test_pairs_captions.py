@@ -13,12 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from bench import audio as audio_io
+from bench import measure
+from bench import metric as metrics
 from bench.audio import Audio
 from bench.captions import captions_for
 from bench.cli import cli
 from bench.errors import BenchError, Unscored
 from bench.measure import Options
-from bench.metric import BaseMetric, MetricFacts, register
+from bench.metric import BaseMetric, MetricFacts
 from bench.pairs import pair_folders
 from bench.run import score_folder
 from bench.stats import Estimate
@@ -77,8 +79,13 @@ class _Spread(BaseMetric):
         return Estimate(float(abs(means[0] - means[1])), n=len(values))
 
 
-register("test_caption_words", lambda name, settings: _Words())
-register("test_set_level", lambda name, settings: _Spread())
+@pytest.fixture(autouse=True)
+def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (_Words, _Spread):
+        entry = metrics._Entry(lambda name, settings, kind=kind: kind(), {}, {})
+        monkeypatch.setitem(metrics._registry, kind.facts.name, entry)
+    # The engine remembers metrics by name for the length of a session.
+    measure._metric.cache_clear()
 
 
 @pytest.fixture

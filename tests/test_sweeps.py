@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bench import audio as audio_io
 from bench import metric as metrics
+from bench.audio import Audio
 from bench.errors import BenchError
+from bench.evaluate import evaluate
+from bench.measure import Options
 from bench.metric import BaseMetric, MetricFacts
 from bench.names import parse
 from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
@@ -173,6 +179,43 @@ def test_a_sweep_is_drawn_with_its_own_axis(
     assert first == second
     assert len(re.findall(rb'id="point-0-\d+"', first)) == len(values)
     assert {path.suffix for path in curves.write(found, tmp_path / "out")} == {".pdf", ".svg"}
+
+
+def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loud_system.py").write_text(
+        "import numpy as np\n"
+        "from bench.audio import Audio\n"
+        "from bench.system import Output\n"
+        "class Loud:\n"
+        "    def __init__(self, spec):\n"
+        "        self.card, self.factor = spec.card, spec.settings['factor']\n"
+        "    def process(self, clips):\n"
+        "        for clip in clips:\n"
+        "            yield Output(Audio(clip.audio.samples * np.float32(self.factor), clip.audio.rate))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    card = tmp_path / "loud.toml"
+    card.write_text(
+        'name = "loud"\ntitle = "Gain"\ntask = "codec"\nmodule = "loud_system:Loud"\nlicence = "none"\n'
+        "[settings]\nfactor = 1.0\n"
+    )
+    suite = tmp_path / "gains.toml"
+    suite.write_text(
+        'name = "gains"\ntitle = "Gains"\ntask = "codec"\ndatasets = []\nmetrics = ["snr"]\n'
+        f'[sweep]\nsystems = ["{card}"]\nfactor = [0.5, 0.9, 0.25]\n'
+    )
+    sound = Audio.of(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 16000)), 16000)
+    (tmp_path / "clips").mkdir()
+    audio_io.write(tmp_path / "clips" / "one.wav", sound)
+    runs = evaluate(str(suite), audio=tmp_path / "clips", out=tmp_path / "runs", options=Options(quiet=True))
+    assert [run.info.system for run in runs] == ["loud:factor=0.5", "loud:factor=0.9", "loud:factor=0.25"]
+    assert len({run.info.id for run in runs}) == 3
+    (curve,) = curves.build(runs, ["snr"])
+    assert (curve.axis, curve.families[0].name) == ("factor", "loud")
+    # What is lost of a signal scaled by f is 1 - f of it.
+    expected = [-20 * math.log10(1 - factor) for factor in (0.25, 0.5, 0.9)]
+    assert [point.kbps for point in curve.families[0].points] == [0.25, 0.5, 0.9]
+    assert [point.value for point in curve.families[0].points] == pytest.approx(expected, abs=1e-3)
 
 
 def test_nothing_to_draw_says_how_to_get_a_curve(run: Callable[..., Run], tmp_path: Path) -> None:
