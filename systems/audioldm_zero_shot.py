@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,10 @@ FADE_S = 0.01
 class ZeroShot(AudioLDM):
     """AudioLDM with ``z = m z_ob + (1 - m) z`` after every step, ``z_ob`` noised to the level of that step.
 
-    The mask ``m`` follows from the condition of the clip's dataset, in cells of the latent (4 mel frames by 4 mel
-    bands): a cell counts as known only where nothing in it has to be generated. The input is centred and brought to
-    a peak of 0.5, as the autoencoder expects, and the output is brought back to the input's level.
+    A ``gap`` is filled (inpainting); above the cut-off of ``lowpass`` and ``resample`` the band up to 8 kHz is added
+    (super-resolution). The mask ``m`` is made in cells of the latent (4 mel frames by 4 mel bands): a cell counts as
+    known only where nothing in it has to be generated. The input is centred and brought to a peak of 0.5, as the
+    autoencoder expects, and the output is brought back to the input's level.
 
     As in the paper the last step ends on the clean ``z_ob``; the released sampler blends before each step instead
     and leaves the last result as it is. Neither copies the input's waveform: ``restore`` does so on request, with a
@@ -50,9 +51,6 @@ class ZeroShot(AudioLDM):
     Source: Liu et al. 2023 (arXiv:2301.12503), section 3.4.
     """
 
-    #: Conditions that the task undoes.
-    kinds: ClassVar[tuple[str, ...]] = ("gap", "lowpass", "resample")
-
     def __init__(self, spec: SystemSpec) -> None:
         self.asked = spoken(spec.settings["prompt"])
         self.restore = bool(spec.settings["restore"])
@@ -62,7 +60,7 @@ class ZeroShot(AudioLDM):
         """The setting, or the clip's caption; for speech, whose text is a transcript, that a person speaks.
 
         Raises:
-            BenchError: If there is no caption, or the clip has no condition this task undoes.
+            BenchError: If there is no caption, or the clip has no condition.
         """
         self.condition(clip)
         if self.asked:
@@ -73,16 +71,15 @@ class ZeroShot(AudioLDM):
         """What was done to the clip.
 
         Raises:
-            BenchError: If nothing was, or something else than this task undoes.
+            BenchError: If nothing was.
         """
-        found = clip.condition
-        if found is None or found.kind not in self.kinds:
+        if clip.condition is None:
             raise BenchError(
                 f"{self.card.name} has nothing to do on {clip.id}",
-                f"its condition is {found.kind if found else 'none'}",
-                f"use a dataset with a condition of kind {' or '.join(self.kinds)}",
+                f"its dataset {clip.dataset} is not degraded",
+                "use a dataset with a condition, such as DATASET@gap or DATASET@4khz",
             )
-        return found
+        return clip.condition
 
     def samples(self, clip: Clip) -> int:
         """Length of the clip in samples."""
@@ -162,18 +159,6 @@ class ZeroShot(AudioLDM):
     def _bands(self) -> int:
         """Mel bands of the vocoder."""
         return int(self.models["vocoder"].config.model_in_dim)
-
-
-class Inpainting(ZeroShot):
-    """Fills the silenced part of a clip (datasets with a ``gap``)."""
-
-    kinds = ("gap",)
-
-
-class SuperResolution(ZeroShot):
-    """Adds the band above the cut-off (datasets with ``lowpass`` or ``resample``), up to 8 kHz."""
-
-    kinds = ("lowpass", "resample")
 
 
 def log_mel(signal: mel.Array, frames: int, hop: int, rate: int, bands: int) -> mel.Array:

@@ -419,8 +419,8 @@ def test_weights_folder_laid_out_like_the_home(asked: Asked, folders: dict[str, 
     shutil.copytree(folders["audioldm"], home)
     system = load_system(asked("audioldm:steps=1,seconds=0.32", tmp_path / "home"))
     assert sound(system, clip()).shape == (1, 5120)
-    # The zero-shot cards use the same files.
-    load_system(asked("audioldm-sr:steps=1", tmp_path / "home"))
+    # The zero-shot card uses the same files.
+    load_system(asked("audioldm-zero-shot:steps=1", tmp_path / "home"))
 
 
 def test_other_weights_make_another_run(
@@ -573,19 +573,19 @@ def test_weights_of_a_variant() -> None:
     card = resolve("tango@tango2").card
     assert set(card.weights_of("tango2")) == {"flan-t5", "tango2"}
     assert all(entry.repo for entry in card.weights.values())
-    for name in ("audioldm", "audioldm2", "audioldm-inpaint", "audioldm-sr"):
+    for name in ("audioldm", "audioldm2", "audioldm-zero-shot"):
         card = resolve(name).card
         assert set(card.variants) == set(card.weights)
         assert all(list(card.weights_of(variant)) == [variant] for variant in card.variants)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["audioldm@s-full-v2", "audioldm-inpaint@s-full-v2"])
+@pytest.mark.parametrize("name", ["audioldm@s-full-v2", "audioldm-zero-shot@s-full-v2"])
 def test_untrained_full_size(name: str, tmp_path: Path, captioned: Path) -> None:
     from bench.condition import Condition
 
     dataset = load_folder(captioned)
-    gap = Condition(kind="gap", start_s=0.12, end_s=0.2) if "inpaint" in name else None
+    gap = Condition(kind="gap", start_s=0.12, end_s=0.2) if "zero" in name else None
     dataset = replace(dataset, clips=tuple(replace(item, condition=gap) for item in dataset.clips[:1]))
     more = "" if gap else ",seconds=0.32"
     spec = resolve(f"{name}:steps=1{more}", untrained=True)
