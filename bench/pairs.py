@@ -58,8 +58,6 @@ def pair_folders(
     missing = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
     if missing:
         notes.append(f"{references.name}: {len(missing)} without a generated file, left out: {_some(missing)}")
-    if len(clips) == 1:
-        notes.append(f"{references.name}: one pair only; distances between sets, such as Frechet's, have no value")
     if captions is not None:
         found = captions_for(captions, [_label(clip.id) for clip in clips])
         clips = tuple(replace(clip, text=found.texts.get(_label(clip.id))) for clip in clips)
