@@ -190,14 +190,3 @@ def test_real_sound_for_the_wrong_prompt_wins_nothing(fake_runs: Callable[[str],
     assert ranks["audioldm@s-full"] != {0}
     assert load_system_card("unprocessed").task == "enhance"
     assert result.is_unranked("unprocessed")
-
-
-def test_one_zero_shot_system_undoes_what_the_two_do() -> None:
-    from systems.audioldm_zero_shot import Inpainting, SuperResolution, ZeroShot
-
-    assert set(ZeroShot.kinds) == {*Inpainting.kinds, *SuperResolution.kinds}
-    both, *single = (load_system_card(f"audioldm-{name}") for name in ("zero-shot", "inpaint", "sr"))
-    for card in single:
-        assert (card.settings, card.variants, card.weights, card.default) == (
-            *(both.settings, both.variants, both.weights, both.default),
-        )
