@@ -271,7 +271,7 @@ def _figure(curves: Sequence[Curve], columns: int, names: Sequence[str]) -> Figu
 def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     """Draw one curve; returns the labels at the ends of its lines."""
     from matplotlib.patheffects import withStroke
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[curve.facts.better]
     unit = f" ({curve.facts.unit})" if curve.facts.unit else ""
@@ -317,6 +317,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
         axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
     else:
         axes.xaxis.set_major_locator(FixedLocator(sorted(set(rates))))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     scale = "log scale" if logarithmic else "linear scale"
