@@ -139,8 +139,8 @@ def audioldm_unet(size: str) -> Config:
 def audioldm2_unet(large: bool) -> Config:
     """The U-Net of AudioLDM 2: 346.9 M parameters, or 718.0 M (two transformer layers, one more self-attention).
 
-    Source: Liu et al. 2023 (arXiv:2308.05734), table II prints 346 M and 712 M. No configuration of the large one
-    could be looked up: of the arrangements that diffusers can express, this one comes nearest.
+    Source: haoheliu/AudioLDM2, audioldm2/utils.py, ``context_dim`` and ``transformer_depth``, behind a first
+    self-attention (``extra_sa_layer``). The paper prints 346 M and 712 M.
     """
     streams = [None, 768, 1024, None] if large else [None, 768, 1024]
     return {

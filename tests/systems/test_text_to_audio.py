@@ -95,6 +95,37 @@ def test_run_score_and_resume(
     assert [path.stat().st_mtime_ns for path in kept] == before
 
 
+def test_command_line_runs_reports_and_resumes_all_three(
+    folders: dict[str, Path], captioned: Path, tmp_path: Path
+) -> None:
+    from click.testing import CliRunner
+
+    from bench.cli import cli
+
+    def words(*parts: object) -> str:
+        result = CliRunner().invoke(cli, [str(part) for part in (*parts, "--out", tmp_path / "runs")])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    home = tmp_path / "home"
+    for name, place in (("audioldm", "audioldm/s-full-v2"), ("audioldm2", "audioldm2/base"), ("tango", "tango/full")):
+        shutil.copytree(folders[name], home / place)
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(
+        'name = "tiny"\ntitle = "Tiny"\ntask = "generate"\ndatasets = []\nmetrics = ["lsd_ssr_eval", "parameters"]\n'
+    )
+    systems = [f"{name}:steps=1,seconds=0.32" for name in ("audioldm", "audioldm2", "tango@full")]
+    asked = ["run", suite, "--audio", captioned, "--weights", home, "--jobs", 1, "--batch", 2, "--quiet"]
+    asked += [part for name in (*systems, "shuffled") for part in ("-s", name)]
+    first = words(*asked)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert words(*asked) == first
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    table = words("report", "tiny+captioned", "--to", "csv")
+    for name in ("audioldm@s-full-v2", "audioldm2@base", "tango@full", "shuffled"):
+        assert name in table
+
+
 def test_missing_caption_is_a_failed_row(
     folders: dict[str, Path], captioned: Path, tmp_path: Path, asked: Asked
 ) -> None:
