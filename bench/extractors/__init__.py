@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.audio import Audio
 from bench.errors import BenchError
 from bench.extractors import cache
+from bench.extractors.checkpoints import CheckpointError
 from bench.mel import remember
 
 #: What an extractor says about one sound: layer -> float32 ``[dim]`` for the clip, or ``[frames, dim]``.
@@ -40,9 +41,10 @@ class Extractor(Protocol):
 class NetworkExtractor:
     """Base of extractors: caches by digest, prepares each sound, and runs equal shapes together.
 
-    A subclass sets ``fingerprint`` and ``rate`` and gives ``prepare`` and ``forward``. Inputs are never padded to
-    each other's length: only inputs of one shape share a batch, so that what a sound's neighbours are changes
-    its features by float32 rounding at most (a relative 1e-5).
+    A subclass sets ``fingerprint`` and ``rate`` and gives ``load``, ``prepare`` and ``forward``. Its constructor
+    reads no weights: where everything is cached they are never needed. Inputs are never padded to each other's
+    length: only inputs of one shape share a batch, so that what a sound's neighbours are changes its features by
+    float32 rounding at most (a relative 1e-5).
     """
 
     rate: int = 0
@@ -51,11 +53,13 @@ class NetworkExtractor:
     batch: int = 16
     #: Most elements in one batch: long sounds go in smaller batches, down to one by one.
     largest: int = 1 << 23
+    _loaded: bool = False
 
     def embed(self, sounds: Sequence[Audio]) -> list[Features]:
         """The features of each sound, in order; a sound that was heard before is not computed again.
 
         Raises:
+            CheckpointError: If the weights cannot be loaded.
             BenchError: If a sound cannot be prepared (too short, say), naming the reason.
         """
         keys = [digest(sound) for sound in sounds]
@@ -69,12 +73,23 @@ class NetworkExtractor:
                 found[key] = known
             else:
                 inputs[key] = self.prepare(sound)
+        if inputs and not self._loaded:
+            self.load()
+            self._loaded = True
         for group in _groups(inputs, self.batch, self.largest):
             outputs = self.forward(np.stack([inputs.pop(key) for key in group]))
             for position, key in enumerate(group):
                 found[key] = _checked({layer: array[position] for layer, array in outputs.items()})
                 cache.put(self.fingerprint, key, found[key])
         return [found[key] for key in keys]
+
+    def load(self) -> None:
+        """Read the weights and build the network; called once, before the first ``forward``.
+
+        Raises:
+            CheckpointError: If a checkpoint is damaged, or not one of this network.
+        """
+        raise NotImplementedError
 
     def prepare(self, sound: Audio) -> NDArray[np.float32]:
         """What the network is fed for one sound: an array of any shape."""
@@ -99,12 +114,12 @@ def check_device(device: str) -> str:
     """``device`` if torch can use it.
 
     Raises:
-        BenchError: If it is a CUDA device and there is none.
+        CheckpointError: If it is a CUDA device and there is none.
     """
     import torch
 
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BenchError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
+        raise CheckpointError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
     return device
 
 

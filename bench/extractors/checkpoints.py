@@ -12,6 +12,12 @@ from bench.errors import BenchError
 
 T = TypeVar("T")
 
+_FIX = "use the official checkpoint"
+
+
+class CheckpointError(BenchError):
+    """An extractor cannot be had at all: no sound is to blame, and trying others does not help."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -37,7 +43,7 @@ class Checkpoint:
         """The file: ``weights`` itself, in that folder or its subfolder ``folder``, or in the weights home.
 
         Raises:
-            BenchError: If it is not there.
+            CheckpointError: If it is not there.
         """
         if weights is None:
             from bench.fetch import weights_home
@@ -50,7 +56,7 @@ class Checkpoint:
         for place in places:
             if place.is_file():
                 return place
-        raise BenchError(
+        raise CheckpointError(
             f"the checkpoint {self.file} of {self.title} is missing",
             f"not in {places[-1].parent}",
             f"put {self.url} there, or give its folder with --weights",
@@ -72,13 +78,13 @@ class Checkpoint:
         """SHA-256 (hex) of the file at ``path``.
 
         Raises:
-            BenchError: If it is not the official file, and ``official`` insists on that.
+            CheckpointError: If it is not the official file, and ``official`` insists on that.
         """
         from bench.fetch import file_digest
 
         found = file_digest(path)
         if official and not found.startswith(self.sha256):
-            raise BenchError(
+            raise CheckpointError(
                 f"{path} is not the official checkpoint of {self.title}",
                 f"SHA-256 {found[:12]}, not {self.sha256[:12]}",
                 f"get {self.url}, or name the metric with :official=false to use another checkpoint",
@@ -90,29 +96,34 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The dictionary in a checkpoint: tensors, arrays and plain values; nothing in the file is executed.
 
     NumPy arrays are let through besides tensors, since the official Cnn14 16 kHz file holds the state of its
-    training sampler as such.
+    training sampler as such, and LAION-CLAP's learning rates are NumPy scalars.
 
     Raises:
-        BenchError: If it cannot be read, or holds anything else.
+        CheckpointError: If it cannot be read, or holds anything else.
     """
     import numpy as np
     import torch
     from numpy._core import multiarray
 
     # Both names of the module: files written before NumPy 2 say numpy.core.
-    arrays = [(multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+    arrays = [
+        (getattr(multiarray, kind), f"numpy.{core}.multiarray.{kind}")
+        for kind in ("_reconstruct", "scalar")
+        for core in ("core", "_core")
+    ]
     kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")]
     try:
         with torch.serialization.safe_globals([*arrays, np.ndarray, np.dtype, *kinds]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise BenchError(
-            f"{path} is refused", "it is damaged or holds code besides tensors", "use the official checkpoint"
-        ) from error
+        raise CheckpointError(f"{path} is refused", "it is damaged or holds code besides tensors", _FIX) from error
     except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise BenchError(f"{path} cannot be read", str(error).splitlines()[0], "get it again") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path} cannot be read", reason, "get it again") from error
     if not isinstance(content, dict):
-        raise BenchError(f"{path} is not a checkpoint", f"a {type(content).__name__}", "use the official checkpoint")
+        raise CheckpointError(
+            f"{path} is not a checkpoint", f"a {type(content).__name__}", "use the official checkpoint"
+        )
     return content
 
 
@@ -127,7 +138,7 @@ def fit(module: Any, state: Mapping[str, Any], path: Path, title: str, ignore: C
         ignore: Keys that may be in ``state`` though the module has none of them.
 
     Raises:
-        BenchError: If keys are missing, extra, or of another shape; the message names them.
+        CheckpointError: If keys are missing, extra, or of another shape; the message names them.
     """
     import torch
 
@@ -146,7 +157,9 @@ def fit(module: Any, state: Mapping[str, Any], path: Path, title: str, ignore: C
         if keys
     ]
     if faults:
-        raise BenchError(f"{path} is not a checkpoint of {title}", "; ".join(faults), "use the official checkpoint")
+        raise CheckpointError(
+            f"{path} is not a checkpoint of {title}", "; ".join(faults), "use the official checkpoint"
+        )
     module.load_state_dict({key: torch.as_tensor(state.get(key, tensor)) for key, tensor in wanted.items()})
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audio import Audio
-from bench.errors import BenchError
 from bench.extractors import NetworkExtractor, check_device, make_fingerprint
-from bench.extractors.checkpoints import Checkpoint, fit, read_checkpoint, untrained
+from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained
 from bench.extractors.loading import as_audioldm_eval
 from bench.mel import hann, mel_filters
 
@@ -66,28 +65,41 @@ CHECKPOINTS = {
 
 
 class Panns(NetworkExtractor):
-    """Cnn14 of the state dictionary ``state``: layers ``embedding`` ``[2048]`` and ``logits`` ``[527]``.
+    """Cnn14: layers ``embedding`` ``[2048]`` and ``logits`` ``[527]``.
 
     ``embedding`` is the ReLU of ``fc1`` (audioldm_eval's "2048"), ``logits`` is what the sigmoid of the tagger
     would be given. The log-mel spectrogram uses the mel matrix in the checkpoint; its DFT kernels are checked
     against the Hann-windowed DFT and replaced by an FFT. Batch normalisation is folded into the convolutions.
 
+    Args:
+        rate: 16000 or 32000.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        identity: Digest of the weights.
+        read: Gives the state dictionary, when it is needed.
+        path: Where it comes from, for messages.
+
     Source: Kong et al., PANNs, arXiv:1912.10211, table 1 (CNN14); audioldm_eval 8dc07ee,
     ``feature_extractors/panns/models.py``.
     """
 
-    def __init__(self, state: Mapping[str, Any], rate: int, device: str, identity: str, path: Path) -> None:
-        import torch
-
+    def __init__(
+        self, rate: int, device: str, identity: str, read: Callable[[], Mapping[str, Any]], path: Path
+    ) -> None:
         self.rate = rate
         self.front_end = FRONT_ENDS[rate]
         self.device = check_device(device)
         self.fingerprint = make_fingerprint(network="panns", rate=rate, weights=identity, front_end=FRONT_END)
-        # Long activations do not fit the processor's caches: small batches are faster there.
-        self.batch = 4 if self.device == "cpu" else 32
-        module = build(rate)
-        fit(module, state, path, CHECKPOINTS[rate].title)
-        _verify_kernels(module, self.front_end, path)
+        # Activations of many clips do not fit a processor's caches.
+        self.batch = 2 if self.device == "cpu" else 32
+        self._read, self._path = read, path
+
+    def load(self) -> None:
+        """Read the weights, check them, fold the normalisations."""
+        import torch
+
+        module = build(self.rate)
+        fit(module, self._read(), self._path, CHECKPOINTS[self.rate].title)
+        _verify_kernels(module, self.front_end, self._path)
         tensors = {key: tensor.to(self.device) for key, tensor in module.state_dict().items()}
         self._mel = tensors["logmel_extractor.melW"]
         self._window = torch.tensor(hann(self.front_end.window), dtype=torch.float32, device=self.device)
@@ -156,19 +168,22 @@ def load_panns(
         official: Insist on the official file's SHA-256. False takes any checkpoint in the official layout.
 
     Raises:
-        BenchError: If the checkpoint is missing, not the official one, damaged, or has missing or extra keys.
+        CheckpointError: If the checkpoint is missing or not the official one. What is in it is read at first use.
     """
     if untrained:
-        return Panns(random_state(rate), rate, device, "untrained 0", Path("untrained"))
+        return Panns(rate, device, "untrained 0", partial(random_state, rate), Path("untrained"))
     checkpoint = CHECKPOINTS[rate]
     path = checkpoint.find(weights)
-    identity = checkpoint.verify(path, official)
-    content = read_checkpoint(path)
-    if not isinstance(content.get("model"), dict):
-        raise BenchError(
-            f"{path} is not a checkpoint of {checkpoint.title}", "no entry 'model'", "use the official checkpoint"
-        )
-    return Panns(content["model"], rate, device, identity, path)
+
+    def read() -> Mapping[str, Any]:
+        state = read_checkpoint(path).get("model")
+        if not isinstance(state, dict):
+            raise CheckpointError(
+                f"{path} is not a checkpoint of {checkpoint.title}", "no entry 'model'", "use the official checkpoint"
+            )
+        return state
+
+    return Panns(rate, device, checkpoint.verify(path, official), read, path)
 
 
 def build(rate: int) -> Any:
@@ -252,7 +267,7 @@ def _verify_kernels(module: Any, front: FrontEnd, path: Path) -> None:
     for name, expected in (("conv_real", kernel.real), ("conv_imag", kernel.imag)):
         found = getattr(stft, name).weight.detach().numpy()[:, 0]
         if not np.allclose(found, expected, rtol=0, atol=1e-5):
-            raise BenchError(
+            raise CheckpointError(
                 f"{path} is not a checkpoint of PANNs Cnn14",
                 f"spectrogram_extractor.stft.{name}.weight is not the Hann-windowed DFT",
                 "use the official checkpoint",

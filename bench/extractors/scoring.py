@@ -16,6 +16,7 @@ from bench.audio import Audio
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
 from bench.extractors import Features, NetworkExtractor, cache, make_fingerprint
+from bench.extractors.checkpoints import CheckpointError
 from bench.metric import BaseMetric, MetricFacts, Value
 from bench.stats import Estimate
 from bench.system import Output
@@ -108,7 +109,7 @@ class EmbeddingMetric(BaseMetric):
         """Each clip's value, or why there is none.
 
         Raises:
-            BenchError: If the extractor cannot be loaded.
+            CheckpointError: If the extractor cannot be loaded.
         """
         source = self.source
         extractor = source.load(
@@ -240,6 +241,8 @@ def _embed(extractor: NetworkExtractor, sounds: Mapping[Side, Audio]) -> dict[Si
         return {}
     try:
         return dict(zip(sounds, extractor.embed(list(sounds.values())), strict=True))
+    except CheckpointError:
+        raise
     except (BenchError, RuntimeError) as error:
         if len(sounds) == 1:
             if isinstance(error, RuntimeError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audio import Audio
-from bench.errors import BenchError
 from bench.extractors import NetworkExtractor, check_device, make_fingerprint
-from bench.extractors.checkpoints import Checkpoint, fit, read_checkpoint, untrained
+from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained
 from bench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance
 from bench.mel import hann
 
@@ -46,17 +45,16 @@ _LOADERS = {"audioldm_eval": as_audioldm_eval, "frechet_audio_distance": as_frec
 
 
 class Vggish(NetworkExtractor):
-    """VGGish of a torchvggish state dictionary: layer ``embedding`` ``[frames, 128]``.
+    """VGGish: layer ``embedding`` ``[frames, 128]``.
 
     Args:
-        state: Key -> tensor of the network.
-        loading: Whose way of reading a sound: ``audioldm_eval`` or ``frechet_audio_distance``.
-        activation: Apply the ReLU that torchvggish puts after the last layer, and the original has not.
-        pca: Entries ``pca_eigen_vectors`` ``[128, 128]`` and ``pca_means`` ``[128]`` of the post-processor,
-            which whitens, clips to [-2, 2] and rounds to 8 bits as AudioSet's released embeddings; None for raw.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        network: Gives the network, ``build()`` with its weights on ``device``, when it is needed.
         identity: Digest of the weights.
-        path: Where they came from, for messages.
+        loading: Whose way of reading a sound: ``audioldm_eval`` or ``frechet_audio_distance``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        activation: Apply the ReLU that torchvggish puts after the last layer, and the original has not.
+        pca: Gives entries ``pca_eigen_vectors`` ``[128, 128]`` and ``pca_means`` ``[128]`` of the post-processor,
+            which whitens, clips to [-2, 2] and rounds to 8 bits as AudioSet's released embeddings; None for raw.
 
     Source: Hershey et al., CNN architectures for large-scale audio classification, arXiv:1609.09430;
     torchvggish, ``vggish.py``, ``vggish_input.py`` and ``mel_features.py``.
@@ -66,17 +64,14 @@ class Vggish(NetworkExtractor):
 
     def __init__(
         self,
-        state: Mapping[str, Any],
+        network: Callable[[], Any],
+        identity: str,
         loading: Loading = "audioldm_eval",
+        device: str = "cpu",
         *,
         activation: bool = False,
-        pca: Mapping[str, Any] | None = None,
-        device: str = "cpu",
-        identity: str = "",
-        path: Path = Path("VGGish"),
+        pca: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
-        import torch
-
         self.device = check_device(device)
         self.loading = loading
         self.activation = activation
@@ -88,14 +83,19 @@ class Vggish(NetworkExtractor):
             pca=pca is not None,
             front_end=FRONT_END,
         )
-        # Frames are independent; a hundred of them already fill a processor.
-        self.largest = (100 if self.device == "cpu" else 4000) * _FRAMES * _MELS
-        self.network = build()
-        fit(self.network, state, path, "VGGish")
-        self.network.requires_grad_(False).eval().to(self.device)
+        # Frames are independent; a few dozen already fill a processor.
+        self.largest = (40 if self.device == "cpu" else 4000) * _FRAMES * _MELS
+        self._make, self._read_pca = network, pca
+
+    def load(self) -> None:
+        """Get the network and, where it is wanted, the PCA."""
+        import torch
+
+        self._network = self._make()
         self._pca = None
-        if pca is not None:
-            vectors, means = (torch.as_tensor(pca[key]).float() for key in ("pca_eigen_vectors", "pca_means"))
+        if self._read_pca is not None:
+            content = self._read_pca()
+            vectors, means = (torch.as_tensor(content[key]).float() for key in ("pca_eigen_vectors", "pca_means"))
             self._pca = (vectors.reshape(WIDTH, WIDTH).to(self.device), means.reshape(1, WIDTH).to(self.device))
 
     def prepare(self, sound: Audio) -> NDArray[np.float32]:
@@ -111,9 +111,9 @@ class Vggish(NetworkExtractor):
             return {"embedding": np.zeros((sounds, 0, WIDTH), np.float32)}
         with torch.inference_mode():
             x = torch.from_numpy(batch).to(self.device).reshape(-1, 1, _FRAMES, _MELS)
-            x = self.network.features(x)
+            x = self._network.features(x)
             # Channels last, as the original flattens them.
-            x = self.network.embeddings(x.permute(0, 2, 3, 1).reshape(len(x), -1))
+            x = self._network.embeddings(x.permute(0, 2, 3, 1).reshape(len(x), -1))
             if self.activation:
                 x = x.relu()
             if self._pca is not None:
@@ -145,23 +145,40 @@ def load_vggish(
         official: Insist on the official files' SHA-256.
 
     Raises:
-        BenchError: If a checkpoint is missing, not the official one, damaged, or has missing or extra keys.
+        CheckpointError: If a checkpoint is missing or not the official one. What is in it is read at first use.
     """
-    settings: dict[str, Any] = {"loading": loading, "activation": activation, "device": device}
     if untrained:
-        return Vggish(random_state(), pca=random_pca() if pca else None, identity="untrained 0", **settings)
-    path = CHECKPOINT.find(weights)
-    identity = CHECKPOINT.verify(path, official)
-    content = None
-    if pca:
-        pca_path = PCA.find(weights.parent if weights is not None and weights.is_file() else weights)
-        identity += PCA.verify(pca_path, official)
-        content = read_checkpoint(pca_path)
-        if sorted(content) != ["pca_eigen_vectors", "pca_means"]:
-            raise BenchError(
-                f"{pca_path} is not the PCA of VGGish", f"entries {', '.join(map(str, content))}", f"get {PCA.url}"
-            )
-    return Vggish(read_checkpoint(path), pca=content, identity=identity, path=path, **settings)
+        path, identity = None, "untrained 0"
+        read_pca: Callable[[], Mapping[str, Any]] = random_pca
+    else:
+        path = CHECKPOINT.find(weights)
+        identity = CHECKPOINT.verify(path, official)
+        if pca:
+            pca_path = PCA.find(weights.parent if weights is not None and weights.is_file() else weights)
+            identity += PCA.verify(pca_path, official)
+            read_pca = partial(_read_pca, pca_path)
+    return Vggish(
+        partial(_network, path, identity, device), identity, loading, device,
+        activation=activation, pca=read_pca if pca else None,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _network(path: Path | None, identity: str, device: str) -> Any:
+    """The network with its weights, shared by the ways of reading a sound; random ones where there is no path."""
+    network = build()
+    state = random_state() if path is None else read_checkpoint(path)
+    fit(network, state, path or Path("untrained"), "VGGish")
+    return network.requires_grad_(False).eval().to(device)
+
+
+def _read_pca(path: Path) -> Mapping[str, Any]:
+    content = read_checkpoint(path)
+    if sorted(content) != ["pca_eigen_vectors", "pca_means"]:
+        raise CheckpointError(
+            f"{path} is not the PCA of VGGish", f"entries {', '.join(map(str, content))}", f"get {PCA.url}"
+        )
+    return content
 
 
 def build() -> Any:
