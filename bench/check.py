@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bench.errors import BenchError
 from bench.metric import load_metric
-from bench.plan import Plan
+from bench.plan import Plan, missing
 from bench.system import SystemSpec
 
 #: Import names that show whether an optional dependency group is installed.
@@ -55,6 +55,9 @@ def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
         if absent:
             text = f"{len(absent)} of {len(dataset.clips)} clips are missing, the first is {absent[0].path}"
             findings.append(Finding("error", dataset.name, text, f"ldmbench fetch {dataset.name}"))
+        elif missing(plan.clips, dataset) == count and plan.suite.task != "generate":
+            findings.append(Finding("error", dataset.name, f"none of the {count} clips is there", dataset.notes[-1]))
+            continue
         else:
             findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
         findings += [Finding("warning", dataset.name, note) for note in dataset.notes]

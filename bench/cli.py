@@ -131,11 +131,11 @@ def fetch(names: tuple[str, ...]) -> None:
 
     Nothing else in ldmbench reaches the network. A download that was cut continues where it stopped.
     """
-    from bench.dataset import list_datasets
+    from bench.dataset import list_datasets, load_dataset
     from bench.fetch import fetch_dataset, fetch_weights
     from bench.names import parse, unknown
     from bench.recognisers import CHECKPOINTS, fetch_whisper
-    from bench.system import list_systems, load_system_card
+    from bench.system import list_systems, load_system_card, resolve
 
     recognisers = [f"whisper-{size}" for size in CHECKPOINTS]
     for asked in names:
@@ -144,8 +144,11 @@ def fetch(names: tuple[str, ...]) -> None:
             path = fetch_whisper(name.removeprefix("whisper-"))
         elif name in list_datasets():
             path = fetch_dataset(name)
+            # Not everything can be fetched: the clips of videos have to be there already.
+            for note in load_dataset(name).notes:
+                click.echo(f"note: {note}", err=True)
         elif name in list_systems():
-            path = fetch_weights(load_system_card(name))
+            path = fetch_weights(load_system_card(name), variant=resolve(asked).name.variant)
         else:
             raise unknown("name", asked, [*list_datasets(), *list_systems(), *recognisers])
         click.echo(f"{asked}: {path}")
@@ -203,6 +206,7 @@ def run(
 @cli.command()
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--reference", type=_folder, help="Folder of references; TARGET is then a folder of outputs.")
+@click.option("--captions", help="CSV with path,text or youtube_id,start_time,caption, or a dataset: text-to-audio.")
 @_metrics
 @_table
 @_content
@@ -216,6 +220,7 @@ def run(
 def score(
     target: Path,
     reference: Path | None,
+    captions: str | None,
     metrics: tuple[str, ...],
     table: Path | None,
     content: Any,
@@ -229,7 +234,8 @@ def score(
 ) -> None:
     """Score TARGET: a folder of audio against --reference, or runs that exist with more metrics.
 
-    Two files pair when they have the same path but for the ending. With a suite or a run folder as TARGET,
+    Two files pair when they have the same path but for the ending. With --captions, the metrics are those of
+    text-to-audio papers (suite folders-text-to-audio). With a suite or a run folder as TARGET,
     only the metrics named with -m are computed; no audio is made.
     """
     from bench.executor import cores
@@ -239,13 +245,15 @@ def score(
 
     options = Options(jobs or cores(), device, weights, quiet)
     if reference is None:
+        if captions is not None:
+            raise BenchError("captions belong to a folder", fix="name the folder of references with --reference")
         if not metrics:
             raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
         runs = rescore(_open((str(target),), out), metrics, options)
     else:
-        suite = load_suite("folders")
+        suite = load_suite("folders" if captions is None else "folders-text-to-audio")
         names = metrics or suite.metrics
-        runs = [score_folder(suite, target, reference, names, out, options, content, table)]
+        runs = [score_folder(suite, target, reference, names, out, options, content, table, captions)]
         for note in runs[0].info.datasets[0].notes:
             click.echo(f"note: {note}", err=True)
     _show_runs(runs, as_json)

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,12 +15,16 @@ from bench import audio as audio_io
 from bench.audio import Audio
 from bench.cards import Card, load_card
 from bench.condition import Condition
-from bench.errors import BenchError
+from bench.errors import BenchError, Unscored
 from bench.names import parse, unknown
 
 Content = Literal["speech", "music", "general"]
 
-COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256")
+COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256", "youtube_id", "start_time")
+
+
+class NoReference(BenchError, Unscored):  # noqa: N818 - no fault of the system that is scored
+    """A clip has no reference audio: what needs it fails on the clip, and a metric that needs it is unscored."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Clip:
         condition: How ``input`` is made from ``audio``; None leaves them equal.
         seed: Seed of every random choice made for this clip.
         loaded: The audio, where somebody already read it.
+        missing: Why there is no reference audio, for a clip that should have some.
     """
 
     id: str
@@ -56,18 +61,20 @@ class Clip:
     condition: Condition | None = None
     seed: int = 0
     loaded: Audio | None = None
+    missing: str = ""
 
     @property
     def audio(self) -> Audio:
         """The reference audio.
 
         Raises:
+            NoReference: If the clip has no file.
             BenchError: If the file is missing or broken, or is not the one the list pinned.
         """
         if self.loaded is not None:
             return self.loaded
         if self.path is None:
-            raise BenchError(f"{self.id} has no reference audio", fix="use a dataset with audio for this task")
+            raise NoReference(f"{self.id} has no reference audio", self.missing)
         sound = audio_io.read(self.path, self.start, self.end)
         if self.sha256 and sound.digest() != self.sha256:
             raise BenchError(
@@ -96,16 +103,20 @@ class Source(Card):
     """Where a dataset's files come from.
 
     ``builtin`` clips are synthesised on first use; ``folder`` expects the files below the folder named by
-    ``env`` (or in the data home); ``archive`` and ``hub`` can be fetched.
+    ``env`` (or in the data home); ``archive`` and ``hub`` can be fetched. ``youtube`` finds clips by YouTube id and
+    start second below the folder named by ``env`` (or ``folder`` in the data home), and their captions by the
+    column ``key`` of the CSV at ``url``, which can be fetched.
     """
 
-    kind: Literal["builtin", "folder", "archive", "hub"]
+    kind: Literal["builtin", "folder", "archive", "hub", "youtube"]
     generator: str = ""
     env: str = ""
     url: str = ""
     sha256: str = ""
     repo: str = ""
     revision: str = ""
+    folder: str = ""
+    key: str = ""
 
 
 class Split(Card):
@@ -124,6 +135,7 @@ class DatasetCard(Card):
     licence: str
     citation: str = ""
     url: str = ""
+    note: str = ""
     default: str = "test"
     source: Source
     splits: dict[str, Split]
@@ -191,14 +203,28 @@ def load_dataset(name: str) -> Dataset:
             raise unknown(f"condition of {card.name}", asked.variant, card.conditions)
         condition = card.conditions[asked.variant]
     rows = read_list(card, card.default)
-    digests = {row["id"]: row["sha256"] for row in rows}
     notes: tuple[str, ...] = ()
+    missing: Mapping[str, str] = {}
+    identity: Sequence[str] = ()
+    paths: Mapping[str, Path]
+    if card.source.kind == "youtube":
+        from bench.youtube import locate
+
+        found = locate(card, rows)
+        rows, paths, missing, identity, notes = (
+            list(found.rows),
+            found.paths,
+            found.missing,
+            found.identity,
+            found.notes,
+        )
+    digests = {row["id"]: row["sha256"] for row in rows}
     if card.source.kind == "builtin":
         from bench.synthesis import materialise
 
         # A built-in clip that came out differently is announced in the notes, and is known by its own digest.
         paths, digests, notes = materialise(card.source.generator, rows)
-    else:
+    elif card.source.kind != "youtube":
         from bench.fetch import data_home
 
         folder = Path(os.environ.get(card.source.env) or data_home() / card.name)
@@ -209,7 +235,7 @@ def load_dataset(name: str) -> Dataset:
             id=f"{name}/{row['id']}",
             dataset=name,
             content=card.content,
-            path=paths[row["id"]],
+            path=paths.get(row["id"]),
             start=float(row["start"] or 0.0),
             end=float(row["end"]) if row["end"] else None,
             text=row["text"] or None,
@@ -217,10 +243,11 @@ def load_dataset(name: str) -> Dataset:
             language=row["language"],
             sha256=digests[row["id"]],
             condition=condition,
+            missing=missing.get(row["id"], ""),
         )
         for row in rows
     )
-    identity = [digests[row["id"]] or row["path"] for row in rows]
+    identity = identity or [digests[row["id"]] or row["path"] for row in rows]
     return Dataset(name, card.title, card.content, clips, clips_digest(clips, identity), notes)
 
 

@@ -87,16 +87,17 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
     return path
 
 
-def fetch_weights(card: SystemCard, progress: Progress | None = None) -> Path:
-    """Bring all checkpoint files of a system to ``weights_home()/NAME`` and check them.
+def fetch_weights(card: SystemCard, progress: Progress | None = None, variant: str = "") -> Path:
+    """Bring all checkpoint files of a system (a variant, by default the default one) to its folder and check them.
 
     Raises:
         BenchError: If the system has no weights, an address cannot be read, or a checksum is wrong.
     """
-    folder = weights_home() / card.name
+    variant = variant or card.default
+    folder = official_folder(card, variant)
     if not card.weights:
         raise BenchError(f"{card.name} has no weights to fetch", fix="run it as it is")
-    for weights in card.weights.values():
+    for weights in card.weights_of(variant).values():
         for name, url in weights.urls.items():
             download(url, folder / _inside(name), weights.files.get(name, ""), progress)
         if weights.repo:
@@ -128,6 +129,9 @@ def fetch_dataset(name: str, progress: Progress | None = None) -> Path:
             f"{name} cannot be fetched", f"its licence or source asks you to obtain it: {card.url or card.citation}",
             f"set {source.env or 'LDMBENCH_DATA'} to the folder that holds it",
         )  # fmt: skip
+    if source.kind == "youtube":
+        captions = data_home() / source.folder / source.url.rpartition("/")[2]
+        return download(source.url, captions, source.sha256, progress).parent
     listed = {row["path"] for split in card.splits for row in read_list(card, split)}
     if _absent(folder, listed):
         if source.kind == "archive":
@@ -140,19 +144,32 @@ def fetch_dataset(name: str, progress: Progress | None = None) -> Path:
     return folder
 
 
+def official_folder(card: SystemCard, variant: str) -> Path:
+    """Where a variant's checkpoint files are fetched to: the folder its weights name, or ``weights_home()/NAME``."""
+    named = [weights.folder for weights in card.weights_of(variant).values() if weights.folder]
+    return weights_home() / (named[0] if named else card.name)
+
+
 def weights_folder(spec: SystemSpec) -> Path:
-    """The folder with a system's checkpoint files: the one asked for, or ``weights_home()/NAME``.
+    """The folder with a system's checkpoint files: the one they are fetched to, or the one asked for.
+
+    The one asked for may hold the files itself, or be laid out as the weights home is.
 
     Raises:
         BenchError: If files are missing, naming them and the command that fetches them.
     """
-    folder = spec.weights or weights_home() / spec.card.name
-    wanted = {name for weights in spec.card.weights.values() for name in (*weights.files, *weights.urls)}
+    folder = official_folder(spec.card, spec.name.variant)
+    if spec.weights:
+        inside = spec.weights / folder.relative_to(weights_home())
+        folder = inside if inside.is_dir() else spec.weights
+    entries = spec.card.weights_of(spec.name.variant).values()
+    wanted = {name for weights in entries for name in (*weights.files, *weights.urls)}
     absent = _absent(folder, wanted) if wanted else ([] if folder.is_dir() else ["everything"])
     if absent:
         raise BenchError(
             f"weights of {spec.label} are not in {folder}", f"missing {_some(absent)}",
-            f"ldmbench fetch {spec.card.name}" + (", or correct --weights" if spec.weights else ""),
+            f"ldmbench fetch {spec.card.name}{f'@{spec.name.variant}' if spec.name.variant else ''}"
+            + (", or correct --weights" if spec.weights else ""),
         )  # fmt: skip
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bench.captions import captions_for
 from bench.dataset import Content, Dataset, clips_digest
 from bench.errors import BenchError
 from bench.fetch import file_digest
@@ -14,18 +15,30 @@ from bench.system import SystemCard, SystemSpec, Task
 
 
 def pair_folders(
-    generated: Path, reference: Path, content: Content = "general", table: Path | None = None
+    generated: Path,
+    reference: Path,
+    content: Content = "general",
+    table: Path | None = None,
+    captions: str | Path | None = None,
 ) -> tuple[Dataset, dict[str, Path]]:
     """The reference clips that have a counterpart, and the counterpart of each.
 
     Two files pair when their paths below the two folders are equal but for the ending. Nothing is ever
-    substituted: a file without a counterpart is left out and named in the notes.
+    substituted: a file without a counterpart is left out and named in the notes. A pair without a caption stays:
+    only its text metrics have no value.
+
+    Args:
+        generated: The folder to score.
+        reference: The folder of references.
+        content: What they hold.
+        table: CSV that chooses the references, with texts and groups.
+        captions: CSV of captions, or a dataset that has them (``bench.captions``).
 
     Returns:
         The paired reference clips as a dataset, and clip id -> generated file.
 
     Raises:
-        BenchError: If nothing pairs.
+        BenchError: If nothing pairs, or the captions are not valid.
     """
     references = load_folder(reference, content, table)
     outputs = load_folder(generated, content)
@@ -45,6 +58,10 @@ def pair_folders(
     missing = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
     if missing:
         notes.append(f"{references.name}: {len(missing)} without a generated file, left out: {_some(missing)}")
+    if captions is not None:
+        found = captions_for(captions, [_label(clip.id) for clip in clips])
+        clips = tuple(replace(clip, text=found.texts.get(_label(clip.id))) for clip in clips)
+        notes += found.notes
     digest = clips_digest(clips, [references.digest, *(file_digest(path) for path in pairs.values())])
     return replace(references, clips=clips, digest=digest, notes=tuple(notes)), pairs
 

@@ -109,7 +109,8 @@ def make_plan(
             limit=limit if limit and limit < (suite.clips or max(len(item.clips) for item in datasets)) else 0,
             identity=parts,
             datasets=tuple(
-                DatasetInfo(item.name, item.title, item.content, item.digest, item.notes) for item in datasets
+                DatasetInfo(item.name, item.title, item.content, item.digest, item.notes, missing(clips, item))
+                for item in datasets
             ),
             clips=tuple(_info(clip) for clip in clips),
             metrics=names,
@@ -119,6 +120,11 @@ def make_plan(
         runs.append(info)
         paths.append(run_path(root, suite.name, spec.label, info.id))
     return Plan(suite, tuple(specs), tuple(datasets), tuple(clips), names, tuple(runs), tuple(paths))
+
+
+def missing(clips: Sequence[Clip], dataset: Dataset) -> int:
+    """How many of the planned clips of a dataset should have reference audio and have none."""
+    return sum(bool(clip.missing) for clip in clips if clip.dataset == dataset.name)
 
 
 #: Systems that need no more than a reference and so fit every task.

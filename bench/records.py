@@ -41,13 +41,14 @@ class ClipInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a report needs to know of a dataset."""
+    """What a report needs to know of a dataset; ``missing`` counts planned clips without their reference file."""
 
     name: str
     title: str
     content: Content
     digest: str
     notes: tuple[str, ...] = ()
+    missing: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from bench.check import check_plan
 from bench.dataset import Clip, Content
+from bench.errors import BenchError
 from bench.external import FolderSystem
 from bench.generate import generate
 from bench.measure import Options, measure
@@ -77,16 +79,20 @@ def score_folder(
     options: Options,
     content: Content = "general",
     table: Path | None = None,
+    captions: str | Path | None = None,
 ) -> Run:
     """Score a folder of audio against a folder of references; the run refers to the files and copies none.
 
     Raises:
-        BenchError: If nothing pairs by name.
+        BenchError: If nothing pairs by name, the captions are not valid, or a metric lacks what it needs.
     """
-    dataset, pairs = pair_folders(folder, reference, content, table)
+    dataset, pairs = pair_folders(folder, reference, content, table, captions)
     spec = folder_spec(folder.resolve(), suite.task, dataset.digest)
     chosen = suite.model_copy(update={"name": f"{suite.name}+{dataset.name}", "metrics": tuple(metrics)})
     plan = make_plan(chosen, [dataset], [spec], root)
+    for finding in check_plan(plan, options.weights):
+        if finding.level == "error":
+            raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
     generate(plan, quiet=options.quiet, build=lambda _: FolderSystem(spec, pairs))
     with RunWriter(plan.paths[0], plan.runs[0]) as writer:
         measure(plan.paths, plan.clips, plan.metrics, options, [writer])

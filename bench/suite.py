@@ -3,15 +3,59 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from bench.cards import Card, load_card
 from bench.dataset import Dataset, load_dataset, load_dataset_card
 from bench.errors import BenchError
-from bench.names import parse, unknown
+from bench.names import Name, Setting, parse, unknown
 from bench.system import Task
+
+
+class Sweep(Card):
+    """``[sweep]`` of a suite: ``systems`` as bases, and beside it each setting with its values.
+
+    Every setting is swept on its own, the others stay as in the base: ``systems = ["a@b"]`` with ``steps = [10, 25]``
+    stands for ``a@b:steps=10`` and ``a@b:steps=25``.
+    """
+
+    systems: tuple[str, ...]
+    settings: dict[str, tuple[Setting, ...]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect(cls, content: Any) -> Any:
+        if isinstance(content, Mapping) and "settings" not in content:
+            return {
+                "systems": content.get("systems", ()),
+                "settings": {key: value for key, value in content.items() if key != "systems"},
+            }
+        return content
+
+    @field_validator("systems", "settings")
+    @classmethod
+    def _something(cls, value: Any) -> Any:
+        if not value or (isinstance(value, Mapping) and not all(value.values())):
+            raise ValueError("empty: name systems and, beside them, a setting with a list of values")
+        return value
+
+    def expand(self) -> tuple[str, ...]:
+        """Names of all systems of the sweep.
+
+        Raises:
+            BenchError: If a base already sets what is swept.
+        """
+        names = []
+        for base in map(parse, self.systems):
+            for setting, values in self.settings.items():
+                if setting in base.settings:
+                    raise BenchError(f"{base} sets {setting}, which the sweep sets too", fix="keep one of the two")
+                names += [str(Name(base.name, base.variant, {**base.settings, setting: value})) for value in values]
+        return tuple(names)
 
 
 class Suite(Card):
@@ -26,6 +70,7 @@ class Suite(Card):
         metrics: Columns, in order; a metric is computed for the content it is defined for.
         seed: Seed of the runs.
         clips: Clips taken from the start of every dataset, 0 for all.
+        sweep: A sweep of settings, drawn as curves; ``load_suite`` appends its systems to ``systems``.
         curves: Metrics drawn against kbps.
         anchor: System family that BD-rates are relative to.
         lists: Dataset -> SHA-256 of the pinned list the suite was written for.
@@ -40,6 +85,7 @@ class Suite(Card):
     metrics: tuple[str, ...]
     seed: int = 0
     clips: int = 0
+    sweep: Sweep | None = None
     curves: tuple[str, ...] = ()
     anchor: str = ""
     lists: dict[str, str] = {}
@@ -75,11 +121,22 @@ def load_suite(name: str) -> Suite:
         BenchError: If there is no such suite or its file is not valid.
     """
     if name.endswith(".toml"):
-        return load_card(Path(name), Suite)
+        return _expanded(load_card(Path(name), Suite))
     path = suites_folder() / f"{name}.toml"
     if not path.is_file():
         raise unknown("suite", name, list_suites())
-    return load_card(path, Suite)
+    return _expanded(load_card(path, Suite))
+
+
+def _expanded(suite: Suite) -> Suite:
+    """The suite with the systems of its sweep behind those it lists."""
+    if suite.sweep is None:
+        return suite
+    systems = (*suite.systems, *suite.sweep.expand())
+    repeated = {name for name in systems if systems.count(name) > 1}
+    if repeated:
+        raise BenchError(f"suite {suite.name} names systems twice", ", ".join(sorted(repeated)), "keep one of each")
+    return suite.model_copy(update={"systems": systems})
 
 
 def load_datasets(suite: Suite) -> list[Dataset]:

@@ -58,8 +58,13 @@ class Output:
 
 
 class Weights(Card):
-    """Official checkpoint files: a hub repository at a revision, or URLs; each file with its SHA-256."""
+    """Official checkpoint files: a hub repository at a revision, or URLs; each file with its SHA-256.
 
+    A SHA-256 that nobody could look up is empty. Systems that share weights name the same ``folder`` (below the
+    weights home; by default the system's name).
+    """
+
+    folder: str = ""
     repo: str = ""
     revision: str = ""
     urls: dict[str, str] = {}
@@ -98,6 +103,10 @@ class SystemCard(Card):
     extras: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+
+    def weights_of(self, variant: str) -> dict[str, Weights]:
+        """The weights a variant needs: those under its own name, and those under no variant's name."""
+        return {key: entry for key, entry in self.weights.items() if key == variant or key not in self.variants}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError, Unscored
 from bench.names import unknown
-from reports.curves import Curve, Family
+from reports.curves import RATE, Curve, Family
 from reports.notes import unique
 
 Method = Literal["pchip", "cubic"]
@@ -87,6 +87,7 @@ def bd_table(curves: Sequence[Curve], anchor: str, method: Method = "pchip") -> 
     Raises:
         BenchError: If no curve holds the anchor family.
     """
+    curves = [curve for curve in curves if curve.axis == RATE]
     known = unique(family.name for curve in curves for family in curve.families)
     if not known:
         raise BenchError("no system has a measured bitrate", fix="BD-rate needs codecs and the metric kbps")
@@ -122,7 +123,7 @@ def choose_anchor(curves: Sequence[Curve]) -> str:
     """The family with the most points (the first of several), empty where there are fewer than two families."""
     counts: dict[str, int] = {}
     for curve in curves:
-        for family in curve.families:
+        for family in curve.families if curve.axis == RATE else ():
             counts[family.name] = max(counts.get(family.name, 0), len(family.points))
     return max(counts, key=lambda name: counts[name]) if len(counts) > 1 else ""
 

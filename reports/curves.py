@@ -1,9 +1,9 @@
-"""Rate-distortion curves: what they hold, and how they are drawn as PDF and SVG."""
+"""Rate-distortion curves and sweeps of settings: what they hold, and how they are drawn as PDF and SVG."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 #: The metric that gives the horizontal position.
 RATE = "kbps"
+
+#: Largest over smallest value of a swept setting from which its axis is logarithmic.
+_LOG_FROM = 8.0
+
+#: Width of a character of a family's name, as a share of the axis.
+_CHARACTER = 0.021
 
 #: Colours that stay apart for the colour-blind and stand out from white; families also differ in marker and dash.
 PALETTE = ("#0072b2", "#d55e00", "#00836a", "#a84a87", "#7a5f00", "#56586b", "#5b4fc4", "#b3123a")
@@ -51,7 +57,10 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A system on a curve: measured bitrate in kbit/s, value of the metric, and their 95 % intervals."""
+    """A system on a curve: measured bitrate in kbit/s, value of the metric, and their 95 % intervals.
+
+    On a curve of a sweep (``Curve.axis``), ``kbps`` holds the value of the swept setting instead, without interval.
+    """
 
     system: str
     kbps: float
@@ -74,25 +83,31 @@ class Family:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric on one dataset against the bitrate.
+    """One metric on one dataset against the bitrate, or against a setting.
 
     Attributes:
         dataset: Dataset with its condition.
         facts: What the metric declares.
         families: One line each.
         levels: Systems without a bitrate (reference, anchors) as (label, value): horizontal lines.
+        axis: ``kbps``, or the setting that is swept.
     """
 
     dataset: str
     facts: MetricFacts
     families: tuple[Family, ...]
     levels: tuple[tuple[str, float], ...] = ()
+    axis: str = RATE
+
+    def position(self, point: Point) -> str:
+        """Where a point stands, in words: ``12.20 kbit/s`` or ``steps = 50``."""
+        return f"{point.kbps:.2f} kbit/s" if self.axis == RATE else f"{self.axis} = {point.kbps:g}"
 
 
 def build(
     runs: Sequence[Run], metrics: Sequence[str] | None = None, datasets: Sequence[str] | None = None
 ) -> tuple[Curve, ...]:
-    """The curves of these runs, dataset by dataset.
+    """The curves of these runs, dataset by dataset: against the bitrate, then against each setting that is swept.
 
     Args:
         runs: Runs of codecs; those without a bitrate become horizontal lines.
@@ -104,6 +119,7 @@ def build(
     if datasets is None:
         datasets = unique(item.name for run in runs for item in run.info.datasets)
     curves = []
+    swept = [(axis, dict(sweep_of(runs, axis))) for axis in swept_settings(runs)]
     for dataset in datasets:
         rates = [run.estimate(RATE, dataset) for run in runs]
         for metric in metrics:
@@ -122,7 +138,53 @@ def build(
             if families:
                 lines = (Family(name, tuple(sorted(p, key=lambda x: x.kbps))) for name, p in families.items())
                 curves.append(Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels)))
-    return tuple(curves)
+        curves += [_sweep(runs, axis, places, m, dataset) for axis, places in swept for m in metrics]
+    return tuple(curve for curve in curves if curve.families)
+
+
+def swept_settings(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Settings that take several numbers in runs whose labels are otherwise equal."""
+    names = unique(key for run in runs for key in parse(run.info.system).settings)
+    return tuple(name for name in names if any(sweep_of(runs, name)))
+
+
+def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str, float]]]:
+    """For each run that takes part in the sweep of a setting: its position, its line and the setting's value."""
+    found: dict[str, dict[int, float]] = {}
+    for index, run in enumerate(runs):
+        name = parse(run.info.system)
+        value = name.settings.get(setting)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            rest = {key: other for key, other in name.settings.items() if key != setting}
+            line = str(Name(name.name, name.variant, rest)) + _marks(run)
+            found.setdefault(line, {})[index] = float(value)
+    for line, values in found.items():
+        if len(set(values.values())) > 1:
+            yield from ((index, (line, value)) for index, value in values.items())
+
+
+def _sweep(
+    runs: Sequence[Run],
+    axis: str,
+    places: Mapping[int, tuple[str, float]],
+    metric: str,
+    dataset: str,
+) -> Curve:
+    """One metric on one dataset against a setting; systems without the setting are horizontal lines."""
+    families: dict[str, list[Point]] = {}
+    levels = []
+    for index, run in enumerate(runs):
+        found = run.estimate(metric, dataset)
+        if found is None or found.value is None:
+            continue
+        if index in places:
+            line, x = places[index]
+            point = Point(run.info.system, x, None, None, found.value, found.low, found.high, found.n, found.failed)
+            families.setdefault(line, []).append(point)
+        elif axis not in parse(run.info.system).settings:
+            levels.append((run.info.system, found.value))
+    lines = (Family(name, tuple(sorted(p, key=lambda point: point.kbps))) for name, p in families.items())
+    return Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels), axis)
 
 
 def is_quality(metric: str) -> bool:
@@ -134,8 +196,11 @@ def is_quality(metric: str) -> bool:
 def family_of(run: Run) -> str:
     """The line a run belongs to: its label without the variant, with its marks."""
     name = parse(run.info.system)
-    marks = "".join(f" [{mark.upper()}]" for mark in marks_of(run))
-    return str(Name(name.name, "", name.settings)) + marks
+    return str(Name(name.name, "", name.settings)) + _marks(run)
+
+
+def _marks(run: Run) -> str:
+    return "".join(f" [{mark.upper()}]" for mark in marks_of(run))
 
 
 def write(curves: Sequence[Curve], folder: str | Path) -> list[Path]:
@@ -145,7 +210,11 @@ def write(curves: Sequence[Curve], folder: str | Path) -> list[Path]:
         BenchError: If there is nothing to draw, or the folder cannot be written.
     """
     if not curves:
-        raise BenchError("there is no curve to draw", "no system has a measured bitrate", "add the metric kbps")
+        raise BenchError(
+            "there is no curve to draw",
+            "no system has a measured bitrate, and none takes several values of a setting",
+            "add the metric kbps, or run a sweep such as -s NAME:steps=10 -s NAME:steps=50",
+        )
     folder = Path(folder)
     paths = []
     for dataset in unique(curve.dataset for curve in curves):
@@ -209,13 +278,17 @@ def _figure(curves: Sequence[Curve], columns: int, names: Sequence[str]) -> Figu
 def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     """Draw one curve; returns the labels at the ends of its lines."""
     from matplotlib.patheffects import withStroke
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[curve.facts.better]
     unit = f" ({curve.facts.unit})" if curve.facts.unit else ""
     axes.set_title(f"{curve.facts.title}{unit}{arrow}", loc="left", fontsize=10, fontweight="bold")
     axes.text(1, 1.035, curve.dataset, transform=axes.transAxes, ha="right", va="bottom", color=MUTED, fontsize=8)
-    axes.set_xscale("log")
+    every = [point.kbps for family in curve.families for point in family.points]
+    # Settings such as steps span decades, others (guidance) do not, and may be 0.
+    logarithmic = curve.axis == RATE or (min(every) > 0 and max(every) / min(every) >= _LOG_FROM)
+    if logarithmic:
+        axes.set_xscale("log")
     halo = [withStroke(linewidth=2.5, foreground=PAPER)]
     labels = []
     for family in curve.families:
@@ -235,13 +308,27 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
             )
         )  # fmt: skip
     rates = [point.kbps for family in curve.families for point in family.points]
-    axes.set_xlim(min(rates) / 1.35, max(rates) * (max(rates) / min(rates)) ** 0.22 * 1.6)
+    # Room at the right for the names at the ends of the lines.
+    share = min(0.5, 0.03 + _CHARACTER * max(len(family.name) for family in curve.families))
+    if curve.axis == RATE:
+        axes.set_xlim(min(rates) / 1.35, max(rates) * (max(rates) / min(rates)) ** 0.22 * 1.6)
+    elif logarithmic:
+        ratio = max(rates) / min(rates)
+        axes.set_xlim(min(rates) / ratio**0.08, max(rates) * ratio ** (1.08 * share / (1 - share)))
+    else:
+        span = max(rates) - min(rates)
+        axes.set_xlim(min(rates) - 0.08 * span, max(rates) + 1.08 * span * share / (1 - share))
     _levels(axes, curve)
-    wide = max(rates) / min(rates) > 1000
-    axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
+    if curve.axis == RATE:
+        wide = max(rates) / min(rates) > 1000
+        axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
+    else:
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(rates))))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Measured bitrate (kbit/s, log scale)")
+    scale = "log scale" if logarithmic else "linear scale"
+    axes.set_xlabel(f"Measured bitrate (kbit/s, {scale})" if curve.axis == RATE else f"{curve.axis} ({scale})")
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     return labels

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reports.result import Table
 
 #: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
-UNRANKED = frozenset({"reference", "resample", "lowpass", "noise"})
+UNRANKED = frozenset({"reference", "resample", "lowpass", "noise", "shuffled", "unprocessed"})
 
 
 def marks_of(run: Run) -> tuple[str, ...]:
@@ -33,6 +33,13 @@ def banners(runs: Sequence[Run]) -> tuple[str, ...]:
         limits = ", ".join(unique(str(run.info.limit) for run in partial))
         who = "all systems" if len(partial) == len(runs) else ", ".join(run.info.system for run in partial)
         lines.append(f"PARTIAL: at most {limits} clips of each dataset for {who}")
+    lines += unique(
+        f"INCOMPLETE: {item.missing} of {sum(clip.dataset == item.name for clip in run.info.clips)} reference files of"
+        f" {item.name} are missing; what needs them stands on the other clips"
+        for run in runs
+        for item in run.info.datasets
+        if item.missing
+    )
     for run in runs:
         if run.pending:
             done = len(run.info.clips) - run.pending
@@ -74,9 +81,24 @@ def counts(table: Table) -> list[str]:
         cells = [row.cells[place] for row in table.rows for place in table.places(dataset) if row.cells[place].estimate]
         whole = not any(cell.deviates for cell in cells)
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
+    lines += _too_few(table)
     if any(row.system and is_unranked(row.system) for row in table.rows) and len(table.rows) > 1:
         lines.append(f"Not ranked: the reference and anchors ({', '.join(sorted(UNRANKED))}), and cells short of clips")
     return lines
+
+
+def _too_few(table: Table) -> list[str]:
+    """Metrics over sets that have scored clips and no value all the same."""
+    who: dict[tuple[int, int], list[str]] = {}
+    for row in table.rows:
+        for place, cell in enumerate(row.cells):
+            if cell.estimate is not None and cell.estimate.value is None and cell.estimate.n:
+                who.setdefault((place, cell.estimate.n), []).append(row.label)
+    return [
+        f"No {table.columns[place].facts.title} for {', '.join(labels)} on {table.columns[place].dataset}: "
+        f"{n} {'clip is' if n == 1 else 'clips are'} too few"
+        for (place, n), labels in who.items()
+    ]
 
 
 def refusals(runs: Sequence[Run], published: Published) -> list[str]:

@@ -1,0 +1,142 @@
+"""Extractors: networks that turn sounds into embeddings, shared by the metrics and cached by the sound's digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.audio import Audio
+from bench.errors import BenchError
+from bench.extractors import cache
+from bench.extractors.checkpoints import CheckpointError
+from bench.mel import remember
+
+#: What an extractor says about one sound: layer -> float32 ``[dim]`` for the clip, or ``[frames, dim]``.
+Features = Mapping[str, NDArray[np.float32]]
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """A network with its front end.
+
+    Attributes:
+        fingerprint: Hash of everything that changes its numbers: weights, front end, settings.
+        rate: Rate in Hz at which it listens.
+    """
+
+    fingerprint: str
+    rate: int
+
+    def embed(self, sounds: Sequence[Audio]) -> list[Features]:
+        """The features of each sound, in order."""
+        ...
+
+
+class NetworkExtractor:
+    """Base of extractors: caches by digest, prepares each sound, and runs equal shapes together.
+
+    A subclass sets ``fingerprint`` and ``rate`` and gives ``load``, ``prepare`` and ``forward``. Its constructor
+    reads no weights: where everything is cached they are never needed. Inputs are never padded to each other's
+    length: only inputs of one shape share a batch, so that what a sound's neighbours are changes its features by
+    float32 rounding at most (a relative 1e-5).
+    """
+
+    rate: int = 0
+    fingerprint: str = ""
+    #: Most inputs in one batch.
+    batch: int = 16
+    #: Most elements in one batch: long sounds go in smaller batches, down to one by one.
+    largest: int = 1 << 23
+    _loaded: bool = False
+
+    def embed(self, sounds: Sequence[Audio]) -> list[Features]:
+        """The features of each sound, in order; a sound that was heard before is not computed again.
+
+        Raises:
+            CheckpointError: If the weights cannot be loaded.
+            BenchError: If a sound cannot be prepared (too short, say), naming the reason.
+        """
+        keys = [digest(sound) for sound in sounds]
+        found: dict[str, Features] = {}
+        inputs: dict[str, NDArray[np.float32]] = {}
+        for key, sound in zip(keys, sounds, strict=True):
+            if key in found or key in inputs:
+                continue
+            known = cache.get(self.fingerprint, key)
+            if known is not None:
+                found[key] = known
+            else:
+                inputs[key] = self.prepare(sound)
+        if inputs and not self._loaded:
+            self.load()
+            self._loaded = True
+        for group in _groups(inputs, self.batch, self.largest):
+            outputs = self.forward(np.stack([inputs.pop(key) for key in group]))
+            for position, key in enumerate(group):
+                found[key] = _checked({layer: array[position] for layer, array in outputs.items()})
+                cache.put(self.fingerprint, key, found[key])
+        return [found[key] for key in keys]
+
+    def load(self) -> None:
+        """Read the weights and build the network; called once, before the first ``forward``.
+
+        Raises:
+            CheckpointError: If a checkpoint is damaged, or not one of this network.
+        """
+        raise NotImplementedError
+
+    def prepare(self, sound: Audio) -> NDArray[np.float32]:
+        """What the network is fed for one sound: an array of any shape."""
+        raise NotImplementedError
+
+    def forward(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Layer -> ``[sounds, ...]`` for inputs of equal shape ``[sounds, ...]``."""
+        raise NotImplementedError
+
+
+def digest(sound: Audio) -> str:
+    """``Audio.digest()``, computed once per object."""
+    return remember(sound, "digest", sound.digest)
+
+
+def make_fingerprint(**parts: Any) -> str:
+    """SHA-256 (hex) of named parts (JSON-able): digests of weights, version of the front end, settings."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def check_device(device: str) -> str:
+    """``device`` if torch can use it.
+
+    Raises:
+        CheckpointError: If it is a CUDA device and there is none.
+    """
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise CheckpointError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
+    return device
+
+
+def _checked(features: dict[str, NDArray[np.float32]]) -> Features:
+    for layer, array in features.items():
+        if not np.isfinite(array).all():
+            raise BenchError(f"the extractor gave {layer} that is not finite", fix="check its checkpoint", exit_code=1)
+    return {layer: np.ascontiguousarray(array, np.float32) for layer, array in features.items()}
+
+
+def _groups(inputs: Mapping[str, NDArray[np.float32]], batch: int, largest: int) -> list[list[str]]:
+    """Keys of inputs of equal shape, at most ``batch`` of them and ``largest`` elements (but at least one)."""
+    shapes: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for key, array in inputs.items():
+        shapes[array.shape].append(key)
+    groups = []
+    for shape, keys in shapes.items():
+        size = max(1, min(batch, largest // max(1, int(np.prod(shape)))))
+        groups += [keys[start : start + size] for start in range(0, len(keys), size)]
+    return groups

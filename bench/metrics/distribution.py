@@ -1,0 +1,208 @@
+"""Distances between the distributions of references and outputs in a classifier's eyes: FD, FAD, IS, KL, KAD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import frechet, stats
+from bench.errors import BenchError
+from bench.extractors import NetworkExtractor
+from bench.extractors.scoring import (
+    EmbeddingMetric,
+    SetMetric,
+    Source,
+    frechet_estimate,
+    infinity_estimate,
+    kernel_estimate,
+    pooled,
+)
+from bench.metric import Metric, MetricFacts, Value, register
+from bench.names import Name, Setting
+from bench.stats import Estimate
+
+Rows = NDArray[np.float64]
+
+#: Added to the outputs' probabilities, and only to theirs, before the logarithm.
+_EPSILON = 1e-6
+
+_AE = "audioldm_eval 8dc07ee"
+_WEIGHTS: dict[str, Setting] = {"untrained": False, "official": True}
+_INFINITE: dict[str, Setting] = {"steps": 25, "smallest": 500, "seed": 0}
+_RATES: dict[str, Mapping[str, Setting]] = {"32khz": {"rate": 32_000}}
+
+
+def kl_divergence(reference: Rows, output: Rows, activation: Literal["softmax", "sigmoid"]) -> float:
+    """Sum over classes of p (log p - log(q + 1e-6)), p the reference's and q the output's activated logits.
+
+    With the softmax this is the Kullback-Leibler divergence of the output from the reference. With the sigmoid
+    the terms of absent classes, (1 - p), are missing: that number is no divergence and may be below 0.
+
+    Source: audioldm_eval 8dc07ee, ``metrics/kl.py``, ``calculate_kl``.
+    """
+    from scipy.special import expit, softmax, xlogy
+
+    activate = softmax if activation == "softmax" else expit
+    p, q = (np.asarray(activate(np.asarray(logits, np.float64))) for logits in (reference, output))
+    return float(np.sum(xlogy(p, p) - p * np.log(q + _EPSILON)))
+
+
+class KlMetric(EmbeddingMetric):
+    """Mean over clips of ``kl_divergence``."""
+
+    def __init__(self, facts: MetricFacts, source: Source, activation: Literal["softmax", "sigmoid"]) -> None:
+        super().__init__(facts, source)
+        self.activation = activation
+
+    def compare(self, *rows: Rows) -> Value:
+        """The divergence of one clip."""
+        reference, output = rows
+        return kl_divergence(reference[0], output[0], self.activation)
+
+
+def _inception(output: Sequence[Rows], splits: int, seed: int, deviation: bool) -> Estimate:
+    logits, _ = pooled(output)
+    if len(logits) < splits:
+        return Estimate(None)
+    scores = frechet.inception_scores(logits, splits, seed)
+    if deviation:
+        return Estimate(float(scores.std()))
+    from scipy.special import stdtrit
+
+    mean = float(scores.mean())
+    reach = float(stdtrit(splits - 1, 0.5 + stats.LEVEL / 2) * scores.std(ddof=1) / np.sqrt(splits))
+    return Estimate(mean, mean - reach, mean + reach)
+
+
+def _load_panns(rate: int, **where: Any) -> NetworkExtractor:
+    from bench.extractors.panns import load_panns
+
+    return load_panns(rate, **where)
+
+
+def _load_vggish(loading: str, settings: Mapping[str, Any], **where: Any) -> NetworkExtractor:
+    from bench.extractors.vggish import Loading, load_vggish
+
+    return load_vggish(cast(Loading, loading), **settings, **where)
+
+
+def _panns(settings: Mapping[str, Setting], layer: str) -> Source:
+    from bench.extractors.panns import CHECKPOINTS
+
+    rate = cast(int, settings.get("rate", 16_000))
+    load = partial(_load_panns, rate)
+    return Source(load, (CHECKPOINTS[rate],), layer, bool(settings["untrained"]), bool(settings["official"]))
+
+
+def _vggish(settings: Mapping[str, Setting], loading: str) -> Source:
+    from bench.extractors.vggish import CHECKPOINT, PCA
+
+    own = {key: bool(settings.get(key, False)) for key in ("activation", "pca")}
+    load = partial(_load_vggish, loading, own)
+    checkpoints = (CHECKPOINT, PCA) if own["pca"] else (CHECKPOINT,)
+    return Source(load, checkpoints, "embedding", bool(settings["untrained"]), bool(settings["official"]))
+
+
+def _facts(asked: Name, title: str, settings: Mapping[str, Setting], **facts: Any) -> MetricFacts:
+    suffix = " 32 kHz" if asked.variant else ""
+    if asked.settings:
+        suffix += " " + ",".join(f"{key}={value}" for key, value in asked.settings.items())
+    rate = cast(int, settings.get("rate", 16_000))
+    facts = {"better": "lower", "kind": "set", "digits": 2, **facts}
+    return MetricFacts(name=str(asked), title=title + suffix, rate=rate, device=True, extras=("models",), **facts)
+
+
+def _register_panns(
+    name: str, title: str, layer: str, make: Callable[[MetricFacts, Source, Mapping[str, Setting]], Metric],
+    defaults: Mapping[str, Setting] | None = None, **facts: Any,
+) -> None:  # fmt: skip
+    def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+        return make(_facts(asked, title, settings, **facts), _panns(settings, layer), settings)
+
+    register(name, build, variants=_RATES, defaults={**_WEIGHTS, **(defaults or {})})
+
+
+def _register_vggish(
+    name: str, title: str, loading: str, make: Callable[[MetricFacts, Source, Mapping[str, Setting]], Metric],
+    defaults: Mapping[str, Setting] | None = None, **facts: Any,
+) -> None:  # fmt: skip
+    def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+        return make(_facts(asked, title, settings, **facts), _vggish(settings, loading), settings)
+
+    register(name, build, defaults={**_WEIGHTS, **(defaults or {})})
+
+
+def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    return SetMetric(facts, source, frechet_estimate)
+
+
+def _infinity(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    steps, smallest, seed = (cast(int, settings[key]) for key in _INFINITE)
+    if min(steps, smallest) < 2:
+        raise BenchError(f"{facts.name} needs at least 2 steps and 2 rows", f"steps={steps}, smallest={smallest}")
+    return SetMetric(facts, source, partial(infinity_estimate, steps=steps, smallest=smallest, seed=seed))
+
+
+def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    bandwidth = settings["bandwidth"]
+    if bandwidth not in ("output", "reference"):
+        raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
+    return SetMetric(facts, source, partial(kernel_estimate, bandwidth=cast(Any, bandwidth)))
+
+
+def _score(deviation: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    return SetMetric(facts, source, partial(_inception, splits=10, seed=2020, deviation=deviation))
+
+
+def _kl(
+    activation: Literal["softmax", "sigmoid"], facts: MetricFacts, source: Source, settings: Mapping[str, Setting]
+) -> Metric:
+    return KlMetric(facts, source, activation)
+
+
+_register_panns("fd_panns", "FD PANNs", "embedding", _frechet, source=f"{_AE}, metrics/fid.py")
+_register_panns(
+    "is_panns", "IS PANNs", "logits", partial(_score, False),
+    better="higher", needs=("output",), source=f"{_AE}, metrics/isc.py, mean of 10 splits in the order of the clips",
+)  # fmt: skip
+_register_panns(
+    "is_panns_std", "IS PANNs std", "logits", partial(_score, True),
+    better="neither", needs=("output",), source=f"{_AE}, metrics/isc.py, standard deviation of 10 splits",
+)  # fmt: skip
+_register_panns(
+    "kl_softmax_panns", "KL softmax PANNs", "logits", partial(_kl, "softmax"),
+    kind="mean", digits=3, source=f"{_AE}, metrics/kl.py, kl_softmax: reference from output",
+)  # fmt: skip
+_register_panns(
+    "kl_sigmoid_panns", "KL sigmoid PANNs", "logits", partial(_kl, "sigmoid"),
+    kind="mean", digits=3, source=f"{_AE}, metrics/kl.py, kl_sigmoid: without absent classes",
+)  # fmt: skip
+_register_panns(
+    "fad_infinity_panns", "FAD-inf PANNs", "embedding", _infinity, _INFINITE,
+    source="Gui et al., arXiv:2311.01616; draws without replacement, seeded",
+)  # fmt: skip
+_register_panns(
+    "kad_panns", "KAD PANNs", "embedding", _kernel, {"bandwidth": "output"},
+    digits=3, source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
+)  # fmt: skip
+_register_vggish(
+    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", _frechet,
+    source=f"{_AE}, metrics/fad.py: VGGish without PCA and last ReLU, first channel, zero mean, padded to 2 s",
+)  # fmt: skip
+_register_vggish(
+    "fad_vggish_package", "FAD VGGish package", "frechet_audio_distance", _frechet,
+    {"activation": False, "pca": False},
+    source="frechet-audio-distance 0.3.5, fad.py: mean over channels, resampy kaiser_best, no padding",
+)  # fmt: skip
+_register_vggish(
+    "fad_infinity_vggish", "FAD-inf VGGish", "audioldm_eval", _infinity, _INFINITE,
+    source="Gui et al., arXiv:2311.01616; loaded as audioldm_eval, draws without replacement, seeded",
+)  # fmt: skip
+_register_vggish(
+    "kad_vggish", "KAD VGGish", "audioldm_eval", _kernel, {"bandwidth": "output"},
+    digits=3, source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100; loaded as audioldm_eval",
+)  # fmt: skip

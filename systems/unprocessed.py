@@ -1,0 +1,22 @@
+"""The degraded input as it is: where an enhancement starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.dataset import Clip
+from bench.system import Output, SystemSpec
+
+
+class Unprocessed:
+    """Returns the input of the task, sample by sample."""
+
+    parameters = None
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self.card = spec.card
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        """Yield ``clip.input``."""
+        for clip in clips:
+            yield Output(clip.input)

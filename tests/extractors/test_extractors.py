@@ -1,0 +1,183 @@
+"""The base of extractors and the cache below it: what is computed, how often, together with what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.audio import Audio
+from bench.errors import BenchError
+from bench.extractors import Extractor, NetworkExtractor, cache, digest, make_fingerprint
+from bench.extractors.checkpoints import CheckpointError
+
+
+class Moments(NetworkExtractor):
+    """Mean and energy of a sound, and a record of every batch."""
+
+    rate = 8000
+
+    def __init__(self, fingerprint: str = "a" * 64, batch: int = 4) -> None:
+        self.fingerprint = fingerprint
+        self.batch = batch
+        self.shapes: list[tuple[int, ...]] = []
+        self.loads = 0
+
+    def load(self) -> None:
+        self.loads += 1
+
+    def prepare(self, sound: Audio) -> np.ndarray:
+        if sound.length < 4:
+            raise BenchError("too short")
+        return sound.samples[0]
+
+    def forward(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        self.shapes.append(batch.shape)
+        return {"moments": np.stack([batch.mean(axis=1), (batch**2).mean(axis=1)], axis=1)}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
+    cache.forget()
+    return tmp_path
+
+
+def noise(length: int, seed: int = 0) -> Audio:
+    return Audio.of(np.random.default_rng(seed).standard_normal(length), 8000)
+
+
+def entries(home: Path) -> list[Path]:
+    return sorted(home.glob("embeddings/*/*/*.npz"))
+
+
+def test_it_is_an_extractor_and_keeps_the_order():
+    extractor = Moments()
+    assert isinstance(extractor, Extractor)
+    sounds = [noise(length, seed) for seed, length in enumerate((50, 20, 50, 30, 20, 50))]
+    features = extractor.embed(sounds)
+    for sound, found in zip(sounds, features, strict=True):
+        np.testing.assert_allclose(found["moments"][0], sound.samples.mean(), atol=1e-6)
+        assert found["moments"].dtype == np.float32
+
+
+def test_only_equal_lengths_share_a_batch_and_none_is_padded():
+    extractor = Moments(batch=2)
+    extractor.embed([noise(length, seed) for seed, length in enumerate((50, 20, 50, 30, 20, 50))])
+    assert sorted(extractor.shapes) == [(1, 30), (1, 50), (2, 20), (2, 50)]
+
+
+def test_long_sounds_go_in_smaller_batches():
+    extractor = Moments(batch=8)
+    extractor.largest = 100
+    extractor.embed([noise(50, seed) for seed in range(5)] + [noise(500)])
+    assert sorted(extractor.shapes) == [(1, 50), (1, 500), (2, 50), (2, 50)]
+
+
+def test_nothing_is_computed_twice_in_a_batch_in_a_process_or_from_disk(home):
+    extractor = Moments()
+    first, again = noise(40), noise(40)
+    assert (
+        extractor.embed([first, again, first])[0]["moments"].tolist() == extractor.embed([again])[0]["moments"].tolist()
+    )
+    assert extractor.shapes == [(1, 40)]
+    assert len(entries(home)) == 1
+    cache.forget()
+    other = Moments()
+    np.testing.assert_array_equal(other.embed([again])[0]["moments"], extractor.embed([first])[0]["moments"])
+    assert (other.shapes, other.loads) == ([], 0)
+
+
+def test_weights_are_loaded_once_and_only_when_needed():
+    extractor = Moments()
+    extractor.embed([])
+    assert extractor.loads == 0
+    extractor.embed([noise(40)])
+    extractor.embed([noise(41)])
+    assert extractor.loads == 1
+
+
+def test_another_fingerprint_another_rate_another_sample_are_other_entries(home):
+    sound = noise(40)
+    Moments().embed([sound])
+    changed = sound.samples.copy()
+    changed[0, 3] = np.nextafter(changed[0, 3], 2)
+    for other in (Moments("b" * 64), Moments()):
+        other.embed([sound])
+    Moments().embed([Audio.of(changed, 8000), Audio(sound.samples, 16_000)])
+    assert len(entries(home)) == 4
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", None])
+def test_a_damaged_entry_is_computed_again(home, damage):
+    extractor, sound = Moments(), noise(40)
+    (before,) = extractor.embed([sound])
+    (entry,) = entries(home)
+    entry.write_bytes(entry.read_bytes()[:-40] if damage is None else damage)
+    cache.forget()
+    (after,) = extractor.embed([sound])
+    np.testing.assert_array_equal(before["moments"], after["moments"])
+    assert len(extractor.shapes) == 2
+    cache.forget()
+    extractor.embed([sound])
+    assert len(extractor.shapes) == 2
+
+
+def test_no_half_written_entry_stays(home, monkeypatch):
+    def full(handle, **arrays):
+        handle.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(BenchError, match="No space left"):
+        Moments().embed([noise(40)])
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_memory_is_bounded_and_forgets_the_oldest(monkeypatch):
+    monkeypatch.setattr(cache, "LARGEST", 1000)
+    for key in range(20):
+        cache.put("f" * 64, f"{key:064d}", {"x": np.zeros(50, np.float32)})
+    assert cache._bytes <= 1000
+    assert len(cache._memory) == 5
+    assert cache.get("f" * 64, f"{0:064d}") is not None
+
+
+def test_what_is_cached_cannot_be_changed_by_mistake():
+    extractor, sound = Moments(), noise(40)
+    (features,) = extractor.embed([sound])
+    with pytest.raises(ValueError, match="read-only"):
+        features["moments"][0] = 1
+
+
+def test_a_sound_that_cannot_be_prepared_is_an_error():
+    with pytest.raises(BenchError, match="too short"):
+        Moments().embed([noise(40), noise(2)])
+
+
+def test_features_that_are_not_finite_are_never_cached(home, monkeypatch):
+    monkeypatch.setattr(Moments, "forward", lambda self, batch: {"moments": np.full((len(batch), 2), np.nan)})
+    with pytest.raises(BenchError, match="not finite"):
+        Moments().embed([noise(40)])
+    assert entries(home) == []
+
+
+def test_digest_is_the_sounds_own():
+    sound = noise(40)
+    assert digest(sound) == sound.digest() == digest(noise(40))
+
+
+def test_fingerprints_depend_on_every_part_and_not_on_their_order():
+    assert make_fingerprint(a=1, b=2) == make_fingerprint(b=2, a=1)
+    assert len({make_fingerprint(a=a, b=b) for a in (1, 2) for b in (True, "x", None)}) == 6
+
+
+def test_a_device_that_is_not_there_is_refused():
+    torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
+    from bench.extractors import check_device
+
+    assert check_device("cpu") == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(CheckpointError, match="no CUDA device"):
+            check_device("cuda")
