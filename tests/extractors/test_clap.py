@@ -342,7 +342,7 @@ def test_other_files_are_refused(small_checkpoints, tmp_path):
         load_clap(weights=path, official=False).embed([noise(1)])
     path.write_bytes(pickle.dumps({"state_dict": 1}, protocol=2)[:-3])
     load_clap.cache_clear()
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         load_clap(weights=path, official=False).embed([noise(1)])
     with pytest.raises(CheckpointError, match=r"630k-audioset-best\.pt .* is missing"):
         load_clap(weights=tmp_path)
