@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -121,6 +122,19 @@ def check_device(device: str) -> str:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise CheckpointError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
     return device
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Run a network without gradients, with deterministic convolutions and float32 throughout.
+
+    On CUDA, torch would otherwise multiply in TensorFloat-32, which keeps three digits.
+    """
+    import torch
+
+    flags = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+    with torch.inference_mode(), torch.backends.cudnn.flags(**flags):
+        yield
 
 
 def _checked(features: dict[str, NDArray[np.float32]]) -> Features:

@@ -117,7 +117,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} is refused", "it is damaged or holds code besides tensors", _FIX) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except (RuntimeError, EOFError, ValueError, OSError, LookupError, TypeError, AttributeError) as error:
+        # The last three are what torch makes of a pickle that was cut.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} cannot be read", reason, "get it again") from error
     if not isinstance(content, dict):

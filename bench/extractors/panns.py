@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audio import Audio
-from bench.extractors import NetworkExtractor, check_device, make_fingerprint
+from bench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
 from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained
 from bench.extractors.loading import as_audioldm_eval
 from bench.mel import hann, mel_filters
@@ -62,6 +62,9 @@ CHECKPOINTS = {
         327_428_481,
     ),
 }
+
+#: Name for ``ldmbench fetch`` -> files.
+FETCHABLE = {"panns-16khz": (CHECKPOINTS[16_000],), "panns-32khz": (CHECKPOINTS[32_000],)}
 
 
 class Panns(NetworkExtractor):
@@ -118,7 +121,7 @@ class Panns(NetworkExtractor):
         import torch
         from torch.nn import functional
 
-        with torch.inference_mode():
+        with exact():
             x = self._log_mel(torch.from_numpy(batch).to(self.device))[:, None]
             for block, pair in enumerate(self._convolutions, start=1):
                 for weight, bias in pair:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audio import Audio
-from bench.extractors import NetworkExtractor, check_device, make_fingerprint
+from bench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
 from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained
 from bench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance
 from bench.mel import hann
@@ -39,6 +39,9 @@ PCA = Checkpoint(
     _RELEASE + "vggish_pca_params-970ea276.pth",
     "970ea276",
 )
+
+#: Name for ``ldmbench fetch`` -> files. The PCA's whole digest is published nowhere, so it is obtained by hand.
+FETCHABLE = {"vggish": (CHECKPOINT,)}
 
 Loading = Literal["audioldm_eval", "frechet_audio_distance"]
 _LOADERS = {"audioldm_eval": as_audioldm_eval, "frechet_audio_distance": as_frechet_audio_distance}
@@ -109,7 +112,7 @@ class Vggish(NetworkExtractor):
         sounds, frames = batch.shape[:2]
         if not frames:
             return {"embedding": np.zeros((sounds, 0, WIDTH), np.float32)}
-        with torch.inference_mode():
+        with exact():
             x = torch.from_numpy(batch).to(self.device).reshape(-1, 1, _FRAMES, _MELS)
             x = self._network.features(x)
             # Channels last, as the original flattens them.

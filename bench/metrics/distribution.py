@@ -109,8 +109,9 @@ def _vggish(settings: Mapping[str, Setting], loading: str) -> Source:
 
 def _facts(asked: Name, title: str, settings: Mapping[str, Setting], **facts: Any) -> MetricFacts:
     suffix = " 32 kHz" if asked.variant else ""
-    if asked.settings:
-        suffix += " " + ",".join(f"{key}={value}" for key, value in asked.settings.items())
+    own = [f"{key}={str(value).lower()}" for key, value in asked.settings.items() if key != "untrained"]
+    suffix += f" {','.join(own)}" if own else ""
+    suffix += " UNTRAINED" if settings["untrained"] else ""
     rate = cast(int, settings.get("rate", 16_000))
     facts = {"better": "lower", "kind": "set", "digits": 2, **facts}
     return MetricFacts(name=str(asked), title=title + suffix, rate=rate, device=True, extras=("models",), **facts)

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra 'models' is not installed
 
 from bench.errors import BenchError  # noqa: E402
 from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained  # noqa: E402
+from bench.extractors.official import fetch_extractor, fetchable  # noqa: E402
 
 CONTENT = b"weights"
 OFFICIAL = Checkpoint(
@@ -147,3 +148,12 @@ def test_untrained_is_seeded_and_leaves_the_generator_alone():
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_official_checkpoints_have_names_to_fetch_them_by(home):
+    known = fetchable()
+    assert {"panns-16khz", "panns-32khz", "vggish"} <= set(known)
+    for checkpoints in known.values():
+        assert all(len(checkpoint.sha256) == 64 and checkpoint.url.startswith("https://") for checkpoint in checkpoints)
+    with pytest.raises(BenchError, match=r"unknown extractor.*panns-8khz"):
+        fetch_extractor("panns-8khz")

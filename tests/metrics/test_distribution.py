@@ -265,6 +265,7 @@ def test_metrics_say_what_is_missing_without_loading_anything(name):
     untrained = load_metric(f"{name}:untrained=true")
     assert untrained.problem() == ""
     assert "untrained=true" in untrained.facts.name
+    assert untrained.facts.title.endswith("UNTRAINED")
     assert pickle.loads(pickle.dumps(untrained)).facts == untrained.facts
 
 

@@ -1,0 +1,269 @@
+"""LAION-CLAP from its official checkpoints: embeddings of sounds and of captions in one space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.audio import Audio
+from bench.errors import BenchError
+from bench.extractors import NetworkExtractor, cache, check_device, exact, make_fingerprint
+from bench.extractors.checkpoints import Checkpoint, fit, read_checkpoint
+from bench.extractors.clap_input import (
+    FRAMES,
+    VOCABULARY,
+    Tokenizer,
+    as_laion_clap,
+    filters,
+    fusion_filters,
+    load_tokenizer,
+    log_mel,
+    stand_in,
+    views,
+    windows,
+)
+from bench.extractors.clap_weights import (
+    BASE,
+    FUSION,
+    MELS,
+    RATE,
+    TINY,
+    UNUSED,
+    Architecture,
+    OfficialLayout,
+    build,
+    official_state,
+    random_state,
+)
+
+#: Raised whenever the front ends' numbers change.
+FRONT_END = 1
+
+#: How a clip of more than ten seconds is heard without fusion.
+Hearing = Literal["first", "all"]
+
+_HUB = "https://huggingface.co/lukewys/laion_clap/resolve/main/"
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "630k-audioset-best": TINY,
+    "630k-audioset-fusion-best": FUSION,
+    "music_speech_audioset_epoch_15_esc_89.98": BASE,
+}
+
+#: Source: Hugging Face repository lukewys/laion_clap; digests and sizes as several public projects pin them.
+CHECKPOINTS = {
+    name: Checkpoint(f"LAION-CLAP {name}", "clap", f"{name}.pt", f"{_HUB}{name}.pt", sha256, size)
+    for name, (sha256, size) in {
+        "630k-audioset-best": ("8053c9775516af2f4902e1e8281e356cc1bf7a85e8b761908170767b77c3f037", 1_863_587_645),
+        "630k-audioset-fusion-best": (
+            "fb171dd9b608aebdac3d89286cd7615c5100af4cc7dc37797c7fb8d3cc15e3a5",
+            1_863_889_051,
+        ),
+        "music_speech_audioset_epoch_15_esc_89.98": (
+            "51c68f12f9d7ea25fdaaccf741ec7f81e93ee594455410f3bca4f47f88d8e006",
+            2_352_471_003,
+        ),
+    }.items()
+}
+
+
+class Clap(NetworkExtractor):
+    """LAION-CLAP: layer ``embedding`` ``[512]`` of a sound, and embeddings of captions, all of unit length.
+
+    The two branches and their projections are transformers' ``ClapModel``, whose numbers are laion_clap's own
+    to float32 rounding. Its feature extractor is not used: it crops at random, does not round to 16 bits, and
+    squeezes long clips without antialiasing. Nor is its tokeniser's padding: captions of equal length share a
+    batch instead.
+
+    Args:
+        read: Gives the weights by official name, when they are needed.
+        architecture: Sizes.
+        hearing: What is heard of a clip of more than ten seconds: its ``first`` ten, or ``all`` of it, as the
+            mean of the embeddings of stretches. A model with fusion has its own way, and takes only ``first``.
+        tokenizer: Gives the function from captions to tokens and its identity, when they are needed.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        identity: Digest of the weights.
+        path: Where they come from, for messages.
+
+    Raises:
+        BenchError: If the device is absent, or ``all`` is asked of a model with fusion.
+
+    Source: Wu et al., Large-scale contrastive language-audio pretraining, arXiv:2211.06687; laion_clap 1.1.7.
+    """
+
+    rate = RATE
+
+    def __init__(
+        self,
+        read: Callable[[], Mapping[str, Any]],
+        architecture: Architecture = TINY,
+        hearing: Hearing = "first",
+        *,
+        tokenizer: Callable[[], tuple[Tokenizer, str]] = lambda: (stand_in, "bytes"),
+        device: str = "cpu",
+        identity: str = "",
+        path: Path = Path("LAION-CLAP"),
+    ) -> None:
+        if hearing not in ("first", "all"):
+            raise BenchError(f"no such way to hear long clips: {hearing!r}", fix="use first or all")
+        if architecture.fusion and hearing != "first":
+            raise BenchError("LAION-CLAP with fusion hears long clips whole already", fix="leave windows=all out")
+        self.device = check_device(device)
+        self.architecture = architecture
+        self.hearing = hearing
+        self.fingerprint = make_fingerprint(
+            network="clap", weights=identity, fusion=architecture.fusion, hearing=hearing, front_end=FRONT_END
+        )
+        self.batch = 4 if self.device == "cpu" else 64
+        self._read, self._identity, self._path = read, identity, path
+        self._load_tokenizer = tokenizer
+        self._tokenizer: tuple[Tokenizer, str] | None = None
+        self._filters = fusion_filters() if architecture.fusion else filters()
+
+    def load(self) -> None:
+        """Read the weights into transformers' model, and check that the front end is theirs."""
+        layout = OfficialLayout(build(self.architecture))
+        state = self._read()
+        fit(layout, state, self._path, "LAION-CLAP", ignore=[key for key in state if UNUSED.fullmatch(key)])
+        layout.verify_front_end(self._path)
+        self.model = layout.model.to(self.device)
+
+    def prepare(self, sound: Audio) -> NDArray[np.float32]:
+        """Decibels ``[views, 1001, 64]``: of stretches without fusion, of ``clap_input.views`` with it."""
+        signal = as_laion_clap(sound)
+        if self.architecture.fusion:
+            return views(signal, self._filters)
+        parts = windows(signal, every=self.hearing == "all")
+        return np.stack([log_mel(part, self._filters) for part in parts])
+
+    def forward(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """``embedding`` ``[sounds, 512]`` of ``[sounds, views, 1001, 64]``."""
+        import torch
+        from torch.nn import functional
+
+        sounds, parts = batch.shape[:2]
+        with exact():
+            x = torch.from_numpy(batch).to(self.device)
+            if self.architecture.fusion:
+                fused = torch.full((sounds, 1), parts > 1, device=self.device)
+                x = self.model.audio_model(x, is_longer=fused).pooler_output
+                x = functional.normalize(self.model.audio_projection(x), dim=-1)
+            else:
+                x = self.model.audio_model(x.reshape(-1, 1, FRAMES, MELS)).pooler_output
+                x = functional.normalize(self.model.audio_projection(x), dim=-1).reshape(sounds, parts, -1)
+                x = x[:, 0] if parts == 1 else functional.normalize(x.mean(dim=1), dim=-1)
+        return {"embedding": x.cpu().numpy()}
+
+    def embed_text(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings ``[captions, 512]``; a caption that was read before is not computed again.
+
+        What follows a caption's 77th token is not read, as in laion_clap.
+
+        Raises:
+            CheckpointError: If the weights or the tokeniser cannot be loaded.
+        """
+        if self._tokenizer is None:
+            self._tokenizer = self._load_tokenizer()
+        tokenize, identity = self._tokenizer
+        mark = make_fingerprint(network="clap text", weights=self._identity, tokens=identity)
+        found: dict[str, NDArray[np.float32]] = {}
+        fresh: dict[int, dict[str, list[int]]] = defaultdict(dict)
+        for caption in dict.fromkeys(captions):
+            known = cache.get(mark, _key(caption))
+            if known is not None:
+                found[caption] = known["embedding"]
+            else:
+                tokens = tokenize(caption)
+                fresh[len(tokens)][caption] = tokens
+        if fresh and not self._loaded:
+            self.load()
+            self._loaded = True
+        for group in fresh.values():
+            names = list(group)
+            for start in range(0, len(names), 32):
+                part = names[start : start + 32]
+                rows = self._embed_tokens([group[name] for name in part])
+                for caption, row in zip(part, rows, strict=True):
+                    found[caption] = row
+                    cache.put(mark, _key(caption), {"embedding": row})
+        return np.stack([found[caption] for caption in captions])
+
+    def _embed_tokens(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Embeddings ``[captions, 512]`` of captions of equally many tokens."""
+        import torch
+        from torch.nn import functional
+
+        with exact():
+            numbers = torch.tensor(tokens, device=self.device)
+            x = self.model.text_model(input_ids=numbers, attention_mask=torch.ones_like(numbers)).pooler_output
+            rows: NDArray[np.float32] = functional.normalize(self.model.text_projection(x), dim=-1).cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise BenchError("the text branch gave an embedding that is not finite", fix="check its checkpoint")
+        return rows
+
+
+@lru_cache(maxsize=2)
+def load_clap(
+    name: str = "630k-audioset-best",
+    hearing: Hearing = "first",
+    device: str = "cpu",
+    weights: Path | None = None,
+    *,
+    untrained: bool = False,
+    official: bool = True,
+) -> Clap:
+    """The extractor; the last two are kept.
+
+    Args:
+        name: A key of ``CHECKPOINTS``.
+        hearing: What is heard of a clip of more than ten seconds.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        weights: Folder of the checkpoint and of ``roberta-base``, or the checkpoint itself; None for the
+            weights home.
+        untrained: Seeded random weights instead, and bytes of captions as tokens.
+        official: Insist on the official files' SHA-256.
+
+    Raises:
+        CheckpointError: If the checkpoint is missing or not the official one. What is in it, and the tokeniser,
+            are read at first use.
+    """
+    architecture = ARCHITECTURES[name]
+    if untrained:
+        read = partial(random_state, architecture)
+        return Clap(read, architecture, hearing, device=device, identity=f"untrained 0 {architecture}")
+    path = CHECKPOINTS[name].find(weights)
+    return Clap(
+        lambda: official_state(read_checkpoint(path), path),
+        architecture,
+        hearing,
+        tokenizer=lambda: load_tokenizer(weights, official),
+        device=device,
+        identity=CHECKPOINTS[name].verify(path, official),
+        path=path,
+    )
+
+
+def fetch_clap(name: str = "630k-audioset-best") -> Path:
+    """Download a checkpoint and RoBERTa's tokeniser into the weights home, and verify them.
+
+    Raises:
+        BenchError: If there is no such checkpoint, or a download fails or is not the official file.
+    """
+    from bench.names import unknown
+
+    if name not in CHECKPOINTS:
+        raise unknown("LAION-CLAP checkpoint", name, CHECKPOINTS)
+    for file in VOCABULARY:
+        file.fetch()
+    return CHECKPOINTS[name].fetch()
+
+
+def _key(caption: str) -> str:
+    return hashlib.sha256(caption.encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""What ``ldmbench fetch`` can bring for extractors: names, their official checkpoints, and the download."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.extractors.checkpoints import Checkpoint
+from bench.names import unknown
+
+
+def fetchable() -> dict[str, tuple[Checkpoint, ...]]:
+    """Name -> official files, from ``FETCHABLE`` of every module of ``bench.extractors`` that has one."""
+    package = importlib.import_module("bench.extractors")
+    found: dict[str, tuple[Checkpoint, ...]] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        own: Mapping[str, tuple[Checkpoint, ...]] = getattr(
+            importlib.import_module(f"bench.extractors.{module.name}"), "FETCHABLE", {}
+        )
+        found |= own
+    return dict(sorted(found.items()))
+
+
+def fetch_extractor(name: str) -> Path:
+    """Download the official checkpoints of an extractor into the weights home, and verify them.
+
+    Returns:
+        The folder with the files.
+
+    Raises:
+        BenchError: If there is no such extractor, or a download fails or has another SHA-256.
+    """
+    known = fetchable()
+    if name not in known:
+        raise unknown("extractor", name, known)
+    paths = [checkpoint.fetch() for checkpoint in known[name]]
+    return paths[0].parent

@@ -1,0 +1,187 @@
+"""Agreement of sounds with their captions, and of sets of sounds with each other, in LAION-CLAP's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.dataset import Clip
+from bench.errors import BenchError, Unscored
+from bench.extractors import NetworkExtractor
+from bench.extractors.scoring import EmbeddingMetric, SetMetric, Source, frechet_estimate, kernel_estimate
+from bench.metric import Metric, MetricFacts, Value, register
+from bench.names import Name, Setting
+from bench.system import Output
+
+Rows = NDArray[np.float64]
+
+_DEFAULT = "630k-audioset-best"
+_SETTINGS: dict[str, Setting] = {"windows": "first", "untrained": False, "official": True}
+
+#: Checkpoint -> how it is called in a table's heading.
+_TITLES = {
+    "630k-audioset-best": "630k-AS",
+    "630k-audioset-fusion-best": "630k-AS fusion",
+    "music_speech_audioset_epoch_15_esc_89.98": "music-speech-AS",
+}
+_VARIANTS: dict[str, Mapping[str, Setting]] = {name: {"checkpoint": name} for name in _TITLES}
+
+#: What laion_clap leaves to chance, and what takes its place here.
+_LONG = {
+    "first": "first 10 s of longer clips",
+    "all": "longer clips: mean over 10 s stretches",
+    "fusion": "longer clips by fusion, from the middle of each third",
+}
+
+
+def cosine(first: Rows, second: Rows) -> float:
+    """The cosine of the angle between two vectors ``[dim]``.
+
+    Raises:
+        Unscored: If one of them is zero.
+    """
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    if norm == 0:
+        raise Unscored("an embedding is zero, it has no direction")
+    return float(np.clip(first @ second / norm, -1.0, 1.0))
+
+
+class _Needs:
+    """What all metrics on LAION-CLAP need besides what every extractor needs."""
+
+    def problem(self) -> str:
+        """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
+        import importlib.util
+
+        if importlib.util.find_spec("transformers") is None:
+            return "transformers not installed (fix: pip install 'ldmbench[models]')"
+        return cast(str, super().problem())  # type: ignore[misc]
+
+
+class ClapDistance(_Needs, SetMetric):
+    """A distance between references and outputs, on one embedding for each clip."""
+
+
+class ClapScore(_Needs, EmbeddingMetric):
+    """Cosine between a caption's and the output's embedding, from -1 to 1, and its mean over clips."""
+
+    def compare(self, *rows: Rows) -> Value:
+        """The output's embedding; ``measure_batch`` holds it against the caption's."""
+        (embedding,) = rows[0]
+        return cast(Rows, embedding)
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
+        """Each clip's cosine, or why there is none.
+
+        Raises:
+            CheckpointError: If the extractor or its tokeniser cannot be loaded.
+        """
+        captioned = [position for position, clip in enumerate(clips) if (clip.text or "").strip()]
+        values: list[Value | Exception] = [Unscored("the clip has no caption") for _ in clips]
+        if not captioned:
+            return values
+        heard = super().measure_batch([clips[i] for i in captioned], [outputs[i] for i in captioned])
+        scored = []
+        for position, value in zip(captioned, heard, strict=True):
+            values[position] = value
+            if not isinstance(value, Exception):
+                scored.append(position)
+        if scored:
+            texts = self._extractor().embed_text([str(clips[position].text) for position in scored])
+            for position, text in zip(scored, texts, strict=True):
+                try:
+                    values[position] = cosine(cast(Rows, values[position]), text.astype(np.float64))
+                except Unscored as reason:
+                    values[position] = reason
+        return values
+
+    def _extractor(self) -> Any:
+        source = self.source
+        return source.load(
+            device=self._device, weights=self._weights, untrained=source.untrained, official=source.official
+        )
+
+
+def _load(checkpoint: str, windows: Literal["first", "all"], **where: Any) -> NetworkExtractor:
+    from bench.extractors.clap import load_clap
+
+    return load_clap(checkpoint, windows, **where)
+
+
+def _source(settings: Mapping[str, Setting], text: bool) -> Source:
+    from bench.extractors.clap import CHECKPOINTS
+    from bench.extractors.clap_input import VOCABULARY
+
+    name = str(settings.get("checkpoint", _DEFAULT))
+    load = partial(_load, name, cast(Literal["first", "all"], settings["windows"]))
+    files = (CHECKPOINTS[name], *(VOCABULARY if text else ()))
+    return Source(load, files, "embedding", bool(settings["untrained"]), bool(settings["official"]))
+
+
+def _facts(asked: Name, settings: Mapping[str, Setting], title: str, source: str, **facts: Any) -> MetricFacts:
+    name = str(settings.get("checkpoint", _DEFAULT))
+    if settings["windows"] not in ("first", "all"):
+        raise BenchError(f"{asked}: no such windows", f"{settings['windows']!r}", "use first or all")
+    if "fusion" in name and settings["windows"] != "first":
+        raise BenchError(f"{asked}: a model with fusion hears long clips whole already", fix="leave windows=all out")
+    long = _LONG["fusion" if "fusion" in name else str(settings["windows"])]
+    if asked.variant:
+        title += f" {_TITLES[name]}"
+    if asked.settings:
+        title += " " + ",".join(f"{key}={value}" for key, value in asked.settings.items())
+    return MetricFacts(
+        name=str(asked),
+        title=title,
+        rate=48_000,
+        device=True,
+        extras=("models",),
+        source=f"{source}; LAION-CLAP {name}, arXiv:2211.06687, as laion_clap 1.1.7; {long}",
+        **facts,
+    )
+
+
+def _register(
+    name: str, make: Callable[[MetricFacts, Source, Mapping[str, Setting]], Metric],
+    defaults: Mapping[str, Setting] | None = None, **facts: Any,
+) -> None:  # fmt: skip
+    def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+        declared = _facts(asked, settings, **facts)
+        return make(declared, _source(settings, "text" in declared.needs), settings)
+
+    register(name, build, variants=_VARIANTS, defaults={**_SETTINGS, **(defaults or {})})
+
+
+def _score(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    return ClapScore(facts, source)
+
+
+def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    return ClapDistance(facts, source, frechet_estimate)
+
+
+def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    bandwidth = settings["bandwidth"]
+    if bandwidth not in ("output", "reference"):
+        raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
+    return ClapDistance(facts, source, partial(kernel_estimate, bandwidth=cast(Any, bandwidth)))
+
+
+_register(
+    "clap_score", _score,
+    title="CLAP", needs=("output", "text"), content=("general", "music"), better="higher", kind="mean", digits=3,
+    source="cosine of caption and output",
+)  # fmt: skip
+_register(
+    "fad_clap", _frechet,
+    title="FAD CLAP", better="lower", kind="set", digits=3,
+    source="Frechet distance of embeddings of unit length, one for each clip",
+)  # fmt: skip
+_register(
+    "kad_clap", _kernel, {"bandwidth": "output"},
+    title="KAD CLAP", better="lower", kind="set", digits=3,
+    source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
+)  # fmt: skip
