@@ -127,11 +127,12 @@ def check(suite: str, as_json: bool, **chosen: Any) -> None:
 @cli.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def fetch(names: tuple[str, ...]) -> None:
-    """Download a dataset, the checkpoints of a system, or a recogniser (whisper-SIZE).
+    """Download a dataset, the checkpoints of a system, a recogniser (whisper-SIZE) or an extractor (clap-NAME, ...).
 
     Nothing else in ldmbench reaches the network. A download that was cut continues where it stopped.
     """
     from bench.dataset import list_datasets, load_dataset
+    from bench.extractors.official import fetch_extractor, fetchable
     from bench.fetch import fetch_dataset, fetch_weights
     from bench.names import parse, unknown
     from bench.recognisers import CHECKPOINTS, fetch_whisper
@@ -147,10 +148,12 @@ def fetch(names: tuple[str, ...]) -> None:
             # Not everything can be fetched: the clips of videos have to be there already.
             for note in load_dataset(name).notes:
                 click.echo(f"note: {note}", err=True)
+        elif name in fetchable():
+            path = fetch_extractor(name)
         elif name in list_systems():
             path = fetch_weights(load_system_card(name), variant=resolve(asked).name.variant)
         else:
-            raise unknown("name", asked, [*list_datasets(), *list_systems(), *recognisers])
+            raise unknown("name", asked, [*list_datasets(), *list_systems(), *recognisers, *fetchable()])
         click.echo(f"{asked}: {path}")
 
 

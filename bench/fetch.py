@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.progress import transfer
 
 if TYPE_CHECKING:
     from bench.system import SystemCard, SystemSpec
@@ -52,7 +53,7 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
         url: The address.
         path: The file to write; its folder is made.
         sha256: SHA-256 (hex) the file must have.
-        progress: Told how far it is, for every megabyte.
+        progress: Told how far it is, for every megabyte; None shows a bar.
 
     Raises:
         BenchError: If the address cannot be read, the checksum is wrong, or the disk is full.
@@ -61,6 +62,9 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
         raise BenchError(f"cannot download {url}", "not an https, http or file address", "correct the card")
     if len(sha256) != 64:
         raise BenchError(f"cannot download {url}", f"no SHA-256 to check it by ({sha256!r})", "pin it in the card")
+    if progress is None:
+        with transfer(path.name) as shown:
+            return download(url, path, sha256, shown)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

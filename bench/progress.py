@@ -31,6 +31,34 @@ def progress(title: str, total: int, quiet: bool = False) -> Iterator[Advance]:
         yield from _lines(title, total)
 
 
+@contextmanager
+def transfer(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a download; the yielded function takes the bytes there are and the bytes there will be (None: unknown)."""
+    if sys.stderr.isatty():
+        yield from _transfer_bar(title)
+        return
+    shown = time.monotonic()
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _EVERY:
+            shown = time.monotonic()
+            whole = f"/{total / 1e6:.0f}" if total else ""
+            print(f"{title}: {done / 1e6:.0f}{whole} MB", file=sys.stderr, flush=True)
+
+    yield tell
+
+
+def _transfer_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _bar(title: str, total: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (

@@ -28,6 +28,9 @@ def banners(runs: Sequence[Run]) -> tuple[str, ...]:
     untrained = [run.info.system for run in runs if run.info.untrained]
     if untrained:
         lines.append(f"UNTRAINED: random weights in {', '.join(untrained)}; these numbers say nothing about quality")
+    random = unique(name for run in runs for name in run.info.metrics if parse(name).settings.get("untrained"))
+    if random:
+        lines.append(f"UNTRAINED: random weights behind {', '.join(random)}; these numbers say nothing about quality")
     partial = [run for run in runs if run.info.limit]
     if partial:
         limits = ", ".join(unique(str(run.info.limit) for run in partial))

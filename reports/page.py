@@ -157,7 +157,7 @@ def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | No
         "datasets": unique(panel.dataset for panel in panels),
         "anchor": base,
         "asked": anchor or base,
-        "bd_columns": [(curve.dataset, curve.facts) for curve in found],
+        "bd_columns": [(curve.dataset, curve.facts) for curve in found if curve.axis == curves.RATE],
         "bd_rows": {
             name: [item for item in rates if item.family == name] for name in unique(item.family for item in rates)
         },
@@ -183,7 +183,7 @@ def _inline(svg: str, curve: curves.Curve, names: Sequence[str], prefix: str) ->
                 interval = f" [{number(point.low, digits)}, {number(point.high, digits)}]"
             failed = f", {point.failed} FAILED" if point.failed else ""
             text = (
-                f"{point.system}: {point.kbps:.2f} kbit/s, {number(point.value, digits)}{interval}, n={point.n}{failed}"
+                f"{point.system}: {curve.position(point)}, {number(point.value, digits)}{interval}, n={point.n}{failed}"
             )
             gid = f'<g id="point-{names.index(family.name)}-{index}">'
             svg = svg.replace(gid, f'<g class="point"><title>{_escape(text)}</title>')
@@ -196,7 +196,8 @@ def _inline(svg: str, curve: curves.Curve, names: Sequence[str], prefix: str) ->
 
 
 def _describe(curve: curves.Curve) -> str:
-    return f"{curve.facts.title} against bitrate on {curve.dataset}: {', '.join(f.name for f in curve.families)}"
+    axis = "bitrate" if curve.axis == curves.RATE else curve.axis
+    return f"{curve.facts.title} against {axis} on {curve.dataset}: {', '.join(f.name for f in curve.families)}"
 
 
 def _clip_row(clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts]) -> dict[str, Any]:

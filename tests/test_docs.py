@@ -11,7 +11,7 @@ import pytest
 from bench.cli import cli
 from bench.dataset import list_datasets
 from bench.metric import list_metrics
-from bench.suite import Suite, list_suites
+from bench.suite import Suite, Sweep, list_suites
 from bench.system import SystemCard, list_systems
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -56,7 +56,8 @@ def test_datasets_and_suites_are_named() -> None:
 def test_the_example_cards_are_valid() -> None:
     import tomllib
 
-    system, suite = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+    sweep, system, suite = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+    Sweep.model_validate(sweep["sweep"])
     SystemCard.model_validate(system)
     Suite.model_validate(suite)
 

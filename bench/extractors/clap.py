@@ -73,6 +73,9 @@ CHECKPOINTS = {
     }.items()
 }
 
+#: Name for ``ldmbench fetch`` -> files.
+FETCHABLE = {f"clap-{name}": (checkpoint, *VOCABULARY) for name, checkpoint in CHECKPOINTS.items()}
+
 
 class Clap(NetworkExtractor):
     """LAION-CLAP: layer ``embedding`` ``[512]`` of a sound, and embeddings of captions, all of unit length.
@@ -248,21 +251,6 @@ def load_clap(
         identity=CHECKPOINTS[name].verify(path, official),
         path=path,
     )
-
-
-def fetch_clap(name: str = "630k-audioset-best") -> Path:
-    """Download a checkpoint and RoBERTa's tokeniser into the weights home, and verify them.
-
-    Raises:
-        BenchError: If there is no such checkpoint, or a download fails or is not the official file.
-    """
-    from bench.names import unknown
-
-    if name not in CHECKPOINTS:
-        raise unknown("LAION-CLAP checkpoint", name, CHECKPOINTS)
-    for file in VOCABULARY:
-        file.fetch()
-    return CHECKPOINTS[name].fetch()
 
 
 def _key(caption: str) -> str:

@@ -71,22 +71,24 @@ class ErrorRate(BaseMetric):
     words (or characters) of the reference. It can exceed 100.
     """
 
-    def __init__(self, facts: MetricFacts, unit: Unit, size: str, official: bool) -> None:
+    def __init__(
+        self, facts: MetricFacts, unit: Unit, size: str, official: bool = True, untrained: bool = False
+    ) -> None:
         self.facts = facts
         self.unit = unit
         self.size = size
         self.official = official
+        self._untrained = untrained
         self.configure()
 
-    def configure(self, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> None:
+    def configure(self, device: str = "cpu", weights: Path | None = None) -> None:
         """Where the recogniser runs and where its checkpoint lies; it is loaded when first needed.
 
         Args:
             device: ``cpu``, ``cuda``, ``cuda:1``, ...
             weights: Folder or file of the checkpoint; None for the weights home.
-            untrained: Use seeded random weights.
         """
-        self._device, self._weights, self._untrained = device, weights, untrained
+        self._device, self._weights = device, weights
 
     def problem(self) -> str:
         """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
@@ -200,9 +202,9 @@ def _register(short: str, unit: Unit, size: str) -> None:
             digits=2,
             extras=("models",),
         )
-        return ErrorRate(facts, unit, size, bool(settings["official"]))
+        return ErrorRate(facts, unit, size, bool(settings["official"]), bool(settings["untrained"]))
 
-    register(name, build, defaults={"official": True})
+    register(name, build, defaults={"official": True, "untrained": False})
 
 
 for _size in CHECKPOINTS:

@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.extractors import cache, clap_input
 from bench.extractors import clap as clap_module
 from bench.extractors.checkpoints import CheckpointError, fit
-from bench.extractors.clap import CHECKPOINTS, Clap, fetch_clap, load_clap
+from bench.extractors.clap import CHECKPOINTS, Clap, load_clap
 from bench.extractors.clap_input import LENGTH, TOKENS, as_laion_clap, load_tokenizer, stand_in, views, windows
 from bench.extractors.clap_weights import (
     BASE,
@@ -29,6 +29,7 @@ from bench.extractors.clap_weights import (
     random_state,
     renamed,
 )
+from bench.extractors.official import fetch_extractor, fetchable
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -353,8 +354,14 @@ def test_settings_that_cannot_be():
         small(hearing="some")
     with pytest.raises(BenchError, match="whole already"):
         small(fusion=True, hearing="all")
-    with pytest.raises(BenchError, match="unknown LAION-CLAP checkpoint '630k'"):
-        fetch_clap("630k")
+    with pytest.raises(BenchError, match="unknown extractor 'clap-630k'"):
+        fetch_extractor("clap-630k")
+
+
+def test_a_checkpoint_is_fetched_with_its_vocabulary():
+    files = {file.file for file in fetchable()["clap-630k-audioset-best"]}
+    assert len(files) == 3
+    assert "630k-audioset-best.pt" in files
 
 
 # Tokens
