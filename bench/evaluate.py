@@ -11,6 +11,7 @@ from bench.dataset import Content, Dataset
 from bench.errors import BenchError
 from bench.folder import load_folder
 from bench.measure import Options
+from bench.metric import untrained
 from bench.plan import Plan, make_plan
 from bench.run import run
 from bench.store import Run
@@ -88,6 +89,13 @@ def prepare(request: Request) -> Prepared:
         raise BenchError("a CSV of texts belongs to a folder", fix="name the folder with --audio as well")
     else:
         datasets = load_datasets(suite)
+    metrics = request.metrics
+    if request.untrained:
+        # The whole path runs without any checkpoint; the metrics' names then say so, as the systems' rows do.
+        suite = suite.model_copy(
+            update={name: tuple(map(untrained, getattr(suite, name))) for name in ("metrics", "curves")}
+        )
+        metrics = tuple(map(untrained, metrics))
     specs = _specs(request, request.systems or suite.systems)
     findings = check_systems(specs)
     failing = {finding.subject: finding for finding in findings if finding.level == "error"}
@@ -99,7 +107,7 @@ def prepare(request: Request) -> Prepared:
     ready = [spec for spec in specs if spec.label not in failing]
     if specs and not ready:
         return Prepared(None, tuple(findings), tuple(left_out))
-    plan = make_plan(suite, datasets, ready, request.out, request.limit, request.seed, request.metrics)
+    plan = make_plan(suite, datasets, ready, request.out, request.limit, request.seed, metrics)
     return Prepared(plan, (*findings, *check_plan(plan, request.weights)), tuple(left_out))
 
 

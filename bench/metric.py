@@ -18,7 +18,7 @@ from bench.audio import Audio
 from bench.dataset import Clip, Content
 from bench.errors import BenchError, Unscored
 from bench.mel import remember
-from bench.names import Name, Setting, parse, unknown
+from bench.names import Name, Setting, parse, show, unknown
 from bench.stats import Estimate
 from bench.system import Output
 
@@ -254,6 +254,22 @@ def load_metric(name: str) -> Metric:
             raise BenchError(f"setting {key!r} of {asked.name} must be like {default!r}", f"{value!r}")
         settings[key] = value
     return entry.build(asked, settings)
+
+
+def settings_title(asked: Name) -> str:
+    """What a column heading adds for overridden settings, such as `` windows=all UNTRAINED``."""
+    own = [f"{key}={show(value)}" for key, value in asked.settings.items() if key != "untrained"]
+    title = f" {','.join(own)}" if own else ""
+    return title + (" UNTRAINED" if asked.settings.get("untrained") else "")
+
+
+def untrained(name: str) -> str:
+    """The metric's name with random weights where it has a model (``fd_panns:untrained=true``), else as it is."""
+    load_metric(name)
+    asked = parse(name)
+    if "untrained" not in _registry[asked.name].defaults:
+        return name
+    return str(Name(asked.name, asked.variant, {**asked.settings, "untrained": True}))
 
 
 @cache

@@ -13,7 +13,7 @@ from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
 from bench.extractors import NetworkExtractor
 from bench.extractors.scoring import EmbeddingMetric, SetMetric, Source, frechet_estimate, kernel_estimate
-from bench.metric import Metric, MetricFacts, Value, register
+from bench.metric import Metric, MetricFacts, Value, register, settings_title
 from bench.names import Name, Setting
 from bench.system import Output
 
@@ -131,8 +131,7 @@ def _facts(asked: Name, settings: Mapping[str, Setting], title: str, source: str
     long = _LONG["fusion" if "fusion" in name else str(settings["windows"])]
     if asked.variant:
         title += f" {_TITLES[name]}"
-    if asked.settings:
-        title += " " + ",".join(f"{key}={value}" for key, value in asked.settings.items())
+    title += settings_title(asked)
     return MetricFacts(
         name=str(asked),
         title=title,

@@ -21,7 +21,7 @@ from bench.extractors.scoring import (
     kernel_estimate,
     pooled,
 )
-from bench.metric import Metric, MetricFacts, Value, register
+from bench.metric import Metric, MetricFacts, Value, register, settings_title
 from bench.names import Name, Setting
 from bench.stats import Estimate
 
@@ -109,9 +109,7 @@ def _vggish(settings: Mapping[str, Setting], loading: str) -> Source:
 
 def _facts(asked: Name, title: str, settings: Mapping[str, Setting], **facts: Any) -> MetricFacts:
     suffix = " 32 kHz" if asked.variant else ""
-    own = [f"{key}={str(value).lower()}" for key, value in asked.settings.items() if key != "untrained"]
-    suffix += f" {','.join(own)}" if own else ""
-    suffix += " UNTRAINED" if settings["untrained"] else ""
+    suffix += settings_title(asked)
     rate = cast(int, settings.get("rate", 16_000))
     facts = {"better": "lower", "kind": "set", "digits": 2, **facts}
     return MetricFacts(name=str(asked), title=title + suffix, rate=rate, device=True, extras=("models",), **facts)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.audio import Audio
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
-from bench.metric import BaseMetric, MetricFacts, Value, register
+from bench.metric import BaseMetric, MetricFacts, Value, register, settings_title
 from bench.names import Name, Setting
 from bench.recognisers import CHECKPOINTS, Recogniser
 from bench.system import Output
@@ -190,7 +190,7 @@ def _register(short: str, unit: Unit, size: str) -> None:
     def build(asked: Name, settings: Mapping[str, Setting]) -> ErrorRate:
         facts = MetricFacts(
             name=str(asked),
-            title=f"{short.upper()} {official}",
+            title=f"{short.upper()} {official}{settings_title(asked)}",
             unit="%",
             better="lower",
             rate=16_000,
