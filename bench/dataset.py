@@ -225,7 +225,7 @@ def load_dataset(name: str) -> Dataset:
         # A built-in clip that came out differently is announced in the notes, and is known by its own digest.
         paths, digests, notes = materialise(card.source.generator, rows)
     elif card.source.kind != "youtube":
-        from bench.fetch import data_home
+        from bench.homes import data_home
 
         folder = Path(os.environ.get(card.source.env) or data_home() / card.name)
         paths = {row["id"]: folder / row["path"] for row in rows}

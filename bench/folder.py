@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.audio import AUDIO_SUFFIXES
 from bench.dataset import Clip, Content, Dataset, clips_digest
 from bench.errors import BenchError
-from bench.fetch import file_digest
+from bench.homes import file_digest
 
 #: Looked for in the folder where no other CSV is named.
 CSV_NAME = "clips.csv"

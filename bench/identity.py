@@ -77,7 +77,8 @@ def weights_digest(spec: SystemSpec) -> str:
     """SHA-256 over the weight files that are there, or empty for systems without weights."""
     if not spec.card.weights:
         return ""
-    from bench.fetch import file_digest, weights_folder
+    from bench.fetch import weights_folder
+    from bench.homes import file_digest
 
     folder = weights_folder(spec)
     entries = spec.card.weights_of(spec.name.variant).values()

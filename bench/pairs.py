@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.captions import captions_for
 from bench.dataset import Content, Dataset, clips_digest
 from bench.errors import BenchError
-from bench.fetch import file_digest
 from bench.folder import load_folder
+from bench.homes import file_digest
 from bench.names import Name
 from bench.system import SystemCard, SystemSpec, Task
 

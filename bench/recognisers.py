@@ -116,7 +116,7 @@ def checkpoint(size: str, weights: Path | None = None) -> Path:
     """
     name = f"{CHECKPOINTS[size][0]}.pt"
     if weights is None:
-        from bench.fetch import weights_home
+        from bench.homes import weights_home
 
         places = [weights_home() / "whisper" / name]
     else:
@@ -140,7 +140,8 @@ def fetch_whisper(size: str) -> Path:
     Raises:
         BenchError: If there is no such size, or the download fails or does not match its SHA-256.
     """
-    from bench.fetch import download, weights_home
+    from bench.fetch import download
+    from bench.homes import weights_home
     from bench.names import unknown
 
     names = {name: key for key, (name, _) in CHECKPOINTS.items()}

@@ -136,7 +136,7 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
     Raises:
         BenchError: If the captions are not there or are not the pinned ones, or a file name is not clear.
     """
-    from bench.fetch import file_digest
+    from bench.homes import file_digest
 
     captions = read_captions(card, rows)
     folder = clips_folder(card.source)
@@ -173,7 +173,7 @@ def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[
     Raises:
         BenchError: If the CSV is not there, is not the pinned one, or does not hold a listed caption.
     """
-    from bench.fetch import file_digest
+    from bench.homes import file_digest
 
     source = card.source
     places = captions_places(source)
@@ -228,7 +228,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def _home(source: Source) -> Path:
-    from bench.fetch import data_home
+    from bench.homes import data_home
 
     return data_home() / source.folder
 

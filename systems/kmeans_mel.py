@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.audio import Audio
 from bench.dataset import Clip, Dataset
 from bench.errors import BenchError
-from bench.fetch import cache_home, only_one
+from bench.homes import cache_home, only_one
 from bench.system import Codec, Stream, SystemSpec
 from systems._mel_patches import (
     BANDS,

@@ -21,7 +21,19 @@ HEAVY = {
 }  # fmt: skip
 
 #: What an adapter may use of the engine.
-FOR_ADAPTERS = {"audio", "cards", "condition", "dataset", "errors", "fetch", "filters", "folder", "mel", "names"}
+FOR_ADAPTERS = {
+    "audio",
+    "cards",
+    "condition",
+    "dataset",
+    "errors",
+    "fetch",
+    "filters",
+    "folder",
+    "homes",
+    "mel",
+    "names",
+}
 FOR_ADAPTERS |= {"system"}
 
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

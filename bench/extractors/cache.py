@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.fetch import cache_home
+from bench.homes import cache_home
 from bench.journal import not_written
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -46,7 +46,7 @@ class Checkpoint:
             CheckpointError: If it is not there.
         """
         if weights is None:
-            from bench.fetch import weights_home
+            from bench.homes import weights_home
 
             places = [weights_home() / self.folder / self.file]
         else:
@@ -68,7 +68,8 @@ class Checkpoint:
         Raises:
             BenchError: If the download fails, its SHA-256 is wrong, or only part of that is published.
         """
-        from bench.fetch import download, weights_home
+        from bench.fetch import download
+        from bench.homes import weights_home
 
         path = weights_home() / self.folder / self.file
         download(self.url, path, self.sha256)
@@ -80,7 +81,7 @@ class Checkpoint:
         Raises:
             CheckpointError: If it is not the official file, and ``official`` insists on that.
         """
-        from bench.fetch import file_digest
+        from bench.homes import file_digest
 
         found = file_digest(path)
         if official and not found.startswith(self.sha256):

@@ -13,9 +13,11 @@ import re
 import sys
 from pathlib import Path
 
-from bench.dataset import COLUMNS, datasets_root
+from bench.dataset import datasets_root
 from bench.synthesis.cache import versions
 from bench.synthesis.recipe import GENERATORS, recipes
+
+COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256")
 
 
 def listing(generator: str) -> bytes:

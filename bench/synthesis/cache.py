@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench import audio
 from bench.errors import BenchError
-from bench.fetch import cache_home
+from bench.homes import cache_home
 
 #: Part of the cache folder's name; to be raised when files of older versions must not be found any more.
 VERSION = 1

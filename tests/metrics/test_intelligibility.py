@@ -356,9 +356,10 @@ def test_a_device_that_is_not_there(folder, monkeypatch):
 
 def test_fetch_asks_for_the_official_file_and_its_digest(tmp_path, monkeypatch):
     import bench.fetch
+    import bench.homes
 
     asked = []
-    monkeypatch.setattr(bench.fetch, "weights_home", lambda: tmp_path)
+    monkeypatch.setattr(bench.homes, "weights_home", lambda: tmp_path)
     monkeypatch.setattr(bench.fetch, "download", lambda *arguments, **more: asked.append((*arguments, *more.values())))
     for size in ("large_v3_turbo", "large-v3-turbo"):
         assert recognisers.fetch_whisper(size) == tmp_path / "whisper" / "large-v3-turbo.pt"
