@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from bench.audio import Audio
     from bench.dataset import Clip, load_dataset
     from bench.errors import BenchError, Unscored
-    from bench.evaluate import evaluate
-    from bench.metric import load_metric, metric
+    from bench.metric import load_metric
+    from bench.prepare import evaluate
     from bench.stats import Estimate
     from bench.store import Run, open_run
     from bench.suite import load_suite
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audio", "BenchError", "Clip", "Codec", "Estimate", "Output", "Run", "Stream", "Unscored",
-    "evaluate", "load_dataset", "load_metric", "load_suite", "metric", "open_run",
+    "evaluate", "load_dataset", "load_metric", "load_suite", "open_run",
 ]  # fmt: skip
 
 _HOMES = {
     "Audio": "audio", "BenchError": "errors", "Clip": "dataset", "Codec": "system", "Estimate": "stats",
-    "Output": "system", "Run": "store", "Stream": "system", "Unscored": "errors", "evaluate": "evaluate",
-    "load_dataset": "dataset", "load_metric": "metric", "load_suite": "suite", "metric": "metric", "open_run": "store",
+    "Output": "system", "Run": "store", "Stream": "system", "Unscored": "errors", "evaluate": "prepare",
+    "load_dataset": "dataset", "load_metric": "metric", "load_suite": "suite", "open_run": "store",
 }  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def check(suite: str, as_json: bool, **chosen: Any) -> None:
     Exits 2 if a run would not start.
     """
     from bench import console
-    from bench.evaluate import Request, prepare
+    from bench.prepare import Request, prepare
 
     prepared = prepare(Request(suite, **chosen))
     console.print_findings(prepared.findings, as_json)
@@ -138,11 +138,11 @@ def fetch(names: tuple[str, ...]) -> None:
     from bench.recognisers import CHECKPOINTS, fetch_whisper
     from bench.system import list_systems, load_system_card, resolve
 
-    recognisers = [f"whisper-{size}" for size in CHECKPOINTS]
+    recognisers = {f"whisper-{official}": size for size, (official, *_) in CHECKPOINTS.items()}
     for asked in names:
         name = parse(asked).name
         if name in recognisers:
-            path = fetch_whisper(name.removeprefix("whisper-"))
+            path = fetch_whisper(recognisers[name])
         elif name in list_datasets():
             path = fetch_dataset(name)
             # Not everything can be fetched: the clips of videos have to be there already.
@@ -193,9 +193,9 @@ def run(
     system is added. Exits 1 if a clip failed.
     """
     from bench import console
-    from bench.evaluate import Request, prepare
     from bench.executor import cores
     from bench.measure import Options
+    from bench.prepare import Request, prepare
     from bench.run import run as run_plan
 
     prepared = prepare(Request(suite, **chosen))

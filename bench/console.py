@@ -12,10 +12,10 @@ import click
 from bench.check import Finding
 from bench.dataset import list_datasets, load_dataset_card
 from bench.errors import BenchError
-from bench.evaluate import Prepared
 from bench.metric import MetricFacts, list_metrics, load_metric
 from bench.names import parse, unknown
 from bench.plan import Plan
+from bench.prepare import Prepared
 from bench.store import Run
 from bench.suite import list_suites, load_suite
 from bench.system import list_systems, load_system_card

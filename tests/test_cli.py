@@ -267,6 +267,20 @@ def test_export_writes_tidy_tables(suite: Path, folder: Path, tmp_path: Path) ->
     assert pd.isna(row.value)
 
 
+def test_fetch_knows_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = invoke("fetch", "whisper-larg-v3")
+    assert result.exit_code == 2
+    assert "did you mean whisper-large-v3" in result.stderr
+    assert invoke("fetch", "builtin-general").exit_code == 0
+
+
+def test_untrained_metrics_are_announced(suite: Path, folder: Path, tmp_path: Path) -> None:
+    words = ("-s", "reference", "-m", "clap_score:untrained=true")
+    report = run(suite, folder, tmp_path / "runs", *words)
+    assert report.exit_code == 0, report.output
+    assert "UNTRAINED: random weights behind clap_score:untrained=true" in report.stdout
+
+
 @pytest.mark.parametrize("kind", ["datasets", "systems", "metrics", "suites"])
 def test_list_and_show_know_everything(kind: str) -> None:
     names = json.loads(invoke("list", kind, "--json").stdout)[kind]

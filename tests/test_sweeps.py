@@ -14,10 +14,10 @@ from bench import audio as audio_io
 from bench import metric as metrics
 from bench.audio import Audio
 from bench.errors import BenchError
-from bench.evaluate import evaluate
 from bench.measure import Options
 from bench.metric import BaseMetric, MetricFacts
 from bench.names import parse
+from bench.prepare import evaluate
 from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
 from bench.suite import load_suite
 from reports import bdrate, curves
