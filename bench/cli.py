@@ -203,6 +203,9 @@ def run(
     options = Options(jobs or cores(), chosen["device"], chosen["weights"], quiet)
     runs = run_plan(plan, options, batch, retry_failed)
     _show_runs(runs, as_json)
+    if not (quiet or as_json):
+        name = plan.suite.name
+        click.echo(f"stored in {plan.paths[0].parent.parent}; a page: ldmbench report {name} --to html", err=True)
     _end(runs, allow_failures, prepared.left_out)
 
 

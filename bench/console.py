@@ -51,11 +51,11 @@ def print_record(name: str, as_json: bool) -> None:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     for key, value in record.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             click.echo(f"{key}:")
             for inner, content in value.items():
                 click.echo(f"  {inner}: {_inline(content)}")
-        elif value not in ("", None, [], ()):
+        elif value not in ("", None, [], {}):
             click.echo(f"{key}: {_inline(value)}")
 
 
