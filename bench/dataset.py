@@ -87,7 +87,7 @@ class Clip:
     @property
     def input(self) -> Audio:
         """What an ``enhance`` system receives: ``audio`` under the dataset's condition."""
-        return self.audio if self.condition is None else self.condition.apply(self.audio)
+        return self.audio if self.condition is None else self.condition.apply(self.audio, self.seed)
 
     def load(self) -> Clip:
         """This clip with its audio held in memory."""

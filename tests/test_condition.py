@@ -54,3 +54,44 @@ def test_a_clip_applies_its_condition_to_the_input_only(tone: Sound) -> None:
     assert not clip.input.samples.any()
     assert clip.audio is sound
     assert Clip("d/c", "d", loaded=sound).input is sound
+
+
+@pytest.mark.parametrize("family", ["cheby1", "butter", "ellip", "bessel"])
+def test_a_family_of_filters_is_zero_phase_and_steep(tone: Sound, family: str) -> None:
+    condition = Condition(kind="lowpass", cutoff_hz=2000, filter=family)  # type: ignore[arg-type]
+    below, above = tone(hz=500), tone(hz=5000)
+    inner = slice(4000, 12000)
+    kept = condition.apply(below).samples[0, inner]
+    gain = float(kept @ below.samples[0, inner] / (below.samples[0, inner] @ below.samples[0, inner]))
+    # A Bessel filter already falls in its pass-band; what no zero-phase filter does is delay.
+    assert 0.85 < gain < 1.02
+    assert np.allclose(kept, gain * below.samples[0, inner], atol=1e-3)
+    assert level(condition.apply(above)) < level(above) * 10 ** (-50 / 20)
+    assert condition.apply(above).length == above.length
+
+
+def test_the_families_differ_at_the_edge(tone: Sound) -> None:
+    edge = tone(hz=2000)
+    levels = {
+        family: level(Condition(kind="lowpass", cutoff_hz=2000, filter=family).apply(edge)) / level(edge)  # type: ignore[arg-type]
+        for family in ("cheby1", "butter", "ellip", "bessel")
+    }
+    # Forwards and backwards: twice the 0.1 dB ripple, twice the 3 dB of Butterworth's edge.
+    assert 20 * np.log10(levels["cheby1"]) == pytest.approx(-0.2, abs=0.02)
+    assert 20 * np.log10(levels["ellip"]) == pytest.approx(-0.2, abs=0.02)
+    assert 20 * np.log10(levels["butter"]) == pytest.approx(-6.02, abs=0.05)
+
+
+def test_a_random_family_belongs_to_the_clip(tone: Sound) -> None:
+    condition = Condition(kind="lowpass", cutoff_hz=2000, filter="random")
+    drawn = [condition.family(seed) for seed in range(40)]
+    assert set(drawn) == {"cheby1", "butter", "ellip", "bessel"}
+    assert drawn == [condition.family(seed) for seed in range(40)]
+    clip = Clip("d/c", "d@x", condition=condition, loaded=tone(hz=2000)).seeded(0)
+    fixed = Condition(kind="lowpass", cutoff_hz=2000, filter=condition.family(clip.seed))  # type: ignore[arg-type]
+    assert np.array_equal(clip.input.samples, fixed.apply(clip.audio).samples)
+
+
+def test_a_clip_shorter_than_the_filter_is_one_clear_line() -> None:
+    with pytest.raises(BenchError, match="too short for this low-pass"):
+        Condition(kind="lowpass", cutoff_hz=2000, filter="butter").apply(Audio.of([0.1] * 10, 16_000))
