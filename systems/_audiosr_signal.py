@@ -24,6 +24,10 @@ LOW_HZ, HIGH_HZ = 20.0, 24_000.0
 #: The models work on whole blocks of 5.12 s: 512 mel frames.
 BLOCK_FRAMES = 512
 BLOCK = BLOCK_FRAMES * HOP
+#: Longer inputs are restored in pieces of three blocks with 2 s in common. The reference takes 15 s, and fills the
+#: third block with zeros.
+PIECE = 3 * BLOCK
+OVERLAP = 2 * RATE
 #: Peak of the prepared waveform.
 PEAK = 0.5
 #: A peak at or below this (-140 dBFS), without the mean, is silence.
@@ -219,5 +223,28 @@ def replace_band(wave: Wave, low: Wave) -> tuple[Wave, int, float]:
 
 def peak_normalised(wave: Wave) -> Wave:
     """``wave`` at peak 0.5, then without its mean: the level at which the reference implementation returns it."""
-    scaled = PEAK * wave / np.max(np.abs(wave))
+    peak = np.max(np.abs(wave))
+    if peak == 0:
+        return wave
+    scaled = PEAK * wave / peak
     return np.asarray(scaled - np.mean(scaled), np.float32)
+
+
+def pieces(length: int) -> list[slice]:
+    """Places of the pieces of ``length`` samples that are restored one by one: one up to 15.36 s, then overlapping."""
+    if length <= PIECE:
+        return [slice(0, length)]
+    hop = PIECE - OVERLAP
+    count = math.ceil((length - OVERLAP) / hop)
+    return [slice(index * hop, min(index * hop + PIECE, length)) for index in range(count)]
+
+
+def fade(piece: slice, length: int) -> Wave:
+    """Weights ``[samples]`` of a piece of ``length`` samples: Hann slopes where pieces overlap, which sum to one."""
+    weights = np.ones(piece.stop - piece.start, np.float32)
+    rising = np.sin((np.arange(OVERLAP) + 0.5) / OVERLAP * np.pi / 2) ** 2
+    if piece.start > 0:
+        weights[:OVERLAP] = rising
+    if piece.stop < length:
+        weights[-OVERLAP:] *= rising[::-1]
+    return weights
