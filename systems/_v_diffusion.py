@@ -36,6 +36,17 @@ def time_steps(steps: int, trained: int = 1000) -> list[int]:
     return [start + 1 for start in range(0, trained, trained // steps)][::-1]
 
 
+def cosine_alphas(trained: int = 1000) -> list[float]:
+    """``alphas_cumprod`` of the cosine schedule with zero terminal signal-to-noise ratio, betas unclipped.
+
+    For systems without a checkpoint; official ones carry theirs.
+
+    Source: Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17.
+    """
+    shares = [math.cos((index / trained + 0.008) / 1.008 * math.pi / 2) ** 2 for index in range(trained + 1)]
+    return [share / shares[0] for share in shares[1:-1]] + [0.0]
+
+
 def ddim(
     predict: Predict,
     alphas_cumprod: Sequence[float],
