@@ -29,7 +29,7 @@ def filterbank(waveform: Any, frames: int) -> Any:
 
     Source: facebookresearch/AudioMAE, ``dataset.py``; Kaldi's ``compute-fbank-feats`` as in torchaudio.
     """
-    import torchaudio.compliance.kaldi as kaldi
+    import torchaudio.compliance.kaldi as kaldi  # type: ignore[import-untyped]
 
     centred = (waveform - waveform.mean())[None]
     bank = kaldi.fbank(
