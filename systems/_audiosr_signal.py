@@ -72,9 +72,9 @@ def resampled(samples: Wave, rate: int) -> Wave:
     if rate == RATE:
         return samples
     import torch
-    import torchaudio
+    from torchaudio.functional import resample  # type: ignore[import-untyped]
 
-    wave: Wave = torchaudio.functional.resample(torch.from_numpy(samples.copy()), rate, RATE).numpy()
+    wave: Wave = resample(torch.from_numpy(samples.copy()), rate, RATE).numpy()
     return wave
 
 
@@ -171,9 +171,14 @@ def lowpass(wave: Wave, cutoff: float, kind: str) -> Wave:
     return np.asarray(signal.sosfiltfilt(filters, fitted), np.float32)
 
 
+def is_silent(wave: Wave) -> bool:
+    """Whether nothing but a constant, down to -140 dBFS, is in ``wave`` ``[time]``."""
+    return bool(np.max(np.abs(wave - np.mean(wave))) <= SILENCE)
+
+
 def prepare(wave: Wave, kind: str) -> Prepared | None:
     """What the models need of ``wave`` ``[time]`` at 48 kHz; None if it is silent."""
-    if np.max(np.abs(wave - np.mean(wave))) <= SILENCE:
+    if is_silent(wave):
         return None
     padded, gain, mean = normalised(wave)
     _, magnitudes = spectrogram(padded)
@@ -206,7 +211,7 @@ def replace_band(wave: Wave, low: Wave) -> tuple[Wave, int, float]:
     window = torch.hann_window(POST_LENGTH)
 
     def transform(signal: Wave) -> Tensor:
-        sound = torch.from_numpy(np.ascontiguousarray(signal))
+        sound = torch.from_numpy(np.array(signal))
         return torch.stft(sound, POST_LENGTH, POST_HOP, window=window, pad_mode="constant", return_complex=True)
 
     ours, theirs = transform(wave), transform(low)

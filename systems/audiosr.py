@@ -22,6 +22,7 @@ from systems._audiosr_signal import (
     Prepared,
     Wave,
     fade,
+    is_silent,
     peak_normalised,
     pieces,
     prepare,
@@ -47,7 +48,11 @@ class _Job:
 
     @property
     def blocks(self) -> int:
-        return math.ceil((self.place.stop - self.place.start) / BLOCK)
+        return math.ceil(self.length / BLOCK)
+
+    @property
+    def length(self) -> int:
+        return int(self.place.stop - self.place.start)
 
 
 @dataclass(eq=False)
@@ -167,12 +172,11 @@ class AudioSR:
         results = self.restore([found for _, found in sounding], noises)
         for (job, found), (wave, ratio) in zip(sounding, results, strict=True):
             item = work[job.clip]
-            count = job.place.stop - job.place.start
-            if self.level == "upstream" and count == len(item.wave):
-                levelled = peak_normalised(wave)[:count]
+            if self.level == "upstream" and job.length == len(item.wave):
+                levelled = peak_normalised(wave)[: job.length]
             else:
                 # Both were divided out of the band that was there: the peak before, the edge's ratio after.
-                levelled = wave[:count] * (found.gain * ratio) + found.mean
+                levelled = wave[: job.length] * (found.gain * ratio) + found.mean
             item.restored[job.place] += levelled * fade(job.place, len(item.wave))
 
     def _start(self, sound: Audio) -> _Work:
@@ -182,8 +186,10 @@ class AudioSR:
         if sound.rate != RATE:
             details["resampled_from"] = sound.rate
         mono = sound.mono().samples[0] if self.downmix == "mean" else sound.samples[0]
-        wave = resampled(mono, sound.rate)
-        return _Work(wave, np.zeros(len(wave), np.float32), round(sound.duration * RATE), details)
+        length = round(sound.duration * RATE)
+        # A constant would ripple after resampling, and no longer be silent.
+        wave = np.full(length, np.mean(mono)) if is_silent(mono) else resampled(mono, sound.rate)
+        return _Work(wave.astype(np.float32), np.zeros(len(wave), np.float32), length, details)
 
     def _details(self, item: _Work) -> dict[str, Any]:
         cutoffs = [item.cutoffs[number] for number in sorted(item.cutoffs)]
