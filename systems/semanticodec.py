@@ -180,9 +180,10 @@ class SemantiCodec(Codec):
                 folder = weights_folder(self.spec)
                 self.coder = files.read_coder(folder, stack, self.vocab)
                 self.decoder = files.read_decoder(folder, stack, self.vocab)
-        for model in (self.coder, self.decoder.unet, self.decoder.vae, self.decoder.vocoder):
-            model.requires_grad_(False).eval().to(self.device)
-        self.decoder.unet.to(getattr(torch, self.precision))
+            for model in (self.coder, self.decoder.unet, self.decoder.vae, self.decoder.vocoder):
+                model.requires_grad_(False).eval().to(self.device)
+            if self.precision != "float32":
+                self.decoder.unet.to(getattr(torch, self.precision))
 
     def _check(self, fine: bool, key: str, wanted: str) -> None:
         if not fine:
