@@ -14,7 +14,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +150,15 @@ def parity(folder: Path, weights: Path) -> list[str]:
 
 
 @contextmanager
-def timed(owner: Any, name: str, spent: dict[str, float]) -> Iterator[None]:
-    """Add the seconds that ``owner.name`` takes to ``spent``."""
+def timed(owner: Any, name: str, spent: dict[str, tuple[float, float]]) -> Iterator[None]:
+    """Add the seconds, by the wall clock and of all cores, that ``owner.name`` takes to ``spent``."""
     before: Callable[..., Any] = getattr(owner, name)
 
     def measured(*given: Any, **more: Any) -> Any:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         result = before(*given, **more)
-        spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
+        wall, cores = spent.get(name, (0.0, 0.0))
+        spent[name] = (wall + time.perf_counter() - start, cores + time.process_time() - busy)
         return result
 
     setattr(owner, name, measured)
@@ -182,20 +183,22 @@ def stages(options: argparse.Namespace) -> None:
     white = np.random.default_rng(0).standard_normal(round(48_000 * options.seconds)).astype(np.float32) * 0.1
     sound = lowpass(Audio.of(white, 48_000), 4000.0)
     clips = [Clip(f"x/{n}", "x", loaded=sound, seed=n) for n in range(options.batch)]
-    spent: dict[str, float] = {}
-    names = ("encode", "sample", "decode", "vocode")
-    with timed(system.models, names[0], spent), timed(system.models, names[1], spent), timed(
-        system.models, names[2], spent
-    ), timed(system.models, names[3], spent), timed(audiosr, "prepare", spent), timed(
-        audiosr, "replace_band", spent
-    ):  # fmt: skip
+    spent: dict[str, tuple[float, float]] = {}
+    with ExitStack() as stack:
+        for owner, name in (
+            (audiosr, "prepare"), (system.models, "encode"), (system.models, "sample"), (system.models, "decode"),
+            (system.models, "vocode"), (audiosr, "replace_band"),
+        ):  # fmt: skip
+            stack.enter_context(timed(owner, name, spent))
         start = time.perf_counter()
         outputs = list(system.process(clips))
         total = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{options.batch} x {options.seconds:g} s, {options.steps} steps, {options.threads} threads on {spec.device}")
-    print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in spent.items()))
-    print(f"one step (both halves of the guidance) {spent['sample'] / options.steps / options.batch:.2f} s a clip")
+    for name, (wall, cores) in spent.items():
+        print(f"{name:12s} {wall:7.2f} s, {cores:7.2f} s of all cores")
+    wall, cores = (seconds / options.steps / options.batch for seconds in spent["sample"])
+    print(f"a step with guidance {wall:.2f} s a clip, {cores:.2f} s of all cores")
     print(f"all {total:.1f} s, peak RSS {peak:.2f} GiB, output {outputs[0].audio.duration:.2f} s")
 
 
