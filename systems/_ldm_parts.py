@@ -154,8 +154,8 @@ def check_keys(path: Path, missing: list[str], unexpected: list[str], mismatched
         raise BenchError(f"the weights in {path} do not fit", "keys " + ", ".join(faults), "use the official files")
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
-    """The state dictionary in a pickle of tensors; nothing in the file is executed.
+def read_tensors(path: Path, entry: str = "") -> dict[str, Any]:
+    """The state dictionary in a pickle of tensors, or under its ``entry``; nothing in the file is executed.
 
     Raises:
         BenchError: If the file is missing, damaged, or holds more than tensors.
@@ -169,6 +169,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
         raise BenchError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError, ...
         raise BenchError(f"{path} cannot be read as tensors", _short(error), "fetch it again") from error
+    if entry:
+        state = state.get(entry) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
         raise BenchError(f"{path} is not a state dictionary", type(state).__name__, "use the official file")
     return state

@@ -1,0 +1,330 @@
+"""SemantiCodec in full size: every stage against arrays of the reference implementation, and time and memory by stage.
+
+Run: ``python tests/benchmarks/bench_semanticodec.py --parity FOLDER [--rates 100 50 25] [--work FOLDER]``
+     ``python tests/benchmarks/bench_semanticodec.py --time 1.25kbps [--steps 10] [--seconds 10] [--weights FOLDER]``
+
+FOLDER holds ``name_seeded.py`` (the rule that draws the weights from names) and ``semanticodec/`` (keys.json,
+arrays.json, *.npz, geometry.json, input.wav), all made by the reference implementation with those weights. The
+weights are written to ``--work`` in the official layout and loaded from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Allowed: ten times what two runs of the reference differed by, not below this share of the largest value.
+FLOOR = 1e-5
+#: Stages whose rounding grows: absolute.
+WIDER = {"patch_embed", "block0", "block11", "audiomae", "stacked_feature", "lstm_out", "acoustic_pre_vq",
+         "lstm_noise_out", "lstm_noise_linear"}  # fmt: skip
+#: Tokens must be equal where the second nearest is farther than this (semantic, acoustic).
+MARGINS = (2e-2, 3e-3)
+
+VOCAB = 4096
+CODEBOOK = "codebook file (vocab 4096)"
+
+
+def rule(parity: Path) -> Any:
+    """The module ``name_seeded`` of the fixtures."""
+    spec = importlib.util.spec_from_file_location("name_seeded", parity / "name_seeded.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cosine() -> np.ndarray:
+    """``alphas_cumprod`` as the fixtures' schedule, float32."""
+    f = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.cumprod(1 - (1 - f[1:] / f[:-1])).astype(np.float32)
+
+
+def write_folder(parity: Path, folder: Path, rate: int) -> None:
+    """Official files of one token rate, filled by the rule; the unused moving average is left out but for one key."""
+    import torch
+
+    from systems._audiomae import positions
+    from systems._semanticodec_files import checkpoint_files
+
+    seeded = rule(parity)
+    shapes = json.loads((parity / "semanticodec/keys.json").read_text())[str(rate)]
+    names = checkpoint_files(100 // rate, VOCAB)
+    fixed = {
+        "audiomae.model.pos_embed": positions().numpy(),
+        "audiomae.model.decoder_pos_embed": np.zeros((1, 513, 512), np.float32),
+        "quantizer._codebook.initted": np.array(True),
+        "alphas_cumprod": cosine(),
+        "scale_factor": np.array(0.5, np.float32),
+    }
+    for name, kind in zip(names, ("encoder.ckpt", "decoder.ckpt", CODEBOOK), strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if kind == CODEBOOK:
+            np.save(folder / name, seeded.tensor("centroids", shapes[kind]["centroids"]))
+            continue
+        state: dict[str, Any] = {}
+        for key, shape in shapes[kind].items():
+            if key.startswith("model_ema.") and not key.startswith("model_ema.diffusion_modelout"):
+                continue
+            drawn = seeded.is_seeded(key)
+            value = seeded.tensor(key, shape) if drawn else fixed.get(key, np.zeros(shape, np.float32))
+            state[key] = torch.from_numpy(np.asarray(value))
+        torch.save(state, folder / name)
+
+
+class Check:
+    """Differences from the stored arrays, printed and counted."""
+
+    def __init__(self, parity: Path, name: str) -> None:
+        self.stored = np.load(parity / "semanticodec" / f"{name}.npz")
+        self.facts = json.loads((parity / "semanticodec/arrays.json").read_text())[name]
+        self.name = name
+        self.failed: list[str] = []
+
+    def __call__(self, key: str, found: Any) -> None:
+        facts = self.facts[key]
+        full = np.asarray(found).reshape(facts["full_shape"])
+        cut = facts["stored_slice"]
+        index = tuple(slice(*(int(part) if part else None for part in axis.strip().split(":")))
+                      for axis in cut.split(",")) if cut else ...  # fmt: skip
+        expected = self.stored[key]
+        difference = float(np.abs(full[index].astype(np.float64) - expected).max())
+        largest = facts.get("full_mean_std_absmax", [0, 0, 0])[2]
+        allowed = max(10 * facts.get("observed_diff", 0.0), FLOOR * largest)
+        allowed = max(allowed, 2e-4) if key in WIDER else allowed
+        self.report(key, difference <= allowed, f"{difference:.2e} of {allowed:.1e}, largest value {largest:.3g}")
+
+    def report(self, key: str, fine: bool, text: str) -> None:
+        print(f"{'ok  ' if fine else 'FAIL'} {self.name}/{key}: {text}", flush=True)
+        if not fine:
+            self.failed.append(f"{self.name}/{key}")
+
+
+def check_common(parity: Path, coder: Any, decoder: Any) -> list[str]:
+    """Stages that are equal at all rates."""
+    import torch
+
+    from systems import _semanticodec_tokens as coding
+
+    check, seeded = Check(parity, "common"), rule(parity)
+    bank = coding.banks(sound(parity))
+    check("fbank", bank[0])
+    check("active_frames", [coding.active_frames(bank[0])])
+    mae = coder.audiomae
+    check("pos_embed", mae.pos_embed)
+    check("patch_embed", mae.patches(bank))
+    seen: dict[int, Any] = {}
+    hooks = [mae.blocks[n].register_forward_hook(lambda _, __, out, n=n: seen.update({n: out})) for n in (0, 11)]
+    check("audiomae", mae(bank))
+    for hook in hooks:
+        hook.remove()
+    check("block0", seen[0])
+    check("block11", seen[11])
+    check("alphas_cumprod", np.asarray(decoder.alphas_cumprod))
+    z = torch.from_numpy(seeded.noise("semanticodec/vae_z", 0, (1, 8, 64, 16)))
+    mel = decoder.mel(z * decoder.scale_factor)
+    check("vae_mel", mel)
+    check("vocoder_wav", decoder.vocoder(mel[:, :128]))
+    return check.failed
+
+
+def check_rate(parity: Path, coder: Any, decoder: Any, rate: int) -> list[str]:
+    """Stages of one token rate."""
+    import torch
+
+    from systems import _semanticodec_tokens as coding
+    from systems._semanticodec_decoder import overlap_add
+
+    check, seeded, shape = Check(parity, f"rate{rate}"), rule(parity), coder.geometry
+    wave = sound(parity)
+    bank = coding.banks(wave)
+    count, cut = shape.tokens(len(wave)), coder.cut(bank[0])
+    features = coder.features(bank)
+    marked = features.clone()
+    marked[:, cut:] = coding.EMPTY
+    check("stacked_feature", marked)
+    check("lstm_in_cut", [cut])
+    nearest = coding.nearest(features[0, : max(count, cut)], coder.semantic, coder.semantic.square().sum(dim=1))
+    hidden = coder.residual(features, [nearest[:cut]], shape.length)
+    check("lstm_out", hidden)
+    check("acoustic_pre_vq", coder.project(hidden))
+    noise = torch.from_numpy(seeded.noise("semanticodec/lstm_in", 0, (1, 32, 2 * shape.width)))
+    check("lstm_noise_out", coder.lstm(noise)[0])
+    check("lstm_noise_linear", coder.project(coder.lstm(noise)[0]))
+    tokens = coder(bank, [count])[0][0]
+    compare_tokens(check, tokens.numpy())
+    # From the stored tokens on, so that a flipped near-tie does not hide what follows.
+    tokens = torch.from_numpy(check.stored["tokens"].astype(np.int64))
+    context, without = coder.condition([tokens])
+    check("context", context)
+    check("context_pe", context[0, :, -coding.POSITIONS :])
+    x, t = torch.from_numpy(seeded.noise("semanticodec/unet_x", 0, (1, 8, 256, 16))), torch.tensor([501])
+    check("unet_out", decoder.unet(x, t, encoder_hidden_states=context).sample)
+    check("unet_out_uncond", decoder.unet(x, t, encoder_hidden_states=without).sample)
+    steps: list[tuple[int, Any, Any]] = []
+
+    def drawn(index: int, size: tuple[int, ...]) -> Any:
+        return torch.from_numpy(seeded.noise("semanticodec/decode", index, (1, *size)))
+
+    latents = decoder.latents(context, without, [drawn], 4, 2.0, 1.0, lambda *step: steps.append(step))
+    check("ddim_t", [step[0] for step in steps])
+    check("ddim_x", torch.stack([step[1] for step in steps]))
+    check("ddim_pred_x0", torch.stack([step[2] for step in steps]))
+    mel = decoder.mel(latents)
+    check("decode_mel", mel)
+    length = int(len(tokens) / 8 * 16 * 0.01 * shape.stack * 16_000)
+    check("decode_wav", overlap_add([decoder.wave(mel[0], length)], length, 163_872))
+    return check.failed
+
+
+def compare_tokens(check: Check, found: np.ndarray) -> None:
+    """Tokens must be equal wherever the two nearest codewords are far enough apart."""
+    expected = check.stored["tokens"]
+    for layer, kind, limit in ((0, "semantic", MARGINS[0]), (1, "acoustic", MARGINS[1])):
+        wrong = found[:, layer] != expected[:, layer]
+        clear = check.stored[f"{kind}_margin"] > limit
+        text = f"{kind}: {int(wrong.sum())} of {len(wrong)} differ, {int((wrong & clear).sum())} of them no near-tie"
+        check.report("tokens", found.shape == expected.shape and not (wrong & clear).any(), text)
+
+
+def check_geometry(parity: Path) -> list[str]:
+    """Counts for many lengths, and the overlap-add."""
+    from systems import _semanticodec_tokens as coding
+    from systems._semanticodec_decoder import overlap_add
+
+    failed = []
+    for row in json.loads((parity / "semanticodec/geometry.json").read_text()):
+        shape = coding.Geometry(100 // row["rate"])
+        count = shape.tokens(row["samples"])
+        spans = [end - start for start, end in shape.spans(count)]
+        joined = 163_872 + (len(spans) - 1) * (163_872 - 10_240)
+        output = int(count / 8 * 16 * 0.01 * shape.stack * 16_000)
+        found = (coding.windows(row["samples"]) * 1024, count, spans, joined, output)
+        keys = ("fbank_frames", "tokens", "decode_windows", "overlap_added_samples", "output_samples")
+        if found != tuple(row[key] for key in keys):
+            failed.append(f"geometry {row} found {found}")
+    check, seeded = Check(parity, "overlap_add"), rule(parity)
+    waves = [0.1 * seeded.noise("semanticodec/overlap_add", n, (1, 1, 163_872))[0, 0] for n in range(3)]
+    check("overlap_add", overlap_add(waves, 471_136, 163_872))
+    print(f"{'FAIL' if failed else 'ok  '} geometry", *failed)
+    return failed + check.failed
+
+
+def sound(parity: Path) -> Any:
+    """The input, 16-bit PCM / 32768."""
+    import torch
+
+    from bench.audio import read
+
+    return torch.from_numpy(read(parity / "semanticodec/input.wav").samples[0].copy())
+
+
+def run_parity(parity: Path, rates: list[int], work: Path | None) -> int:
+    """All checks; the number that failed."""
+    import torch
+
+    from systems import _semanticodec_files as files
+
+    failed = check_geometry(parity)
+    for rate in rates:
+        folder = Path(tempfile.mkdtemp(dir=work))
+        try:
+            write_folder(parity, folder, rate)
+            start = time.perf_counter()
+            coder = files.read_coder(folder, 100 // rate, VOCAB)
+            decoder = files.read_decoder(folder, 100 // rate, VOCAB)
+            print(f"rate {rate}: loaded in {time.perf_counter() - start:.1f} s", flush=True)
+            with torch.inference_mode():
+                if rate == rates[0]:
+                    failed += check_common(parity, coder, decoder)
+                failed += check_rate(parity, coder, decoder, rate)
+            del coder, decoder
+        finally:
+            shutil.rmtree(folder)
+    print(f"{len(failed)} failed", *failed)
+    return len(failed)
+
+
+def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path | None, batch: int) -> None:
+    """Seconds of every stage for clips of noise, and the largest resident set while coding and decoding."""
+    import torch
+
+    from bench.audio import Audio
+    from bench.dataset import Clip
+    from bench.memory import peak_memory
+    from bench.system import load_system, resolve
+
+    spec = resolve(f"semanticodec@{name}:steps={steps}", device, untrained=weights is None, weights=weights)
+    start = time.perf_counter()
+    system: Any = load_system(spec)
+    print(f"{spec.label}: {system.parameters / 1e6:.1f} M parameters, built in {time.perf_counter() - start:.1f} s")
+    noise = np.random.default_rng(0).standard_normal((batch, round(seconds * 16_000))) * 0.1
+    clips = [Clip(f"x/{n}", "x", loaded=Audio.of(row, 16_000), seed=n) for n, row in enumerate(noise)]
+    spent: dict[str, float] = {}
+
+    def timed(owner: Any, attribute: str, label: str) -> None:
+        plain = getattr(owner, attribute)
+
+        def call(*args: Any, **named: Any) -> Any:
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            begin = time.perf_counter()
+            result = plain(*args, **named)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            spent[label] = spent.get(label, 0.0) + time.perf_counter() - begin
+            return result
+
+        object.__setattr__(owner, attribute, call)
+
+    timed(system.coder.audiomae, "forward", "AudioMAE")
+    timed(system.coder.lstm, "forward", "LSTM")
+    timed(system.decoder.unet, "forward", "U-Net")
+    timed(system.decoder, "mel", "VAE")
+    timed(system.decoder, "wave", "vocoder")
+    with peak_memory(device) as peak:
+        start = time.perf_counter()
+        outputs = list(system.process(clips))
+        total = time.perf_counter() - start
+    calls = steps * math.ceil(len(clips) * len(system.geometry.spans(outputs[0].tokens.shape[1])) / 8)
+    print(f"{batch} x {seconds:.2f} s in {total:.1f} s, {torch.get_num_threads()} threads, {device}")
+    for label, value in spent.items():
+        print(f"  {label:9s} {value:6.2f} s" + (f" ({value / calls:.3f} s a guided step)" if label == "U-Net" else ""))
+    print(f"  peak {(peak() or 0) / 2**30:.2f} GiB")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--parity", type=Path)
+    parser.add_argument("--rates", type=int, nargs="+", default=[100, 50, 25])
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--time")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    if options.time:
+        run_timing(options.time, options.steps, options.seconds, options.device, options.weights, options.batch)
+    if options.parity:
+        raise SystemExit(1 if run_parity(options.parity, options.rates, options.work) else 0)
+
+
+if __name__ == "__main__":
+    main()
