@@ -44,9 +44,10 @@ def test_a_part_of_a_mel_gives_the_beginning_of_the_whole_sound(tiny_states: Any
     weights = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     # With the official kernel sizes, which reach farthest.
     vocoder = {**configs.VOCODER, "resblock_kernel_sizes": [3, 11], "resblock_dilation_sizes": [[1, 3, 5]] * 2}
+    generator = torch.Generator().manual_seed(0)
     for key in weights:
         if "resblocks" in key and key.endswith("weight") and weights[key].shape[2] == 5:
-            weights[key] = torch.randn(*weights[key].shape[:2], 11) * 0.1
+            weights[key] = torch.randn(*weights[key].shape[:2], 11, generator=generator) * 0.1
     decoder = Decoder(None, None, keys.load_vocoder(weights, vocoder, Path("x")), [], 1.0)
     mel = torch.from_numpy(np.random.default_rng(0).standard_normal((300, 64)).astype(np.float32))
     with torch.inference_mode():
@@ -54,7 +55,7 @@ def test_a_part_of_a_mel_gives_the_beginning_of_the_whole_sound(tiny_states: Any
         for samples in (1, 160, 16_000, 30_001):
             part = decoder.wave(mel, samples)
             assert len(part) == samples
-            np.testing.assert_allclose(part, whole[:samples], atol=1e-6 * np.abs(whole).max())
+            np.testing.assert_allclose(part, whole[:samples], atol=1e-5 * np.abs(whole).max())
 
 
 @pytest.mark.slow
