@@ -125,7 +125,7 @@ def _suite(runs: Sequence[Run]) -> Suite | None:
 
 def _published(runs: Sequence[Run]) -> published_values.Published | None:
     """Published values, where all runs are of one suite that has some."""
-    suites = {run.info.suite for run in runs}
+    suites = {run.info.suite.partition("+")[0] for run in runs}
     return published_values.load(suites.pop()) if len(suites) == 1 else None
 
 
