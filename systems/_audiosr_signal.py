@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.filters import sections
 from bench.mel import mel_filters
 
 Wave = NDArray[np.float32]
@@ -36,11 +36,6 @@ SILENCE = 1e-7
 ROLL_OFF = 0.985
 #: Below this the reference implementation fails; a band that ends lower is taken to end here.
 LOWEST_CUTOFF_HZ = 1000.0
-
-FILTERS = ("cheby1", "butter", "ellip", "bessel")
-ORDER = 8
-RIPPLE_DB = 0.1
-STOP_DB = 60.0
 
 #: STFT in which the output's low band is replaced: the defaults of librosa.stft.
 POST_LENGTH, POST_HOP = 2048, 512
@@ -125,29 +120,6 @@ def cutoff_hz(magnitudes: Any) -> float:
     The reference implementation takes a band that ends below 1 kHz for a full one, and then cannot design its filter.
     """
     return max(cutoff_bin(magnitudes) / (LENGTH // 2) * (RATE / 2), LOWEST_CUTOFF_HZ)
-
-
-@lru_cache(maxsize=64)
-def sections(kind: str, edge: float) -> NDArray[np.float64]:
-    """Second-order sections ``[4, 6]`` of a low-pass of order 8; Chebyshev and elliptic ripple 0.1 dB, stop 60 dB.
-
-    Args:
-        kind: One of ``FILTERS``.
-        edge: Cut-off as a share of half the rate.
-    """
-    from scipy import signal
-
-    if kind == "cheby1":
-        found = signal.cheby1(ORDER, RIPPLE_DB, edge, output="sos")
-    elif kind == "butter":
-        found = signal.butter(ORDER, edge, output="sos")
-    elif kind == "ellip":
-        found = signal.ellip(ORDER, RIPPLE_DB, STOP_DB, edge, output="sos")
-    elif kind == "bessel":
-        found = signal.bessel(ORDER, edge, output="sos")
-    else:
-        raise ValueError(f"no low-pass called {kind}")
-    return np.asarray(found, np.float64)
 
 
 def lowpass(wave: Wave, cutoff: float, kind: str) -> Wave:

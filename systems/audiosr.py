@@ -13,11 +13,11 @@ from bench.audio import Audio
 from bench.dataset import Clip
 from bench.errors import BenchError
 from bench.fetch import weights_folder
+from bench.filters import FAMILIES
 from bench.system import Output, SystemSpec
 from systems import _audiosr_models as models
 from systems._audiosr_signal import (
     BLOCK,
-    FILTERS,
     RATE,
     Prepared,
     Wave,
@@ -97,7 +97,7 @@ class AudioSR:
         self._check(self.batch >= 1, "batch", "1 or more")
         self._check(self.cfg >= 0 and math.isfinite(self.cfg), "cfg", "0 or more")
         self._check(0 <= self.eta <= 1, "eta", "0 to 1")
-        choices = {"lowpass": FILTERS, "level": LEVELS, "downmix": DOWNMIXES, "precision": PRECISIONS}
+        choices = {"lowpass": FAMILIES, "level": LEVELS, "downmix": DOWNMIXES, "precision": PRECISIONS}
         for key, allowed in choices.items():
             self._check(spec.settings[key] in allowed, key, "one of " + ", ".join(allowed))
         time_steps(self.steps, models.TRAINED_STEPS)
