@@ -138,8 +138,12 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     }
     for module, names in found.items():
         eager = {target for name, lazy in names for target in heavy if not lazy and f"{name}.".startswith(f"{target}.")}
-        assert not eager, f"{module} imports {eager} at its top, which imports {[heavy[name] for name in eager]}"
-    assert set(heavy) <= {"bench.gammatone"}, "each such module is an exception: numba's decorators are one"
+        # Such a module may import another: whoever imports it does so inside a function.
+        assert not eager or module in heavy, (
+            f"{module} imports {eager} at its top, which imports {[heavy[name] for name in eager]}"
+        )
+    modules = {"systems._audiomae", "systems._semanticodec_tokens"}
+    assert set(heavy) <= {"bench.gammatone"} | modules, "exceptions: numba's decorators, subclasses of torch's Module"
 
 
 def test_listing_loads_no_model_library() -> None:
