@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from systems._condition_cache import ConditionCache, keep_conditions
@@ -48,6 +47,8 @@ class Decoder:
     _kept: list[ConditionCache] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
+        import torch
+
         if self.unet is not None:
             self._kept.extend(keep_conditions(self.unet, self.unet.config.cross_attention_dim[0][1]))
         for model in (self.unet, self.vae):
@@ -80,6 +81,8 @@ class Decoder:
 
     def mel(self, latents: Any) -> Any:
         """Log-mel spectrograms ``[n, 1024, 64]`` of scaled latents, one at a time: an autoencoder needs much memory."""
+        import torch
+
         scaled = latents / self.scale_factor
         return torch.cat([self.vae.decode(latent).sample for latent in scaled.split(1)])[:, 0]
 

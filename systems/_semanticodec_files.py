@@ -13,7 +13,6 @@ from systems import _ldm_configs as configs
 from systems import _openaimodel_keys as keys
 from systems._ldm_parts import fitted, read_tensors
 from systems._semanticodec_decoder import Decoder
-from systems._semanticodec_tokens import Coder, Geometry
 from systems._v_diffusion import cosine_alphas
 
 #: Stored by the encoder's file and not needed: AudioMAE's own decoder, and the bookkeeping of training codebooks.
@@ -48,12 +47,14 @@ def checkpoint_files(stack: int, vocab: int) -> tuple[str, str, str]:
     return f"{folder}/encoder.ckpt", f"{folder}/decoder.ckpt", codebook
 
 
-def read_coder(folder: Path, stack: int, vocab: int) -> Coder:
+def read_coder(folder: Path, stack: int, vocab: int) -> Any:
     """The coder with the weights of the official files.
 
     Raises:
         BenchError: If a file is missing, damaged, holds more than tensors, or belongs to another variant.
     """
+    from systems._semanticodec_tokens import Coder, Geometry
+
     encoder, _, codebook = checkpoint_files(stack, vocab)
     path = folder / encoder
     state = read_tensors(path)
@@ -100,16 +101,20 @@ def read_decoder(folder: Path, stack: int, vocab: int) -> Decoder:
 
 def unet_config(stack: int) -> dict[str, Any]:
     """The U-Net at ``stack`` patches a token: 75, 86 or 107 M parameters."""
+    from systems._semanticodec_tokens import Geometry
+
     return keys.unet_config(8, 8, CHANNELS, HEADS, (None, Geometry(stack).context))
 
 
-def untrained_coder(stack: int, vocab: int) -> Coder:
+def untrained_coder(stack: int, vocab: int) -> Any:
     """The coder in full size with seeded weights under which tokens vary."""
     import torch
 
+    from systems._semanticodec_tokens import Coder
+
     with torch.device("meta"):
         coder = Coder(stack, vocab)
-    return _drawn(coder)  # type: ignore[no-any-return]
+    return _drawn(coder)
 
 
 def untrained_decoder(stack: int) -> Decoder:

@@ -271,6 +271,7 @@ def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path
     noise = np.random.default_rng(0).standard_normal((batch, round(seconds * 16_000))) * 0.1
     clips = [Clip(f"x/{n}", "x", loaded=Audio.of(row, 16_000), seed=n) for n, row in enumerate(noise)]
     spent: dict[str, float] = {}
+    busy: dict[str, float] = {}
 
     def timed(owner: Any, attribute: str, label: str) -> None:
         plain = getattr(owner, attribute)
@@ -278,11 +279,12 @@ def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path
         def call(*args: Any, **named: Any) -> Any:
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
-            begin = time.perf_counter()
+            begin, working = time.perf_counter(), time.process_time()
             result = plain(*args, **named)
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
             spent[label] = spent.get(label, 0.0) + time.perf_counter() - begin
+            busy[label] = busy.get(label, 0.0) + time.process_time() - working
             return result
 
         object.__setattr__(owner, attribute, call)
@@ -299,7 +301,10 @@ def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path
     calls = steps * math.ceil(len(clips) * len(system.geometry.spans(outputs[0].tokens.shape[1])) / 8)
     print(f"{batch} x {seconds:.2f} s in {total:.1f} s, {torch.get_num_threads()} threads, {device}")
     for label, value in spent.items():
-        print(f"  {label:9s} {value:6.2f} s" + (f" ({value / calls:.3f} s a guided step)" if label == "U-Net" else ""))
+        print(
+            f"  {label:9s} {value:6.2f} s, {busy[label]:6.2f} s of processor"
+            + (f" ({value / calls:.3f} s a guided step)" if label == "U-Net" else "")
+        )
     print(f"  peak {(peak() or 0) / 2**30:.2f} GiB")
 
 
