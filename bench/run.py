@@ -43,8 +43,7 @@ def run(plan: Plan, options: Options, batch: int = 1, retry_failed: bool = False
 def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> list[Run]:
     """Add metrics to runs that exist; no system is loaded and no audio made.
 
-    Raises:
-        BenchError: If the clips behind a run are no longer where they were.
+    A reference that is gone, or is not the one the outputs were made for, gives failed rows.
     """
     done = []
     for old in runs:

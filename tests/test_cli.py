@@ -102,6 +102,7 @@ def test_a_broken_clip_is_a_failed_row_and_the_rest_goes_on(suite: Path, folder:
     assert result.exit_code == 1
     assert "is truncated" in result.stderr
     assert "notes.txt" in result.stderr
+    assert "notes.txt" in result.stdout, "what was left out belongs below the table as well"
     rows = {row["clip"]: row["status"] for row in journal(tmp_path / "runs", "reference", "outputs.jsonl")}
     assert rows == {"clips/a": "ok", "clips/b": "ok", "clips/broken": "failed", "clips/sub/c": "ok"}
     assert run(suite, folder, tmp_path / "runs", "--allow-failures").exit_code == 0
