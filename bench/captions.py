@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.audio import AUDIO_SUFFIXES
-from bench.dataset import list_datasets, load_dataset_card, read_list
+from bench.dataset_card import list_datasets, load_dataset_card, read_list
 from bench.errors import BenchError
 from bench.youtube import Segment, label, read_captions, segments_of, some
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.dataset_card import list_datasets, load_dataset_card, obtain
 from bench.errors import BenchError
 from bench.metric import load_metric
+from bench.names import parse
 from bench.plan import Plan, missing
 from bench.system import SystemSpec
 
@@ -54,7 +56,7 @@ def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
         absent = [clip for clip in dataset.clips if clip.path is not None and not clip.path.is_file()]
         if absent:
             text = f"{len(absent)} of {len(dataset.clips)} clips are missing, the first is {absent[0].path}"
-            findings.append(Finding("error", dataset.name, text, f"ldmbench fetch {dataset.name}"))
+            findings.append(Finding("error", dataset.name, text, _obtain(dataset.name)))
         elif missing(plan.clips, dataset) == count and plan.suite.task != "generate":
             findings.append(Finding("error", dataset.name, f"none of the {count} clips is there", dataset.notes[-1]))
             continue
@@ -65,6 +67,11 @@ def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
         findings += _metric(plan, name, weights)
     findings.append(_disk(plan))
     return findings
+
+
+def _obtain(dataset: str) -> str:
+    name = parse(dataset).name
+    return obtain(load_dataset_card(name)) if name in list_datasets() else "correct the CSV or the folder"
 
 
 def _system(spec: SystemSpec) -> Iterator[Finding]:

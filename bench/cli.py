@@ -54,6 +54,9 @@ _systems = click.option(
     "-s", "--system", "systems", multiple=True, help="System to run; repeatable.  [default: the suite's]"
 )
 _metrics = click.option("-m", "--metric", "metrics", multiple=True, help="Metric to add; repeatable.")
+_datasets = click.option(
+    "-d", "--dataset", "datasets", multiple=True, help="Dataset of the suite; repeatable.  [default: all of them]"
+)
 _device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 _weights = click.option(
     "--weights", type=_folder, help="Folder with official checkpoints.  [default: the weights home]"
@@ -62,7 +65,9 @@ _untrained = click.option("--untrained", is_flag=True, help="Seeded random weigh
 _jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 _allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
-_audio = click.option("--audio", type=_folder, help="Folder of audio in place of the suite's datasets.")
+_audio = click.option(
+    "--audio", type=_folder, help="Folder of audio in place of the suite's datasets, under their input conditions."
+)
 _limit = click.option(
     "--limit", type=click.IntRange(1), default=None, help="Clips of each dataset; marks the run PARTIAL."
 )
@@ -101,6 +106,7 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("suite")
 @_systems
 @_metrics
+@_datasets
 @_audio
 @_table
 @_content
@@ -131,7 +137,8 @@ def fetch(names: tuple[str, ...]) -> None:
 
     Nothing else in ldmbench reaches the network. A download that was cut continues where it stopped.
     """
-    from bench.dataset import list_datasets, load_dataset
+    from bench.dataset import load_dataset
+    from bench.dataset_card import list_datasets
     from bench.extractors.official import fetch_extractor, fetchable
     from bench.fetch import fetch_dataset, fetch_weights
     from bench.names import parse, unknown
@@ -161,6 +168,7 @@ def fetch(names: tuple[str, ...]) -> None:
 @click.argument("suite")
 @_systems
 @_metrics
+@_datasets
 @_audio
 @_table
 @_content
@@ -246,6 +254,7 @@ def score(
     """
     from bench.executor import cores
     from bench.measure import Options
+    from bench.prepare import open_runs
     from bench.run import rescore, score_folder
     from bench.suite import load_suite
 
@@ -255,7 +264,7 @@ def score(
             raise BenchError("captions belong to a folder", fix="name the folder of references with --reference")
         if not metrics:
             raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
-        runs = rescore(_open((str(target),), out), metrics, options)
+        runs = rescore(open_runs((str(target),), out), metrics, options)
     else:
         suite = load_suite("folders" if captions is None else "folders-text-to-audio")
         names = metrics or suite.metrics
@@ -300,9 +309,10 @@ def report(
     terminal, md, csv, latex and json are tables; html is a page that opens without a server; curves are
     rate-distortion curves as PDF and SVG, with BD-rates.
     """
+    from bench.prepare import open_runs
     from reports import render
 
-    runs = _open(targets, out, systems)
+    runs = open_runs(targets, out, systems)
     if kind == "html":
         path = render.page(runs, output, metrics, anchor, clips, published)
         click.echo(f"wrote {path}")
@@ -326,51 +336,10 @@ def export(targets: tuple[str, ...], kind: Any, output: Path, out: Path, as_json
     import json
 
     from bench.export import export as export_runs
+    from bench.prepare import open_runs
 
-    files = export_runs(_open(targets, out), output, kind)
+    files = export_runs(open_runs(targets, out), output, kind)
     click.echo(json.dumps([str(path) for path in files]) if as_json else "\n".join(f"wrote {path}" for path in files))
-
-
-def _open(targets: tuple[str, ...], root: Path, systems: tuple[str, ...] = ()) -> list[Run]:
-    """Runs named by suites, run folders or folders above them."""
-    from bench.store import find_runs, open_run
-
-    runs: list[Run] = []
-    for target in targets:
-        path = Path(target)
-        if (path / "run.json").exists():
-            runs.append(open_run(path))
-            continue
-        found = find_runs(root, target)
-        if not found and path.is_dir():
-            found = find_runs(path.parent, path.name)
-        if not found:
-            raise BenchError(f"there are no runs of {target!r}", f"looked in {root}", f"ldmbench run {target}")
-        runs += found
-    runs = _in_order(runs)
-    if systems:
-        runs = [run for run in runs if run.info.system in systems or run.info.system.partition("@")[0] in systems]
-        if not runs:
-            raise BenchError(
-                f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
-            )
-    return runs
-
-
-def _in_order(runs: list[Run]) -> list[Run]:
-    """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
-    import re
-
-    from bench.suite import list_suites, load_suite
-
-    def key(run: Run) -> tuple[str, int, list[tuple[float, str]]]:
-        suite = run.info.suite.partition("+")[0]
-        listed = load_suite(suite).systems if suite in list_suites() else ()
-        place = listed.index(run.info.system) if run.info.system in listed else len(listed)
-        parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
-        return run.info.suite, place, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
-
-    return sorted(runs, key=key)
 
 
 def _show_runs(runs: list[Run], as_json: bool) -> None:

@@ -8,21 +8,21 @@ import numpy as np
 
 from bench.audio import Audio
 from bench.cards import Card
-from bench.filters import FAMILIES, iir_lowpass, lowpass
+from bench.filters import FAMILIES, iir_lowpass, lowpass, stft_lowpass
 
 
 class Condition(Card):
     """One way to degrade a clip, declared in a dataset's card under ``[conditions.NAME]``.
 
     ``lowpass`` removes what is above ``cutoff_hz`` at the clip's own rate: with ``filter`` ``kaiser`` by a steep FIR of
-    60 dB, with ``cheby1``, ``butter``, ``ellip`` or ``bessel`` by that family at ``order``, forwards and backwards;
-    ``random`` draws one of the four for each clip from the clip's seed. ``resample`` takes the clip to ``rate`` Hz and
-    leaves it there; ``gap`` silences ``start_s`` to ``end_s``.
+    60 dB, with ``stft`` by silencing bins of its STFT, with ``cheby1``, ``butter``, ``ellip`` or ``bessel`` by that
+    family at ``order``, forwards and backwards; ``random`` draws one of these four for each clip from the clip's
+    seed. ``resample`` takes the clip to ``rate`` Hz and leaves it there; ``gap`` silences ``start_s`` to ``end_s``.
     """
 
     kind: Literal["lowpass", "resample", "gap"]
     cutoff_hz: float = 0.0
-    filter: Literal["kaiser", "cheby1", "butter", "ellip", "bessel", "random"] = "kaiser"
+    filter: Literal["kaiser", "stft", "cheby1", "butter", "ellip", "bessel", "random"] = "kaiser"
     order: int = 8
     rate: int = 0
     start_s: float = 0.0
@@ -34,6 +34,8 @@ class Condition(Card):
             family = self.family(seed)
             if family == "kaiser":
                 return lowpass(audio, self.cutoff_hz)
+            if family == "stft":
+                return stft_lowpass(audio, self.cutoff_hz)
             return iir_lowpass(audio, self.cutoff_hz, family, self.order)
         if self.kind == "resample":
             return audio.at(self.rate)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench.check import Finding
-from bench.dataset import list_datasets, load_dataset_card
+from bench.dataset_card import list_datasets, load_dataset_card
 from bench.errors import BenchError
 from bench.metric import MetricFacts, list_metrics, load_metric
 from bench.names import parse, unknown

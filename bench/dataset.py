@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from bench import audio as audio_io
 from bench.audio import Audio
-from bench.cards import Card, load_card
 from bench.condition import Condition
+from bench.dataset_card import (
+    Content,
+    filled,
+    list_datasets,
+    load_dataset_card,
+    obtain,
+    read_list,
+    source_folder,
+)
 from bench.errors import BenchError, Unscored
 from bench.names import parse, unknown
-
-Content = Literal["speech", "music", "general"]
-
-COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256", "youtube_id", "start_time")
+from bench.selection import select
 
 
 class NoReference(BenchError, Unscored):  # noqa: N818 - no fault of the system that is scored
@@ -99,49 +100,6 @@ class Clip:
         return replace(self, seed=int.from_bytes(material[:4], "little"))
 
 
-class Source(Card):
-    """Where a dataset's files come from.
-
-    ``builtin`` clips are synthesised on first use; ``folder`` expects the files below the folder named by
-    ``env`` (or in the data home); ``archive`` and ``hub`` can be fetched. ``youtube`` finds clips by YouTube id and
-    start second below the folder named by ``env`` (or ``folder`` in the data home), and their captions by the
-    column ``key`` of the CSV at ``url``, which can be fetched.
-    """
-
-    kind: Literal["builtin", "folder", "archive", "hub", "youtube"]
-    generator: str = ""
-    env: str = ""
-    url: str = ""
-    sha256: str = ""
-    repo: str = ""
-    revision: str = ""
-    folder: str = ""
-    key: str = ""
-
-
-class Split(Card):
-    """A pinned list: its file beside the card and the SHA-256 of that file."""
-
-    list: str
-    sha256: str
-
-
-class DatasetCard(Card):
-    """``datasets/NAME/card.toml``."""
-
-    name: str
-    title: str
-    content: Content
-    licence: str
-    citation: str = ""
-    url: str = ""
-    note: str = ""
-    default: str = "test"
-    source: Source
-    splits: dict[str, Split]
-    conditions: dict[str, Condition] = {}
-
-
 @dataclass(frozen=True)
 class Dataset:
     """Clips under a name, with the digest of what was chosen and what was left out on the way.
@@ -160,31 +118,14 @@ class Dataset:
     digest: str
     notes: tuple[str, ...] = ()
 
-
-def datasets_root() -> Path:
-    """The folder of dataset cards: ``$LDMBENCH_DATASETS``, the checkout's ``datasets/``, or the wheel's copy."""
-    if override := os.environ.get("LDMBENCH_DATASETS"):
-        return Path(override)
-    here = Path(__file__).resolve().parent
-    checkout = here.parent / "datasets"
-    return checkout if checkout.is_dir() else here / "_datasets"
-
-
-def list_datasets() -> list[str]:
-    """Names of all datasets that have a card."""
-    return sorted(path.parent.name for path in datasets_root().glob("*/card.toml"))
-
-
-def load_dataset_card(name: str) -> DatasetCard:
-    """The card of a dataset.
-
-    Raises:
-        BenchError: If there is no such dataset or its card is not valid.
-    """
-    path = datasets_root() / name / "card.toml"
-    if not path.is_file():
-        raise unknown("dataset", name, list_datasets())
-    return load_card(path, DatasetCard)
+    def under(self, variant: str, condition: Condition) -> Dataset:
+        """The same clips with another input, as ``NAME@variant``."""
+        name = f"{self.name}@{variant}"
+        clips = tuple(
+            replace(clip, id=name + clip.id.removeprefix(self.name), dataset=name, condition=condition)
+            for clip in self.clips
+        )
+        return replace(self, name=name, clips=clips, digest=clips_digest(clips, [self.digest]))
 
 
 def load_dataset(name: str) -> Dataset:
@@ -197,15 +138,15 @@ def load_dataset(name: str) -> Dataset:
     card = load_dataset_card(asked.name)
     if asked.settings:
         raise BenchError(f"dataset {name!r} has settings", "a dataset has none", "write NAME or NAME@CONDITION")
-    condition = None
-    if asked.variant:
-        if asked.variant not in card.conditions:
-            raise unknown(f"condition of {card.name}", asked.variant, card.conditions)
-        condition = card.conditions[asked.variant]
-    rows = read_list(card, card.default)
+    condition = card.condition(asked.variant) if asked.variant else None
     notes: tuple[str, ...] = ()
     missing: Mapping[str, str] = {}
     identity: Sequence[str] = ()
+    if rule := card.splits[card.default].rule:
+        chosen = select(rule, card.name, source_folder(card), card.splits[card.default].sha256, obtain(card))
+        rows, identity, notes = [filled(row) for row in chosen.rows], chosen.identity, chosen.notes
+    else:
+        rows = read_list(card, card.default)
     paths: Mapping[str, Path]
     if card.source.kind == "youtube":
         from bench.youtube import locate
@@ -225,9 +166,7 @@ def load_dataset(name: str) -> Dataset:
         # A built-in clip that came out differently is announced in the notes, and is known by its own digest.
         paths, digests, notes = materialise(card.source.generator, rows)
     elif card.source.kind != "youtube":
-        from bench.homes import data_home
-
-        folder = Path(os.environ.get(card.source.env) or data_home() / card.name)
+        folder = source_folder(card)
         paths = {row["id"]: folder / row["path"] for row in rows}
     clips = tuple(
         Clip(
@@ -265,30 +204,6 @@ def load_source(name: str) -> Dataset:
 
         return load_folder(name)
     raise unknown("dataset or folder", name, list_datasets())
-
-
-def read_list(card: DatasetCard, split: str) -> list[dict[str, str]]:
-    """Rows of a pinned list, every column present.
-
-    Raises:
-        BenchError: If the list is missing or is not the one the card pins.
-    """
-    if split not in card.splits:
-        raise unknown(f"split of {card.name}", split, card.splits)
-    path = datasets_root() / card.name / card.splits[split].list
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise BenchError(f"the clip list {path} does not exist", fix="reinstall ldmbench") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.splits[split].sha256:
-        raise BenchError(
-            f"the clip list {path} does not match its card",
-            f"SHA-256 {found[:12]}, the card says {card.splits[split].sha256[:12]}",
-            "restore the list, or write the new digest into the card if the change is meant",
-        )
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    return [{column: row.get(column) or "" for column in COLUMNS} for row in rows]
 
 
 def clips_digest(clips: Iterable[Clip], extra: Iterable[str] = ()) -> str:

@@ -98,7 +98,8 @@ def fetch_dataset(name: str, progress: Progress | None = None) -> Path:
         BenchError: If the dataset has to be obtained by hand, or what arrives lacks listed files.
     """
     from bench.archive import extract
-    from bench.dataset import load_dataset, load_dataset_card, read_list
+    from bench.dataset import load_dataset
+    from bench.dataset_card import load_dataset_card, obtain, read_list
 
     card = load_dataset_card(name)
     source, folder = card.source, data_home() / card.name
@@ -107,14 +108,11 @@ def fetch_dataset(name: str, progress: Progress | None = None) -> Path:
         assert first is not None  # built-in clips are files
         return first.parent
     if source.kind == "folder":
-        raise BenchError(
-            f"{name} cannot be fetched", f"its licence or source asks you to obtain it: {card.url or card.citation}",
-            f"set {source.env or 'LDMBENCH_DATA'} to the folder that holds it",
-        )  # fmt: skip
+        raise BenchError(f"{name} cannot be fetched", "its licence or source asks you to get it yourself", obtain(card))
     if source.kind == "youtube":
         captions = data_home() / source.folder / source.url.rpartition("/")[2]
         return download(source.url, captions, source.sha256, progress).parent
-    listed = {row["path"] for split in card.splits for row in read_list(card, split)}
+    listed = {row["path"] for split in card.splits if card.splits[split].list for row in read_list(card, split)}
     if _absent(folder, listed):
         if source.kind == "archive":
             file = Path(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name

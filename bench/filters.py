@@ -1,4 +1,4 @@
-"""Low-pass filters without delay, for anchors and input conditions: a linear-phase FIR, and the classical families."""
+"""Low-pass filters without delay, for anchors and input conditions: a linear FIR, classical families, the STFT."""
 
 from __future__ import annotations
 
@@ -74,6 +74,34 @@ def iir_lowpass(audio: Audio, cutoff_hz: float, family: str = "cheby1", order: i
     except ValueError as error:
         raise BenchError(f"a clip of {audio.length} samples is too short for this low-pass", str(error)) from None
     return Audio(np.ascontiguousarray(filtered, np.float32), audio.rate)
+
+
+def stft_lowpass(audio: Audio, cutoff_hz: float) -> Audio:
+    """``audio`` without the bins of its STFT from ``cutoff_hz`` on: same rate and length, not delayed.
+
+    Periodic Hann windows of 2048 samples every 10 ms, reflected ends, inverted by least squares; of the 1025 bins
+    ``int(1025 * cutoff_hz / (rate // 2))`` stay. Nothing but rounding and what leaks between frames is left above,
+    which is what log-spectral distances of an unprocessed input live on.
+
+    Source: ``stft_hard_lowpass_v0`` of ssr_eval, ``ssr_eval/lowpass.py``: the inputs of NVSR (Liu et al. 2022,
+    arXiv:2203.14941), whose table the VCTK rows of AudioSR repeat.
+
+    Raises:
+        BenchError: If the edge is not below half the rate, or the clip is shorter than half a window.
+    """
+    import scipy.signal
+
+    if not 0 < cutoff_hz < audio.rate / 2:
+        raise BenchError(f"a low-pass at {cutoff_hz:g} Hz needs a rate above {2 * cutoff_hz:g} Hz", f"{audio.rate} Hz")
+    length, hop = 2048, audio.rate // 100
+    if audio.length <= length // 2:
+        raise BenchError(f"a clip of {audio.length} samples is too short for this low-pass", f"a window has {length}")
+    window = scipy.signal.get_window("hann", length)
+    transform = scipy.signal.ShortTimeFFT(window, hop, audio.rate)
+    bins = transform.stft(audio.samples.astype(np.float64), padding="even")
+    bins[:, int((length // 2 + 1) * cutoff_hz / (audio.rate // 2)) :] = 0.0
+    kept = transform.istft(bins, k1=audio.length)
+    return Audio(np.ascontiguousarray(kept, np.float32), audio.rate)
 
 
 @lru_cache(maxsize=64)

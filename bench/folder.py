@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from bench.audio import AUDIO_SUFFIXES
-from bench.dataset import Clip, Content, Dataset, clips_digest
+from bench.dataset import Clip, Dataset, clips_digest
+from bench.dataset_card import Content
 from bench.errors import BenchError
 from bench.homes import file_digest
 

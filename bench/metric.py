@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from bench import stats
 from bench.audio import Audio
-from bench.dataset import Clip, Content
+from bench.dataset import Clip
+from bench.dataset_card import Content
 from bench.errors import BenchError, Unscored
 from bench.mel import remember
 from bench.names import Name, Setting, parse, show, unknown

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.captions import captions_for
-from bench.dataset import Content, Dataset, clips_digest
+from bench.dataset import Dataset, clips_digest
+from bench.dataset_card import Content
 from bench.errors import BenchError
 from bench.folder import load_folder
 from bench.homes import file_digest

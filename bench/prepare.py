@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.check import Finding, check_plan, check_systems
-from bench.dataset import Content, Dataset
+from bench.dataset import Dataset
+from bench.dataset_card import Content
 from bench.errors import BenchError
 from bench.folder import load_folder
 from bench.measure import Options
 from bench.metric import untrained
 from bench.plan import Plan, make_plan
 from bench.run import run
-from bench.store import Run
-from bench.suite import load_datasets, load_suite, with_folder
+from bench.store import Run, find_runs, open_run
+from bench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
 from bench.system import SystemSpec, resolve
 
 
@@ -27,7 +29,8 @@ class Request:
         suite: Name or TOML file.
         systems: Names, the suite's where empty.
         metrics: Metrics beyond the suite's.
-        audio: Folder in place of the suite's datasets.
+        datasets: Those of the suite's datasets that are wanted, all where empty.
+        audio: Folder in place of the suite's datasets, under each of their conditions.
         table: CSV of texts and groups for that folder.
         content: What that folder holds.
         limit: Clips of each dataset, 0 for those of the suite.
@@ -42,6 +45,7 @@ class Request:
     suite: str
     systems: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
     audio: Path | None = None
     table: Path | None = None
     content: Content = "general"
@@ -81,10 +85,12 @@ def prepare(request: Request) -> Prepared:
         BenchError: If something asked for does not exist, or does not fit together.
     """
     suite = load_suite(request.suite)
+    if request.datasets:
+        suite = with_datasets(suite, request.datasets)
     datasets: list[Dataset]
     if request.audio is not None:
         folder = load_folder(request.audio, request.content, request.table)
-        suite, datasets = with_folder(suite, folder), [folder]
+        suite, datasets = with_folder(suite, folder)
     elif request.table is not None:
         raise BenchError("a CSV of texts belongs to a folder", fix="name the folder with --audio as well")
     else:
@@ -132,6 +138,52 @@ def evaluate(suite: str, systems: Sequence[str] = (), options: Options | None = 
     if prepared.plan is None:
         raise BenchError("no system is left to run", "; ".join(prepared.left_out))
     return run(prepared.plan, options or Options())
+
+
+def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -> list[Run]:
+    """Runs named by suites, run folders or folders above them, as their suites list the systems.
+
+    Args:
+        targets: The names.
+        root: Folder of all runs.
+        systems: Labels, or names that stand for all variants; all systems where empty.
+
+    Raises:
+        BenchError: If there are none.
+    """
+    runs: list[Run] = []
+    for target in targets:
+        path = Path(target)
+        if (path / "run.json").exists():
+            runs.append(open_run(path))
+            continue
+        found = find_runs(root, target)
+        if not found and path.is_dir():
+            found = find_runs(path.parent, path.name)
+        if not found:
+            raise BenchError(f"there are no runs of {target!r}", f"looked in {root}", f"ldmbench run {target}")
+        runs += found
+    runs = _in_order(runs)
+    if systems:
+        runs = [run for run in runs if run.info.system in systems or run.info.system.partition("@")[0] in systems]
+        if not runs:
+            raise BenchError(
+                f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
+            )
+    return runs
+
+
+def _in_order(runs: list[Run]) -> list[Run]:
+    """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
+
+    def key(run: Run) -> tuple[str, int, list[tuple[float, str]]]:
+        suite = run.info.suite.partition("+")[0]
+        listed = load_suite(suite).systems if suite in list_suites() else ()
+        place = listed.index(run.info.system) if run.info.system in listed else len(listed)
+        parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
+        return run.info.suite, place, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
+
+    return sorted(runs, key=key)
 
 
 def _specs(request: Request, names: Sequence[str]) -> list[SystemSpec]:

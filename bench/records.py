@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.dataset import Content
+from bench.dataset_card import Content
 
 #: Raised when the layout of the folder changes.
 SCHEMA = 1

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.check import check_plan
-from bench.dataset import Clip, Content
+from bench.dataset import Clip
+from bench.dataset_card import Content
 from bench.errors import BenchError
 from bench.external import FolderSystem
 from bench.generate import generate

@@ -52,6 +52,26 @@ def mean(values: Sequence[float]) -> Estimate:
     return _with_interval(value, array[_draws(array.size)].mean(axis=1), array.size)
 
 
+def mean_of_means(groups: Sequence[Sequence[float]]) -> Estimate:
+    """Mean over groups of each group's mean, clips resampled within their groups.
+
+    Args:
+        groups: Values of the clips of each group; a group without any leaves no value.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 8.3 (several samples).
+    """
+    arrays = [np.asarray(group, np.float64) for group in groups]
+    n = sum(array.size for array in arrays)
+    if not arrays or not all(array.size for array in arrays):
+        return Estimate(None, n=n)
+    value = float(np.mean([array.mean() for array in arrays]))
+    if any(array.size == 1 for array in arrays):
+        return Estimate(value, n=n)
+    # Each group has draws of its own: groups of equal size would else be resampled alike.
+    resampled = [array[_draws(array.size, index)].mean(axis=1) for index, array in enumerate(arrays)]
+    return _with_interval(value, np.mean(resampled, axis=0), n)
+
+
 def ratio(pairs: Sequence[Sequence[float]]) -> Estimate:
     """Sum of numerators over sum of denominators (corpus WER, kbps), clips resampled as pairs.
 
@@ -68,9 +88,9 @@ def ratio(pairs: Sequence[Sequence[float]]) -> Estimate:
     return _with_interval(value, sums[:, 0] / np.where(sums[:, 1] == 0, np.nan, sums[:, 1]), len(array))
 
 
-def _draws(n: int) -> NDArray[np.int64]:
+def _draws(n: int, group: int = 0) -> NDArray[np.int64]:
     """Resampled row numbers ``[RESAMPLES, n]``: the same for equal n, so intervals never change between calls."""
-    return np.random.default_rng(_SEED).integers(0, n, (RESAMPLES, n))
+    return np.random.default_rng(_SEED + group).integers(0, n, (RESAMPLES, n))
 
 
 def _with_interval(value: float, resampled: NDArray[np.float64], n: int) -> Estimate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import stats
 from bench.audio import Audio
 from bench.audio import write as write_audio
 from bench.errors import BenchError
@@ -87,17 +88,39 @@ class Run:
 
         None where the metric does not apply to the dataset or was never asked for.
         """
-        contents = {item.name: item.content for item in self.info.datasets}
         loaded = load_metric(metric)
-        names = [
-            name for name, content in contents.items() if dataset in (None, name) and loaded.facts.applies_to(content)
-        ]
-        if metric not in self.info.metrics or not names:
+        names = [name for name in self._applying(metric) if dataset in (None, name)]
+        if not names:
             return None
+        values, failed, unscored = self._values(metric, names)
+        return replace(loaded.aggregate(values), failed=failed, unscored=unscored)
+
+    def average(self, metric: str) -> Estimate | None:
+        """The mean of ``metric`` over the datasets, each counting the same however many clips it has.
+
+        None where the metric applies to fewer than two datasets, or is no mean over clips.
+        """
+        names = self._applying(metric)
+        if len(names) < 2 or load_metric(metric).facts.kind != "mean":
+            return None
+        found = [self._values(metric, [name]) for name in names]
+        estimate = stats.mean_of_means([values for values, _, _ in found])
+        failed, unscored = sum(item[1] for item in found), sum(item[2] for item in found)
+        return replace(estimate, failed=failed, unscored=unscored)
+
+    def _applying(self, metric: str) -> list[str]:
+        """Datasets that the metric was asked for and applies to."""
+        facts = load_metric(metric).facts
+        if metric not in self.info.metrics:
+            return []
+        return [item.name for item in self.info.datasets if facts.applies_to(item.content)]
+
+    def _values(self, metric: str, datasets: Sequence[str]) -> tuple[list[Any], int, int]:
+        """Values of the scored clips of some datasets, and how many clips failed and are unscored."""
         values: list[Any] = []
         failed = unscored = 0
         for clip in self.info.clips:
-            if clip.dataset not in names:
+            if clip.dataset not in datasets:
                 continue
             output, score = self.outputs.get(clip.id), self.scores.get((clip.id, metric))
             if output is not None and output.status == "failed":
@@ -107,8 +130,7 @@ class Run:
             elif score is not None:
                 failed += score.status == "failed"
                 unscored += score.status == "unscored"
-        estimate = loaded.aggregate(values)
-        return replace(estimate, failed=failed, unscored=unscored)
+        return values, failed, unscored
 
     def _value(self, row: ScoreRow) -> Any:
         if not isinstance(row.value, str):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator, model_validator
 
 from bench.cards import Card, load_card
-from bench.dataset import Dataset, load_dataset, load_dataset_card
+from bench.condition import Condition
+from bench.dataset import Dataset, load_dataset
+from bench.dataset_card import load_dataset_card
 from bench.errors import BenchError
 from bench.names import Name, Setting, parse, unknown
 from bench.system import Task
@@ -72,6 +74,7 @@ class Suite(Card):
         clips: Clips taken from the start of every dataset, 0 for all.
         sweep: A sweep of settings, drawn as curves; ``load_suite`` appends its systems to ``systems``.
         curves: Metrics drawn against kbps.
+        averages: Metrics also averaged over the datasets, in a section ``average`` of the table.
         anchor: System family that BD-rates are relative to.
         lists: Dataset -> SHA-256 of the pinned list the suite was written for.
         note: Shown below the table.
@@ -87,6 +90,7 @@ class Suite(Card):
     clips: int = 0
     sweep: Sweep | None = None
     curves: tuple[str, ...] = ()
+    averages: tuple[str, ...] = ()
     anchor: str = ""
     lists: dict[str, str] = {}
     note: str = ""
@@ -154,11 +158,57 @@ def load_datasets(suite: Suite) -> list[Dataset]:
                 f"{found[:12]}, the suite says {expected[:12]}",
                 f"install the version of ldmbench that has the list, or change lists.{name} if the new one is meant",
             )
-    return [load_dataset(name) for name in suite.datasets]
+    return [_load(suite, name) for name in suite.datasets]
 
 
-def with_folder(suite: Suite, folder: Dataset) -> Suite:
-    """The suite on a folder in place of its datasets, under a name of its own."""
-    return suite.model_copy(
-        update={"name": f"{suite.name}+{folder.name}", "datasets": (folder.name,), "lists": {}, "clips": 0}
-    )
+def _load(suite: Suite, name: str) -> Dataset:
+    """A dataset of a suite; where it is not there, the error names what can be run without it."""
+    try:
+        return load_dataset(name)
+    except BenchError as error:
+        others = dict.fromkeys(parse(item).name for item in suite.datasets if parse(item).name != parse(name).name)
+        if not others:
+            raise
+        alone = " ".join(f"-d {other}" for other in others)
+        fix = f"{error.fix}; or run the others alone: {alone}" if error.fix else f"run the others alone: {alone}"
+        raise BenchError(error.what, error.found, fix, error.exit_code) from None
+
+
+def with_datasets(suite: Suite, names: Sequence[str]) -> Suite:
+    """The suite on some of its datasets only: ``vctk-test`` stands for all of its conditions.
+
+    Raises:
+        BenchError: If the suite has no such dataset.
+    """
+    known = [*suite.datasets, *(parse(name).name for name in suite.datasets)]
+    for name in names:
+        if name not in known:
+            raise unknown(f"dataset of suite {suite.name}", name, known)
+    chosen = tuple(name for name in suite.datasets if name in names or parse(name).name in names)
+    lists = {name: digest for name, digest in suite.lists.items() if name in {parse(item).name for item in chosen}}
+    return suite.model_copy(update={"datasets": chosen, "lists": lists})
+
+
+def with_folder(suite: Suite, folder: Dataset) -> tuple[Suite, list[Dataset]]:
+    """The suite on a folder in place of its datasets, under a name of its own; and what the folder becomes.
+
+    Where the suite's datasets have input conditions, the folder takes the place of each: ``mine@4khz``.
+
+    Raises:
+        BenchError: If two datasets of the suite mean different things by one condition.
+    """
+    conditions: dict[str, Condition] = {}
+    for name in suite.datasets:
+        asked = parse(name)
+        if asked.variant:
+            condition = load_dataset_card(asked.name).condition(asked.variant)
+            if conditions.setdefault(asked.variant, condition) != condition:
+                raise BenchError(
+                    f"condition {asked.variant} differs between the datasets of suite {suite.name}",
+                    fix=f"choose one of them with --dataset, such as {name}",
+                )
+    datasets = [folder.under(variant, condition) for variant, condition in conditions.items()]
+    if not datasets or any(not parse(name).variant for name in suite.datasets):
+        datasets.insert(0, folder)
+    changes = {"datasets": tuple(item.name for item in datasets), "lists": {}, "clips": 0}
+    return suite.model_copy(update={"name": f"{suite.name}+{folder.name}", **changes}), datasets

@@ -15,7 +15,7 @@ from bench.audio import AUDIO_SUFFIXES
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.dataset import DatasetCard, Source
+    from bench.dataset_card import DatasetCard, Source
 
 #: (YouTube id, first second): what identifies a clip.
 Segment = tuple[str, float]
@@ -51,7 +51,7 @@ class Located:
     """The rows of a list with their captions and files.
 
     Attributes:
-        rows: As ``bench.dataset.read_list`` gives them, with ``id`` and ``text`` filled in.
+        rows: As ``bench.dataset_card.read_list`` gives them, with ``id`` and ``text`` filled in.
         paths: Clip id -> file, for clips that are there.
         missing: Clip id -> why there is no file, for the others.
         identity: For each row, the SHA-256 of its file or the word ``missing``.

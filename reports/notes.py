@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reports.result import Table
 
 #: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
-UNRANKED = frozenset({"reference", "resample", "lowpass", "noise", "shuffled", "unprocessed"})
+UNRANKED = frozenset({"reference", "resample", "lowpass", "noise", "shuffled", "unprocessed", "reference-mel"})
 
 
 def marks_of(run: Run) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ from typing import Any
 from bench.errors import BenchError
 from bench.metric import MetricFacts, load_metric
 from bench.store import ClipInfo, DatasetInfo, Run
-from reports import bdrate, curves, media, table
+from reports import bdrate, curves, drawing, media, table
 from reports.notes import banners, marks_of, unique
 from reports.published import Published
-from reports.result import SYSTEM_FACTS, number
+from reports.result import AVERAGE, SYSTEM_FACTS, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -39,6 +39,7 @@ def write_page(
     anchor: str | None = None,
     max_clips: int = 20,
     note: str = "",
+    averages: Sequence[str] = (),
 ) -> Path:
     """Write a page of runs; a page that was written there before is replaced.
 
@@ -52,6 +53,7 @@ def write_page(
         anchor: Family that BD-rates refer to; the one with most points where None.
         max_clips: Clips of each dataset that can be heard, the failed ones first; the page says how many of how many.
         note: A line below the heading.
+        averages: Metrics to average over the datasets.
 
     Returns:
         The path of ``index.html``.
@@ -59,7 +61,7 @@ def write_page(
     Raises:
         BenchError: If there is no run, the folder holds something else, or it cannot be written.
     """
-    result = table.build(runs, metrics, None, published, published_rows=published is not None)
+    result = table.build(runs, metrics, None, published, published is not None, averages)
     folder = Path(folder)
     try:
         _clear(folder)
@@ -79,7 +81,7 @@ def write_page(
             "table": result,
             "curves": drawn,
             "clip_total": len(unique(clip.id for run in runs for clip in run.info.clips)),
-            "titles": {item.name: item.title for item in _datasets(runs)},
+            "titles": {AVERAGE: "Mean over the datasets", **{item.name: item.title for item in _datasets(runs)}},
             "ranked": any(cell.rank for row in result.rows for cell in row.cells),
             "clips": [_clip_row(clip, runs, facts) for clip in chosen],
             "clip_counts": _clip_counts(runs, chosen),
@@ -144,10 +146,10 @@ class _Panel:
 
 def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | None) -> dict[str, Any]:
     found = curves.build(runs, metrics)
-    names = curves.family_names(found)
+    names = drawing.family_names(found)
     panels = []
     for index, curve in enumerate(found):
-        svg = curves.render([curve], "svg", palette=names).decode()
+        svg = drawing.render([curve], "svg", palette=names).decode()
         panels.append(_Panel(curve.dataset, _inline(svg, curve, names, f"c{index}-"), _describe(curve)))
     base = bdrate.find_anchor(found, anchor) if anchor else ""
     base = base or bdrate.choose_anchor(found)
@@ -161,7 +163,7 @@ def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | No
         "bd_rows": {
             name: [item for item in rates if item.family == name] for name in unique(item.family for item in rates)
         },
-        "colours": {name: place % len(curves.PALETTE) for place, name in enumerate(names)},
+        "colours": {name: place % len(drawing.PALETTE) for place, name in enumerate(names)},
     }
 
 
@@ -171,8 +173,8 @@ def _inline(svg: str, curve: curves.Curve, names: Sequence[str], prefix: str) ->
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="(?!point-)([^"]+)"', rf' id="{prefix}\1"', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{prefix}", svg)
-    inks = {curves.INK: "ink", curves.MUTED: "muted", curves.GRID: "line", curves.PAPER: "paper"}
-    inks |= {colour: f"c{index}" for index, colour in enumerate(curves.PALETTE)}
+    inks = {drawing.INK: "ink", drawing.MUTED: "muted", drawing.GRID: "line", drawing.PAPER: "paper"}
+    inks |= {colour: f"c{index}" for index, colour in enumerate(drawing.PALETTE)}
     for colour, name in inks.items():
         svg = svg.replace(colour, f"var(--{name})")
     for family in curve.families:

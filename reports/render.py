@@ -36,7 +36,9 @@ def table(
         BenchError: If there is nothing to show or the file cannot be written.
     """
     known = _published(runs) if published else None
-    built = tables.build(runs, list(metrics) or None, published=known, published_rows=published_rows)
+    built = tables.build(
+        runs, list(metrics) or None, published=known, published_rows=published_rows, averages=_averages(runs, metrics)
+    )
     if kind == "terminal":
         text = tables.to_terminal(built, intervals=intervals, colour=output is None and _colour())
     elif kind == "md":
@@ -84,6 +86,7 @@ def page(
         anchor=_anchor(runs, anchor),
         max_clips=clips,
         note=suite.note if suite else "",
+        averages=_averages(runs, metrics),
     )
 
 
@@ -96,12 +99,12 @@ def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anc
         metrics: Metrics to draw, the suite's curves where empty.
         anchor: System family that BD-rates are relative to; chosen by the report where empty.
     """
-    from reports import bdrate
-    from reports import curves as drawing
+    from reports import bdrate, drawing
+    from reports.curves import build
 
     suite = _suite(runs)
     chosen = list(metrics) or (list(suite.curves) if suite and suite.curves else None)
-    found = drawing.build(runs, chosen)
+    found = build(runs, chosen)
     lines = [f"wrote {path}" for path in drawing.write(found, output or Path(f"{runs[0].info.suite}-curves"))]
     base = _anchor(runs, anchor) or bdrate.choose_anchor(found)
     for row in bdrate.bd_table(found, base) if base else ():
@@ -115,6 +118,14 @@ def _anchor(runs: Sequence[Run], asked: str) -> str:
     suite = _suite(runs)
     families = {run.info.system.partition("@")[0] for run in runs}
     return asked or (suite.anchor if suite and suite.anchor in families else "")
+
+
+def _averages(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
+    """Metrics to average over the datasets: the suite's, where all of its datasets were run and no others."""
+    suite = _suite(runs)
+    if suite is None or {item.name for run in runs for item in run.info.datasets} != set(suite.datasets):
+        return []
+    return [name for name in suite.averages if not metrics or name in metrics]
 
 
 def _suite(runs: Sequence[Run]) -> Suite | None:

@@ -13,6 +13,9 @@ from bench.store import Run
 from reports.notes import banners, counts, incomparable, is_unranked, marks_of, refusals, sources, unique
 from reports.published import Published, PublishedValue
 
+#: The section of a table that averages over its datasets; published averages name it as their dataset.
+AVERAGE = "average"
+
 #: What a metric needs that is a property of the system and not of its sound.
 SYSTEM_FACTS = frozenset({"bits", "tokens", "cost"})
 
@@ -123,6 +126,7 @@ def build(
     datasets: Sequence[str] | None = None,
     published: Published | None = None,
     published_rows: bool = False,
+    averages: Sequence[str] = (),
 ) -> Table:
     """Collect runs into a table.
 
@@ -135,6 +139,7 @@ def build(
         datasets: Datasets to show, in order; all where None.
         published: Published numbers to set beside the measured ones.
         published_rows: Also show published rows to which no system corresponds.
+        averages: Metrics to average over the datasets, if these runs are on several.
 
     Raises:
         BenchError: If there is no run, or a metric or dataset is in none of them.
@@ -157,8 +162,15 @@ def build(
             problem = incomparable(runs, metric, dataset)
             if problem:
                 notes.append(problem)
-            n = max(estimate.n for estimate in found if estimate is not None)
-            columns.append(Column(dataset, facts, n, ranked=not problem))
+            columns.append(_column(dataset, facts, found, not problem))
+            estimates.append(found)
+    for metric in averages if len(datasets) > 1 else ():
+        # A run on some of the datasets only has no average that compares with the others'.
+        whole = [{item.name for item in run.info.datasets} >= set(datasets) for run in runs]
+        found = [run.average(metric) if every else None for run, every in zip(runs, whole, strict=True)]
+        if any(estimate is not None for estimate in found):
+            comparable = not any(incomparable(runs, metric, dataset) for dataset in datasets)
+            columns.append(_column(AVERAGE, load_metric(metric).facts, found, comparable))
             estimates.append(found)
     labels = _labels(runs)
     rows = []
@@ -182,6 +194,10 @@ def build(
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
     heard = (note for run in runs for item in run.info.datasets for note in item.notes)
     return replace(table, notes=unique((*counts(table), *notes, *heard)), sources=shown)
+
+
+def _column(dataset: str, facts: MetricFacts, found: Sequence[Estimate | None], ranked: bool) -> Column:
+    return Column(dataset, facts, max(estimate.n for estimate in found if estimate is not None), ranked)
 
 
 def number(value: float, digits: int) -> str:

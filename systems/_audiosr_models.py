@@ -176,10 +176,7 @@ def load(folder: Path) -> Models:
         BenchError: If the file is damaged or holds code, or any key is missing, unknown or of another shape.
     """
     path = folder / FILE
-    state = read_tensors(path, "state_dict")
-    names = ("model.diffusion_model.", "first_stage_model.vocoder.", "first_stage_model.", "cond_stage_models.0.vae.")
-    wanted = ("alphas_cumprod", "scale_factor")
-    (unet, vocoder, decoder, encoder), values = parts(state, names, wanted, UNUSED, path)
+    (unet, vocoder, decoder, encoder), values = _stored(path)
     alphas = [float(value) for value in values["alphas_cumprod"].flatten()]
     scale = float(values["scale_factor"].flatten()[0])
     if len(alphas) != TRAINED_STEPS or not all(0 <= value <= 1 for value in alphas) or not 0 < scale < math.inf:
@@ -192,6 +189,22 @@ def load(folder: Path) -> Models:
         alphas,
         scale,
     )
+
+
+def load_vocoder_alone(folder: Path) -> Any:
+    """The vocoder in the official file in ``folder``.
+
+    Raises:
+        BenchError: As ``load``.
+    """
+    path = folder / FILE
+    return load_vocoder(_stored(path)[0][1], VOCODER, path)
+
+
+def _stored(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Tensors of U-Net, vocoder, decoder and encoder under their own names, and what stands alone."""
+    names = ("model.diffusion_model.", "first_stage_model.vocoder.", "first_stage_model.", "cond_stage_models.0.vae.")
+    return parts(read_tensors(path, "state_dict"), names, ("alphas_cumprod", "scale_factor"), UNUSED, path)
 
 
 def untrained() -> Models:

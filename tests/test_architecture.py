@@ -162,7 +162,7 @@ def test_listing_loads_no_model_library() -> None:
         "import sys\n"
         "from bench.metric import list_metrics, load_metric\n"
         "from bench.system import list_systems, load_system_card\n"
-        "from bench.dataset import list_datasets, load_dataset_card\n"
+        "from bench.dataset_card import list_datasets, load_dataset_card\n"
         "for name in list_metrics(): load_metric(name)\n"
         "for name in list_systems(): load_system_card(name)\n"
         "for name in list_datasets(): load_dataset_card(name)\n"

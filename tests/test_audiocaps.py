@@ -19,7 +19,8 @@ from bench import metric as metrics
 from bench.audio import Audio
 from bench.check import check_plan
 from bench.cli import cli
-from bench.dataset import NoReference, load_dataset, load_dataset_card, read_list
+from bench.dataset import NoReference, load_dataset
+from bench.dataset_card import load_dataset_card, read_list
 from bench.errors import BenchError, Unscored
 from bench.fetch import fetch_dataset
 from bench.generate import generate

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.dataset import load_dataset, load_dataset_card, read_list
+from bench.dataset import load_dataset
+from bench.dataset_card import load_dataset_card, read_list
 from bench.synthesis.recipe import recipes
 
 ROOT = Path(__file__).parents[1] / "datasets"

@@ -88,6 +88,28 @@ def test_adding_a_system_computes_only_that_system(suite: Path, folder: Path, tm
     assert len(journal(tmp_path / "runs", "noise", "outputs.jsonl")) == 3
 
 
+def test_one_dataset_of_a_suite_from_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AudioSR's table on whatever music is there, with the published values of other music beside it."""
+    white = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 44_100))
+    audio.write(tmp_path / "music" / "rock" / "a.wav", Audio.of(white, 44_100))
+    monkeypatch.setenv("LDMBENCH_AUDIOSTOCK", str(tmp_path / "music"))
+    words = ("run", "audiosr-lsd", "-s", "unprocessed", "-s", "reference", "--out", tmp_path, "--quiet", "--jobs", "1")
+    result = invoke(*words, "-d", "audiostock@4khz", "-d", "audiostock@8khz", "--json")
+    assert result.exit_code == 0, result.stderr
+    table = json.loads(result.stdout)
+    assert {column["dataset"] for column in table["columns"]} == {"audiostock@4khz", "audiostock@8khz"}
+    (row,) = (row for row in table["rows"] if row["system"] == "unprocessed")
+    assert row["cells"][0]["published"] == 4.25
+    assert row["cells"][0]["estimate"]["value"] > 4
+    assert any("chosen by rule" in note for note in table["notes"])
+    refused = invoke(*words, "-d", "audiostock", "-d", "esc50")
+    assert refused.exit_code == 2
+    assert "unknown dataset of suite audiosr-lsd 'esc50'" in refused.stderr
+    absent = invoke(*words)
+    assert absent.exit_code == 2
+    assert "set LDMBENCH_VCTK to its folder; or run the others alone: -d audiostock -d esc50-fold5" in absent.stderr
+
+
 def test_score_adds_a_metric_to_runs_that_exist(suite: Path, folder: Path, tmp_path: Path) -> None:
     run(suite, folder, tmp_path / "runs")
     result = invoke("score", "tiny+clips", "-m", "snr", "--out", tmp_path / "runs", "--quiet", "--jobs", "1")

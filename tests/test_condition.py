@@ -95,3 +95,24 @@ def test_a_random_family_belongs_to_the_clip(tone: Sound) -> None:
 def test_a_clip_shorter_than_the_filter_is_one_clear_line() -> None:
     with pytest.raises(BenchError, match="too short for this low-pass"):
         Condition(kind="lowpass", cutoff_hz=2000, filter="butter").apply(Audio.of([0.1] * 10, 16_000))
+
+
+def test_bins_of_the_stft_are_silenced_as_torch_would() -> None:
+    """The reference is torch's STFT and its inverse, with the same bins set to zero."""
+    torch = pytest.importorskip("torch")
+    white = np.random.default_rng(0).standard_normal(44_100).astype(np.float32) * 0.1
+    made = Condition(kind="lowpass", cutoff_hz=4000, filter="stft").apply(Audio.of(white, 44_100))
+    window = torch.hann_window(2048)
+    bins = torch.stft(torch.from_numpy(white), 2048, 441, window=window, return_complex=True)
+    bins[int(1025 * 4000 / 22_050) :] = 0
+    expected = torch.istft(bins, 2048, 441, window=window, length=44_100).numpy()
+    # At the ends only the number of windows that reach over them differs.
+    np.testing.assert_allclose(made.samples[0][2048:-2048], expected[2048:-2048], atol=1e-6)
+    np.testing.assert_allclose(made.samples[0], expected, atol=5e-3)
+    assert made.length == 44_100
+
+
+@pytest.mark.parametrize(("cutoff", "length"), [(4000, 1024), (24_000, 48_000), (0, 48_000)])
+def test_stft_lowpass_refuses_what_it_cannot_do(cutoff: float, length: int) -> None:
+    with pytest.raises(BenchError, match=r"too short|needs a rate above"):
+        Condition(kind="lowpass", cutoff_hz=cutoff, filter="stft").apply(Audio.of(np.ones(length), 48_000))

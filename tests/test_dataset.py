@@ -13,15 +13,8 @@ import pytest
 from bench import audio
 from bench.audio import Audio
 from bench.condition import Condition
-from bench.dataset import (
-    Clip,
-    clips_digest,
-    datasets_root,
-    list_datasets,
-    load_dataset,
-    load_dataset_card,
-    load_source,
-)
+from bench.dataset import Clip, clips_digest, load_dataset, load_source
+from bench.dataset_card import datasets_root, list_datasets, load_dataset_card
 from bench.errors import BenchError
 
 Sound = Callable[..., Audio]
@@ -208,5 +201,7 @@ def test_the_shipped_lists_match_their_cards() -> None:
         card = load_dataset_card(name)
         assert card.name == name
         for split in card.splits.values():
+            if split.rule:
+                continue
             content = (datasets_root() / name / split.list).read_bytes()
             assert hashlib.sha256(content).hexdigest() == split.sha256

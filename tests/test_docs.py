@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import cli
-from bench.dataset import list_datasets
+from bench.dataset_card import DatasetCard, list_datasets
 from bench.metric import list_metrics
 from bench.suite import Suite, Sweep, list_suites
 from bench.system import SystemCard, list_systems
@@ -56,8 +56,11 @@ def test_datasets_and_suites_are_named() -> None:
 def test_the_example_cards_are_valid() -> None:
     import tomllib
 
-    sweep, system, suite = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+    sweep, dataset, system, suite = (
+        tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    )
     Sweep.model_validate(sweep["sweep"])
+    DatasetCard.model_validate(dataset)
     SystemCard.model_validate(system)
     Suite.model_validate(suite)
 

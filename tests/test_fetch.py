@@ -299,7 +299,7 @@ def test_dataset_archive_without_its_files(tmp_path: Path, monkeypatch: pytest.M
 def test_dataset_that_must_be_obtained_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LDMBENCH_DATASETS", str(tmp_path / "cards"))
     dataset_card(tmp_path / "cards", 'kind = "folder"\nenv = "TOY_ROOT"')
-    with pytest.raises(BenchError, match=r"https://example.org/toy \(fix: set TOY_ROOT"):
+    with pytest.raises(BenchError, match=r"cannot be fetched.*https://example.org/toy and set TOY_ROOT"):
         fetch.fetch_dataset("toy")
 
 

@@ -110,3 +110,33 @@ def test_the_interval_scales_and_shifts_with_the_values() -> None:
     values = np.random.default_rng(4).normal(size=12)
     plain, moved = stats.mean(values), stats.mean(values * 10 + 5)
     assert (moved.low, moved.high) == pytest.approx((plain.low * 10 + 5, plain.high * 10 + 5))
+
+
+def test_mean_of_means_counts_every_group_the_same() -> None:
+    few, many = [1.0, 3.0], [10.0, 12.0, 14.0, 10.0, 12.0, 14.0]
+    found = stats.mean_of_means([few, many])
+    assert found.value == (2 + 12) / 2
+    assert found.n == 8
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 7 < found.high
+    assert stats.mean_of_means([few, many]) == found
+    assert stats.mean_of_means([few]).value == 2
+    assert stats.mean_of_means([few, []]) == stats.Estimate(None, n=2)
+    assert stats.mean_of_means([few, [5.0]]) == stats.Estimate(3.5, n=3)
+
+
+def test_the_interval_of_a_mean_of_means_covers_as_theory_has_it() -> None:
+    """Independent groups: the variance is that of the means, divided by the square of their number."""
+    rng = np.random.default_rng(5)
+    groups = [rng.normal(0, spread, 400) for spread in (1.0, 3.0)]
+    found = stats.mean_of_means(groups)
+    deviation = np.sqrt(sum(group.var() / 400 for group in groups)) / 2
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.high - found.low) / (2 * 1.96 * deviation) == pytest.approx(1, abs=0.05)
+    # One group given twice, so of equal size, is not resampled in step: that would leave its whole variance.
+    twice = stats.mean_of_means([groups[1], groups[1]])
+    assert twice.low is not None
+    assert twice.high is not None
+    assert (twice.high - twice.low) / (2 * 1.96 * groups[1].std() / 20) == pytest.approx(0.5**0.5, abs=0.05)

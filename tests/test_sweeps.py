@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from bench.names import parse
 from bench.prepare import evaluate
 from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
 from bench.suite import load_suite
-from reports import bdrate, curves
+from reports import bdrate, curves, drawing
 
 FACTS = (
     MetricFacts("kbps", "Bitrate", unit="kbit/s", better="neither", needs=("bits",), kind="ratio"),
@@ -137,6 +138,23 @@ def test_two_settings_and_two_systems_are_kept_apart(run: Callable[..., Run]) ->
     assert {"y:mode=fast", "y:mode=slow"} <= dict(found["steps"].levels).keys()
 
 
+def test_the_system_at_its_own_value_is_a_point_of_its_sweep(run: Callable[..., Run]) -> None:
+    own = {"steps": 50, "cfg": 2.0}
+    runs = [run(name, 9.0 - n, 1.4) for n, name in enumerate(("a@b", "a@b:steps=10", "a@b:steps=200", "a@b:cfg=3.0"))]
+    runs = [*(replace(item, info=replace(item.info, settings=own)) for item in runs), run("opus@6kbps", 5.0, 6.0)]
+    found = {curve.axis: curve for curve in curves.build(runs, ["test_fd"])}
+    assert [point.kbps for point in found["steps"].families[0].points] == [10, 50, 200]
+    assert found["steps"].families[0].points[1].system == "a@b"
+    assert found["steps"].levels == (("opus@6kbps", 5.5),)
+    # Against the bitrate the system stands for what differs from it in the swept setting alone.
+    assert {point.system for family in found["kbps"].families for point in family.points} == {
+        "a@b", "a@b:cfg=3.0", "opus@6kbps",
+    }  # fmt: skip
+    without = {curve.axis: curve for curve in curves.build(runs[1:3], ["test_fd"])}
+    assert [point.kbps for point in without["steps"].families[0].points] == [10, 200]
+    assert len(without["kbps"].families) == 2
+
+
 def test_an_untrained_run_is_another_line(run: Callable[..., Run]) -> None:
     runs = [run("a:steps=10", 1.0), run("a:steps=20", 2.0, untrained=True), run("a:steps=30", 3.0)]
     (family,) = curves.build(runs, ["test_fd"])[0].families
@@ -168,17 +186,17 @@ def test_a_sweep_is_drawn_with_its_own_axis(
     runs = [run(f"a:{setting}={value}", 50 - 3 * index) for index, value in enumerate(values)]
     found = curves.build(runs, ["test_fd"])
     axes = Figure().add_subplot()
-    curves._panel(axes, found[0], curves.family_names(found))
+    drawing._panel(axes, found[0], drawing.family_names(found))
     assert axes.get_xlabel().startswith(setting)
     assert scale in axes.get_xlabel()
     assert list(axes.get_xticks()) == list(values)
     low, high = axes.get_xlim()
     assert low < values[0]
     assert high > values[-1]
-    first, second = (curves.render(found), curves.render(found))
+    first, second = (drawing.render(found), drawing.render(found))
     assert first == second
     assert len(re.findall(rb'id="point-0-\d+"', first)) == len(values)
-    assert {path.suffix for path in curves.write(found, tmp_path / "out")} == {".pdf", ".svg"}
+    assert {path.suffix for path in drawing.write(found, tmp_path / "out")} == {".pdf", ".svg"}
 
 
 def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,4 +238,4 @@ def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest
 
 def test_nothing_to_draw_says_how_to_get_a_curve(run: Callable[..., Run], tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"no curve to draw.*or run a sweep such as"):
-        curves.write(curves.build([run("a:steps=10", 1.0), run("b", 2.0)]), tmp_path)
+        drawing.write(curves.build([run("a:steps=10", 1.0), run("b", 2.0)]), tmp_path)

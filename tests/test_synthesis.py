@@ -422,7 +422,7 @@ def test_rewriting_the_lists_asks_for_a_reason(capsys):
 
 
 def test_rewriting_makes_list_and_card_agree(tmp_path, monkeypatch):
-    from bench.dataset import load_dataset_card, read_list
+    from bench.dataset_card import load_dataset_card, read_list
 
     folder = tmp_path / "builtin-general"
     folder.mkdir()

@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from bench.dataset import datasets_root
+from bench.dataset_card import datasets_root
 from bench.synthesis.cache import versions
 from bench.synthesis.recipe import GENERATORS, recipes
 

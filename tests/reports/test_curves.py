@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError, Unscored
-from reports import bdrate, curves
+from reports import bdrate, curves, drawing
 from reports.bdrate import bd_rate
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "bd_rate.json").read_text(encoding="utf-8"))
@@ -164,9 +164,9 @@ def test_lower_is_better_metrics_are_negated_for_bd_rate(runs):
 
 def test_figures_are_whole_and_the_same_bytes_again(runs, tmp_path):
     built = [curve for curve in curves.build(runs) if curve.dataset == "builtin-speech"]
-    paths = curves.write(built, tmp_path / "a")
+    paths = drawing.write(built, tmp_path / "a")
     assert [path.name for path in paths] == ["builtin-speech.pdf", "builtin-speech.svg"]
-    again = curves.write(built, tmp_path / "b")
+    again = drawing.write(built, tmp_path / "b")
     for one, two in zip(paths, again, strict=True):
         assert one.read_bytes() == two.read_bytes()
     assert paths[0].read_bytes().startswith(b"%PDF-")
@@ -184,9 +184,9 @@ def test_a_users_matplotlibrc_changes_nothing(runs):
     import matplotlib
 
     built = curves.build(runs)[:1]
-    expected = curves.render(built)
+    expected = drawing.render(built)
     with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "lines.linewidth": 9}):
-        assert curves.render(built) == expected
+        assert drawing.render(built) == expected
 
 
 def test_labels_do_not_lie_on_each_other(runs):
@@ -195,7 +195,7 @@ def test_labels_do_not_lie_on_each_other(runs):
 
     with matplotlib.rc_context():
         for curve in curves.build(runs):
-            figure = curves._figure([curve], 1, curves.family_names([curve]))
+            figure = drawing._figure([curve], 1, drawing.family_names([curve]))
             renderer = FigureCanvasAgg(figure).get_renderer()
             names = {family.name for family in curve.families}
             boxes = [t.get_window_extent(renderer) for t in figure.axes[0].texts if t.get_text() in names]
@@ -209,4 +209,4 @@ def test_nothing_to_draw_is_one_line(runs, tmp_path):
     anchors = [run for run in runs if run.info.system in ("reference", "lowpass@3.5khz")]
     assert curves.build(anchors) == ()
     with pytest.raises(BenchError, match="no curve"):
-        curves.write((), tmp_path)
+        drawing.write((), tmp_path)

@@ -633,3 +633,9 @@ def test_controls_have_names(opened):
           || (e.labels && [...e.labels].some(l => l.textContent.trim())))).map(e => e.outerHTML.slice(0, 80))"""
     )
     assert nameless == []
+
+
+def test_an_average_is_headed_as_such(runs: list[Run], tmp_path: Path) -> None:
+    path = page.write_page(runs, tmp_path / "page", "Mine", metrics=["visqol_audio"], averages=["visqol_audio"])
+    text = path.read_text(encoding="utf-8")
+    assert "<figcaption><b>Mean over the datasets</b> <code>average</code>" in text

@@ -363,3 +363,45 @@ def test_latex_compiles(runs, change, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "t.pdf").stat().st_size > 10_000
+
+
+def test_averages_stand_in_a_section_of_their_own(runs):
+    published = Published(
+        (PublishedValue("Opus 12", "opus@12kbps", 12.0, "average", "visqol_audio", 3.5, "Doe 2024, table 2"),)
+    )
+    built = table.build(runs, published=published, averages=("visqol_audio", "pesq_wb", "kbps"))
+    # PESQ applies to one dataset, kbps is no mean over clips.
+    assert [(c.dataset, c.metric) for c in built.columns if c.dataset == "average"] == [("average", "visqol_audio")]
+    for run in runs:
+        parts = [run.estimate("visqol_audio", item.name) for item in run.info.datasets]
+        found = cell_of(built, run.info.system, "average", "visqol_audio").estimate
+        assert found.value == pytest.approx(sum(part.value for part in parts) / len(parts), abs=1e-12)
+        assert found.n == sum(part.n for part in parts)
+        assert found.failed == sum(part.failed for part in parts)
+    cell = cell_of(built, "opus@12kbps", "average", "visqol_audio")
+    assert cell.published == 3.5
+    assert cell.difference == pytest.approx(cell.estimate.value - 3.5)
+    assert any(row.cells[-1].rank == 1 for row in built.rows)
+    assert "average" in table.to_markdown(built)
+    assert "average" in table.to_terminal(built)
+    assert "average" in latex.to_latex(built)
+    # A run that lacks a dataset has no average; the others keep theirs.
+    first = runs[0].info.datasets[0]
+    less = replace(runs[0].info, datasets=(first,))
+    short = table.build([replace(runs[0], info=less), *runs[1:]], averages=("visqol_audio",))
+    assert short.rows[0].cells[-1].estimate is None
+    assert short.rows[1].cells[-1].estimate is not None
+    assert all(c.dataset != "average" for c in table.build(runs, None, [first.name], averages=["visqol_audio"]).columns)
+
+
+def test_only_a_suite_that_was_run_whole_is_averaged(runs, monkeypatch):
+    from reports import render
+
+    named = tuple(dict.fromkeys(item.name for item in runs[0].info.datasets))
+    whole = render.load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",), "datasets": named})
+    monkeypatch.setattr(render, "load_suite", lambda _: whole)
+    assert "### average" in "\n".join(render.table(runs, "md"))
+    assert "### average" not in "\n".join(render.table(runs, "md", metrics=["mel_dac"]))
+    larger = whole.model_copy(update={"datasets": (*named, "vctk-test")})
+    monkeypatch.setattr(render, "load_suite", lambda _: larger)
+    assert "### average" not in "\n".join(render.table(runs, "md"))

@@ -1,0 +1,235 @@
+"""Curves drawn as PDF and SVG: one panel a curve, families apart in colour, marker and dash."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bench.errors import BenchError
+from reports.curves import RATE, Curve, Point
+from reports.notes import unique
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Largest over smallest value of a swept setting from which its axis is logarithmic.
+_LOG_FROM = 8.0
+
+#: Width of a character of a family's name, as a share of the axis.
+_CHARACTER = 0.021
+
+#: Colours that stay apart for the colour-blind and stand out from white; families also differ in marker and dash.
+PALETTE = ("#0072b2", "#d55e00", "#00836a", "#a84a87", "#7a5f00", "#56586b", "#5b4fc4", "#b3123a")
+MARKERS = "osD^vPXph*"
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+
+#: Inches: width and height of a panel, and its left, bottom, right and top margins.
+PANEL = (4.4, 3.3)
+MARGINS = (0.5, 0.48, 0.14, 0.34)
+INK, MUTED, GRID, PAPER = "#1a1c21", "#5d6370", "#e3e5ea", "#ffffff"
+
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "ldmbench",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.linewidth": 0.8,
+    "path.simplify": False,
+}
+
+
+def write(curves: Sequence[Curve], folder: str | Path) -> list[Path]:
+    """Write ``DATASET.pdf`` and ``DATASET.svg``, a panel for each metric; equal curves give equal bytes.
+
+    Raises:
+        BenchError: If there is nothing to draw, or the folder cannot be written.
+    """
+    if not curves:
+        raise BenchError(
+            "there is no curve to draw",
+            "no system has a measured bitrate, and none takes several values of a setting",
+            "add the metric kbps, or run a sweep such as -s NAME:steps=10 -s NAME:steps=50",
+        )
+    folder = Path(folder)
+    paths = []
+    for dataset in unique(curve.dataset for curve in curves):
+        panels = [curve for curve in curves if curve.dataset == dataset]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for suffix in ("pdf", "svg"):
+                path = folder / f"{quote(dataset, safe='@=,+- ')}.{suffix}"
+                path.write_bytes(render(panels, suffix))
+                paths.append(path)
+        except OSError as error:
+            raise BenchError(f"cannot write {folder}", error.strerror or str(error), exit_code=1) from None
+    return paths
+
+
+def render(curves: Sequence[Curve], suffix: str = "svg", columns: int = 3, palette: Sequence[str] = ()) -> bytes:
+    """Curves as panels of one figure.
+
+    Args:
+        curves: The panels.
+        suffix: ``svg`` (text as paths) or ``pdf`` (fonts embedded).
+        columns: Panels side by side.
+        palette: Names of families, in the order in which they take colours; those of ``curves`` where empty.
+    """
+    import matplotlib
+
+    # From matplotlib's own defaults, so that a user's matplotlibrc changes no byte.
+    style: Any = {**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}
+    with matplotlib.rc_context(style):
+        figure = _figure(curves, columns, palette or family_names(curves))
+        stream = io.BytesIO()
+        dates = {"Date": None} if suffix == "svg" else {"CreationDate": None, "ModDate": None}
+        figure.savefig(stream, format=suffix, metadata=dates, transparent=True)
+    return stream.getvalue()
+
+
+def family_names(curves: Sequence[Curve]) -> tuple[str, ...]:
+    """All families, in the order in which they take colours."""
+    return unique(family.name for curve in curves for family in curve.families)
+
+
+def _figure(curves: Sequence[Curve], columns: int, names: Sequence[str]) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(curves))
+    rows = -(-len(curves) // columns)
+    size = (PANEL[0] * columns, PANEL[1] * rows)
+    figure = Figure(figsize=size)
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    left, bottom, right, top = MARGINS
+    for index, curve in enumerate(curves):
+        x, y = index % columns * PANEL[0], (rows - 1 - index // columns) * PANEL[1]
+        width, height = PANEL[0] - left - right, PANEL[1] - bottom - top
+        axes = figure.add_axes(((x + left) / size[0], (y + bottom) / size[1], width / size[0], height / size[1]))
+        _spread(_panel(axes, curve, names), curve, axes, renderer)
+    return figure
+
+
+def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
+    """Draw one curve; returns the labels at the ends of its lines."""
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[curve.facts.better]
+    unit = f" ({curve.facts.unit})" if curve.facts.unit else ""
+    axes.set_title(f"{curve.facts.title}{unit}{arrow}", loc="left", fontsize=10, fontweight="bold")
+    axes.text(1, 1.035, curve.dataset, transform=axes.transAxes, ha="right", va="bottom", color=MUTED, fontsize=8)
+    every = [point.kbps for family in curve.families for point in family.points]
+    # Settings such as steps span decades, others (guidance) do not, and may be 0.
+    logarithmic = curve.axis == RATE or (min(every) > 0 and max(every) / min(every) >= _LOG_FROM)
+    if logarithmic:
+        axes.set_xscale("log")
+    halo = [withStroke(linewidth=2.5, foreground=PAPER)]
+    labels = []
+    for family in curve.families:
+        place = names.index(family.name)
+        colour = PALETTE[place % len(PALETTE)]
+        rates = [point.kbps for point in family.points]
+        values = [point.value for point in family.points]
+        dash = DASHES[place // len(PALETTE) % len(DASHES)]
+        axes.plot(rates, values, color=colour, linestyle=dash, linewidth=1.6, zorder=3)
+        for index, point in enumerate(family.points):
+            _mark(axes, point, colour, MARKERS[place % len(MARKERS)], f"point-{place}-{index}")
+        # Above the last point, so that neither line nor error bar runs through it.
+        labels.append(
+            axes.annotate(
+                family.name, (rates[-1], values[-1]), (6, 0), textcoords="offset points", va="center", color=colour,
+                fontsize=8.5, fontweight="bold", path_effects=halo, zorder=6, annotation_clip=False,
+            )
+        )  # fmt: skip
+    rates = [point.kbps for family in curve.families for point in family.points]
+    # Room at the right for the names at the ends of the lines.
+    share = min(0.5, 0.03 + _CHARACTER * max(len(family.name) for family in curve.families))
+    if curve.axis == RATE:
+        axes.set_xlim(min(rates) / 1.35, max(rates) * (max(rates) / min(rates)) ** 0.22 * 1.6)
+    elif logarithmic:
+        ratio = max(rates) / min(rates)
+        axes.set_xlim(min(rates) / ratio**0.08, max(rates) * ratio ** (1.08 * share / (1 - share)))
+    else:
+        span = max(rates) - min(rates)
+        axes.set_xlim(min(rates) - 0.08 * span, max(rates) + 1.08 * span * share / (1 - share))
+    _levels(axes, curve)
+    if curve.axis == RATE:
+        wide = max(rates) / min(rates) > 1000
+        axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
+    else:
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(rates))))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    scale = "log scale" if logarithmic else "linear scale"
+    axes.set_xlabel(f"Measured bitrate (kbit/s, {scale})" if curve.axis == RATE else f"{curve.axis} ({scale})")
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return labels
+
+
+def _mark(axes: Any, point: Point, colour: str, marker: str, gid: str) -> None:
+    """A point with its intervals; hollow where clips failed."""
+    if point.low is not None and point.high is not None:
+        axes.vlines(point.kbps, point.low, point.high, color=colour, linewidth=1, zorder=3)
+    if point.kbps_low is not None and point.kbps_high is not None:
+        axes.hlines(point.value, point.kbps_low, point.kbps_high, color=colour, linewidth=1, zorder=3)
+    face = PAPER if point.failed else colour
+    (artist,) = axes.plot(
+        [point.kbps], [point.value], marker=marker, markersize=5.5, color=colour, markerfacecolor=face, zorder=4
+    )
+    artist.set_gid(gid)
+
+
+def _levels(axes: Any, curve: Curve) -> None:
+    """Dashed lines for the systems without a bitrate, where they lie near enough to leave the curves readable."""
+    from matplotlib.patheffects import withStroke
+
+    low, high = axes.get_ylim()
+    margin = 0.35 * (high - low)
+    halo = [withStroke(linewidth=2, foreground=PAPER)]
+    style = {"color": MUTED, "fontsize": 7.5, "path_effects": halo}
+    outside: dict[bool, list[str]] = {True: [], False: []}
+    for label, value in curve.levels:
+        if not low - margin <= value <= high + margin:
+            outside[value > high].append(f"{label} {value:.{curve.facts.digits}f}")
+            continue
+        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
+        place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+        axes.annotate(label, (0, value), (2, 2), va="bottom", zorder=5, **place, **style)
+    _, top = axes.get_ylim()
+    axes.set_ylim(top=top + 0.07 * (high - low))
+    for above, names in outside.items():
+        if names:
+            edge, side = (0.97, "top") if above else (0.03, "bottom")
+            text = f"off the scale: {', '.join(names)}"
+            axes.annotate(text, (1, edge), xycoords="axes fraction", ha="right", va=side, **style)
+
+
+def _spread(labels: Sequence[Any], curve: Curve, axes: Any, renderer: Any) -> None:
+    """Move labels that lie on each other or on a point away, upwards in steps."""
+    from matplotlib.transforms import Bbox
+
+    places = [axes.transData.transform((point.kbps, point.value)) for f in curve.families for point in f.points]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in places]
+    for label in sorted(labels, key=lambda text: text.get_window_extent(renderer).y0):
+        box = label.get_window_extent(renderer)
+        steps = 0
+        while any(box.overlaps(other) for other in taken) and steps < 40:
+            steps += 1
+            x, y = label.get_position()
+            label.set_position((x, y + 2))
+            box = label.get_window_extent(renderer)
+        taken.append(box)

@@ -1,0 +1,67 @@
+"""The reference through its own mel spectrogram: what AudioSR's vocoder makes of a perfect estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.audio import Audio
+from bench.dataset import Clip
+from bench.fetch import weights_folder
+from bench.system import Output, SystemSpec
+from systems import _audiosr_models as models
+from systems._audiosr_signal import HOP, RATE, fade, is_silent, normalised, pieces, resampled, spectrogram
+from systems._ldm_parts import parameters, quiet, untrained_vocoder
+
+
+class ReferenceMel:
+    """Analysis and synthesis of ``clip.audio``; the degraded input is not looked at, and no band is replaced.
+
+    The upper bound of a system that estimates AudioSR's mel spectrogram and leaves the rest to its vocoder: the row
+    GT-Mel of its paper, whose numbers are indeed the same at all cut-offs. Level and mean are the reference's;
+    silence stays as it is. Longer sounds go through in pieces of 15.36 s under Hann slopes, as AudioSR's.
+
+    Source: Liu et al. 2023 (arXiv:2309.07314), Table 1.
+    """
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self.spec = spec
+        self.card = spec.card
+        with quiet():
+            self.vocoder: Any = (
+                untrained_vocoder(models.VOCODER) if spec.untrained else models.load_vocoder_alone(weights_folder(spec))
+            )
+        self.vocoder.requires_grad_(False).eval().to(spec.device)
+
+    @property
+    def parameters(self) -> int:
+        """Learned values of the vocoder."""
+        return parameters([self.vocoder])
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        """Yield every reference at 48 kHz, mono, synthesised again."""
+        for clip in clips:
+            sound = clip.audio
+            details = {"downmix": f"mean of {sound.channels} channels"} if sound.channels > 1 else {}
+            yield Output(self._again(sound), details=details)
+
+    def _again(self, sound: Audio) -> Audio:
+        import torch
+
+        mono = sound.mono().samples[0]
+        length = round(sound.duration * RATE)
+        if is_silent(mono):
+            return Audio.of(np.full(length, np.mean(mono)), RATE)
+        wave = resampled(mono, sound.rate)
+        padded, gain, mean = normalised(wave)
+        made = np.zeros(len(wave), np.float32)
+        for place in pieces(len(wave)):
+            count = place.stop - place.start
+            piece = padded[place.start : place.start + -(-count // HOP) * HOP]
+            mel, _ = spectrogram(piece)
+            with torch.inference_mode():
+                heard = self.vocoder(mel[None].to(self.spec.device))[0].float().cpu().numpy()
+            made[place] += heard[:count] * fade(place, len(wave))
+        return Audio.of(made * gain + mean, RATE).fit(length)
