@@ -184,7 +184,7 @@ def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: E
 def _plain(value: Any, kind: str) -> float | list[float]:
     """A value as the journal holds it; another shape, or a number that is not finite, is a fault of the metric."""
     array = np.asarray(value, np.float64)
-    if array.shape != {"mean": (), "ratio": (2,)}.get(kind, (array.size,)):
+    if array.shape != {"mean": (), "largest": (), "ratio": (2,)}.get(kind, (array.size,)):
         raise ValueError(f"the metric returned an array {array.shape} as its {kind} value")
     if not np.isfinite(array).all():
         raise ValueError(f"the metric returned {value}")

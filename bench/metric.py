@@ -45,8 +45,8 @@ class MetricFacts:
             ``bits``, ``tokens``, ``cost``.
         source: Paper and equation, standard and clause, or file of the reference implementation.
         content: Kinds of content it is defined for; empty means all.
-        kind: How values become an estimate: ``mean`` over clips, ``ratio`` of sums of ``[2]`` values, or
-            ``set`` (the metric's own aggregate over vectors).
+        kind: How values become an estimate: ``mean`` over clips, ``ratio`` of sums of ``[2]`` values, ``largest``
+            of them, or ``set`` (the metric's own aggregate over vectors).
         device: True where a model is behind it: it runs in the main process, on the chosen device, in batches.
         timed: True where the value changes from run to run (time, memory).
         digits: Decimals shown in tables.
@@ -62,7 +62,7 @@ class MetricFacts:
     needs: tuple[str, ...] = ("audio",)
     source: str = ""
     content: tuple[Content, ...] = ()
-    kind: Literal["mean", "ratio", "set"] = "mean"
+    kind: Literal["mean", "ratio", "largest", "set"] = "mean"
     device: bool = False
     timed: bool = False
     digits: int = 3
@@ -106,8 +106,10 @@ class BaseMetric:
         raise NotImplementedError
 
     def aggregate(self, values: Sequence[Any]) -> Estimate:
-        """Mean over clips, or ratio of sums."""
-        return stats.ratio(values) if self.facts.kind == "ratio" else stats.mean(values)
+        """Mean over clips, ratio of sums, or the largest value."""
+        if self.facts.kind == "ratio":
+            return stats.ratio(values)
+        return stats.largest(values) if self.facts.kind == "largest" else stats.mean(values)
 
 
 @dataclass

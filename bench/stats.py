@@ -72,6 +72,11 @@ def mean_of_means(groups: Sequence[Sequence[float]]) -> Estimate:
     return _with_interval(value, np.mean(resampled, axis=0), n)
 
 
+def largest(values: Sequence[float]) -> Estimate:
+    """The largest value; it has no bootstrap interval worth showing."""
+    return Estimate(float(max(values)) if len(values) else None, n=len(values))
+
+
 def ratio(pairs: Sequence[Sequence[float]]) -> Estimate:
     """Sum of numerators over sum of denominators (corpus WER, kbps), clips resampled as pairs.
 

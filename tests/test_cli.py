@@ -88,6 +88,19 @@ def test_adding_a_system_computes_only_that_system(suite: Path, folder: Path, tm
     assert len(journal(tmp_path / "runs", "noise", "outputs.jsonl")) == 3
 
 
+def test_what_an_output_cost_is_in_the_table(suite: Path, folder: Path, tmp_path: Path) -> None:
+    costs = ("rtf", "peak_memory", "parameters", "kbps", "tokens_per_second")
+    result = run(suite, folder, tmp_path, "--json", *(word for name in costs for word in ("-m", name)))
+    assert result.exit_code == 0, result.stderr
+    table = json.loads(result.stdout)
+    places = {column["metric"]: place for place, column in enumerate(table["columns"])}
+    for row in table["rows"]:
+        for name in ("rtf", "peak_memory"):
+            estimate = row["cells"][places[name]]["estimate"]
+            assert estimate["value"] > 0, (row["system"], name)
+            assert not estimate["failed"]
+
+
 def test_one_dataset_of_a_suite_from_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AudioSR's table on whatever music is there, with the published values of other music beside it."""
     white = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 44_100))

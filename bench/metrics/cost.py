@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import stats
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
 from bench.metric import BaseMetric, Metric, MetricFacts, Value, register
 from bench.names import Name, Setting
-from bench.stats import Estimate
 from bench.system import Output
 
 Pair = NDArray[np.float64]
@@ -34,15 +31,6 @@ class CostMetric(BaseMetric):
             Unscored: If the system does not report it, or it was not measured.
         """
         return self.function(clip, output)
-
-
-@dataclass
-class PeakMetric(CostMetric):
-    """A cost of which the largest value counts, not the mean: what a machine must have for the worst clip."""
-
-    def aggregate(self, values: Sequence[Any]) -> Estimate:
-        """The maximum over clips; a maximum has no bootstrap interval worth showing."""
-        return Estimate(float(max(values)), n=len(values)) if len(values) else stats.mean(values)
 
 
 def kbps(clip: Clip, output: Output) -> Pair:
@@ -120,10 +108,9 @@ def _register(
     name: str,
     function: Callable[[Clip, Output], Value],
     facts: MetricFacts,
-    metric_class: type[CostMetric] = CostMetric,
 ) -> None:
     def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
-        return metric_class(facts, function)
+        return CostMetric(facts, function)
 
     register(name, build)
 
@@ -178,12 +165,11 @@ _register(
         unit="MiB",
         better="lower",
         needs=("cost",),
-        kind="set",
+        kind="largest",
         timed=True,
         digits=0,
         source="largest over clips of the process's resident set (CPU) or the CUDA allocator's peak, serial, batch 1",
     ),
-    PeakMetric,
 )
 _register(
     "parameters",

@@ -11,6 +11,7 @@ from bench import stats
 from bench.audio import Audio
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
+from bench.measure import _plain
 from bench.metric import Metric, list_metrics, load_metric
 from bench.system import Cost, Output
 
@@ -75,7 +76,7 @@ def test_facts_are_complete(name):
     assert len(facts.source) > 5
     assert facts.version >= 1
     assert facts.better in ("lower", "higher", "neither")
-    assert facts.kind in ("mean", "ratio", "set")
+    assert facts.kind in ("mean", "ratio", "largest", "set")
     assert 0 <= facts.digits <= 6
     assert facts.rate >= 0
     assert facts.needs
@@ -101,6 +102,8 @@ def test_measures_a_finite_number_or_pair(name, clip):
     value = metric.measure(clip, output(0.02))
     assert np.shape(value) == ((2,) if metric.facts.kind == "ratio" else ())
     assert np.isfinite(value).all()
+    # As the journal stores it.
+    np.testing.assert_array_equal(_plain(value, metric.facts.kind), value)
     estimate = metric.aggregate([value, value, value])
     assert estimate.n == 3
     single = value[0] / value[1] if metric.facts.kind == "ratio" else value

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.signal
 
+from bench import audio
 from bench.audio import Audio
 from bench.dataset import Clip
 from bench.system import Output, System, load_system, load_system_card, resolve
@@ -91,3 +98,37 @@ def snr() -> Callable[[np.ndarray, np.ndarray], float]:
         return float(10 * np.log10(np.sum(reference**2) / np.sum((reference - decoded) ** 2)))
 
     return ratio
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """``typed(task, system, weights)``: a user runs a system on three clips and writes the page; its table as JSON.
+
+    The clips are 3 s at 16 kHz, 10.24 s in stereo at 48 kHz, and 25 s at 44.1 kHz; of an enhancement their input ends
+    at 4 kHz.
+    """
+
+    def ldmbench(*words: str | Path) -> str:
+        command = [sys.executable, "-m", "bench.cli", *map(str, words)]
+        environment = {**os.environ, "LDMBENCH_CACHE": str(tmp_path / "cache")}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def run(task: str, system: str, weights: Path) -> dict[str, Any]:
+        for name, seconds, rate, channels in (("a", 3.0, 16_000, 1), ("b", 10.24, 48_000, 2), ("c", 25.0, 44_100, 1)):
+            audio.write(tmp_path / "clips" / f"{name}.wav", _speech_like(rate, seconds, channels=channels))
+        suite = tmp_path / "official.toml"
+        datasets = ["builtin-general@4khz"] if task == "enhance" else []
+        suite.write_text(
+            f'name = "official"\ntitle = "Official files"\ntask = "{task}"\ndatasets = {datasets}\n'
+            'metrics = ["mel_dac", "rtf", "peak_memory"]\n'
+        )
+        words = ("run", suite, "--audio", tmp_path / "clips", "-s", "reference", "-s", system, "--weights", weights)
+        table = json.loads(ldmbench(*words, "--out", tmp_path / "runs", "--quiet", "--json"))
+        ldmbench("report", tmp_path / "runs" / "official+clips", "--to", "html", "-o", tmp_path / "page")
+        assert "UNTRAINED" not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+        assert table["banners"] == []
+        return dict(table)
+
+    return run
