@@ -25,15 +25,14 @@ _FIRST_USED = 9
 def filterbank(waveform: Any, frames: int) -> Any:
     """Normalised log filterbank ``[frames, 128]`` of a mono signal ``[time]`` at 16 kHz, zero-padded or cut.
 
-    Padding comes before the normalisation, so padded frames are not zero.
+    The signal's mean is removed before. Padding comes before the normalisation, so padded frames are not zero.
 
     Source: facebookresearch/AudioMAE, ``dataset.py``; Kaldi's ``compute-fbank-feats`` as in torchaudio.
     """
     import torchaudio.compliance.kaldi as kaldi  # type: ignore[import-untyped]
 
-    centred = (waveform - waveform.mean())[None]
     bank = kaldi.fbank(
-        centred, htk_compat=True, sample_frequency=RATE, use_energy=False, window_type="hanning",
+        waveform[None], htk_compat=True, sample_frequency=RATE, use_energy=False, window_type="hanning",
         num_mel_bins=BANDS, dither=0.0, frame_shift=10,
     )  # fmt: skip
     bank = nn.functional.pad(bank[:frames], (0, 0, 0, max(0, frames - len(bank))))

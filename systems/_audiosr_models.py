@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
 from systems._audiosr_signal import MELS, RATE
+from systems._compiled import any_batch
 from systems._ldm_parts import parameters, read_tensors, seeded, untrained_vocoder
+from systems._mel_batches import mel_batches
 from systems._openaimodel_keys import load_unet, load_vae, load_vocoder, parts, unet_config
-from systems._v_diffusion import Noise, Watch, ddim, guided
+from systems._v_diffusion import Noise, Watch, cosine_alphas, ddim, guided
 
 Tensor = Any
 
@@ -66,8 +68,9 @@ UNUSED = (
     r"|posterior_mean_coef1|posterior_mean_coef2|logvar)$",
 )
 
-#: Mel frames that go through the autoencoder or the vocoder at once: about 2 GiB of activations in float32.
-_FRAMES = 1536
+#: Mel frames that go through the autoencoder or the vocoder at once, by the kind of device: about 2 GiB of activations
+#: in float32 on a CPU, where more gains nothing, and 8 GiB on a GPU.
+MOST_FRAMES = {"cpu": 1536, "cuda": 6144}
 
 
 @dataclass(eq=False)
@@ -113,7 +116,7 @@ class Models:
 
         device = self.vae.device
         latents = []
-        for few in _bounded(len(mels), mels.shape[1]):
+        for few in mel_batches(len(mels), mels.shape[1], device, MOST_FRAMES):
             posterior = self.vae.encode(_together(mels[few, None].to(device))).latent_dist
             drawn = [torch.as_tensor(noise(1, tuple(posterior.mean.shape[1:]))) for noise in noises[few]]
             latents.append(posterior.mean + posterior.std * torch.stack(drawn).to(device))
@@ -147,6 +150,7 @@ class Models:
         import torch
 
         seen = _together(torch.cat([latents, conditions], 1).to(self.unet.dtype))
+        any_batch(self.unet, seen, times)
         return self.unet(seen, times, encoder_hidden_states=None, return_dict=False)[0]
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -155,7 +159,10 @@ class Models:
 
         frames = latents.shape[2] * SHRINK
         scaled = _together(latents / self.scale)
-        mels = [self.vae.decode(scaled[few]).sample[:, 0] for few in _bounded(len(scaled), frames)]
+        mels = [
+            self.vae.decode(scaled[few]).sample[:, 0]
+            for few in mel_batches(len(scaled), frames, scaled.device, MOST_FRAMES)
+        ]
         return torch.cat(mels)
 
     def vocode(self, mels: Tensor) -> Tensor:
@@ -164,7 +171,9 @@ class Models:
 
         frames = mels.shape[1]
         given = mels.to(self.vocoder.device)
-        return torch.cat([self.vocoder(given[few]) for few in _bounded(len(given), frames)])
+        return torch.cat(
+            [self.vocoder(given[few]) for few in mel_batches(len(given), frames, given.device, MOST_FRAMES)]
+        )
 
 
 def load(folder: Path) -> Models:
@@ -215,18 +224,9 @@ def untrained() -> Models:
         seeded(lambda: AudioLDM2UNet2DConditionModel(**UNET)),
         seeded(lambda: AutoencoderKL(**VAE)),
         untrained_vocoder(VOCODER),
-        cosine_schedule(TRAINED_STEPS),
+        cosine_alphas(TRAINED_STEPS),
         1.0,
     )
-
-
-def cosine_schedule(steps: int) -> list[float]:
-    """``alphas_cumprod`` that end at exactly 0.
-
-    Source: Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17, with betas that are not clipped.
-    """
-    left = [math.cos((index / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for index in range(steps)]
-    return [value / left[0] for value in left[1:]] + [0.0]
 
 
 def _together(images: Tensor) -> Tensor:
@@ -238,9 +238,3 @@ def _together(images: Tensor) -> Tensor:
 
 def _from_second(noise: Noise) -> Noise:
     return lambda index, shape: noise(index + 2, shape)
-
-
-def _bounded(count: int, frames: int) -> Iterator[slice]:
-    """Slices of ``count`` members with at most ``_FRAMES`` mel frames together, one member at least."""
-    size = max(1, _FRAMES // frames)
-    yield from (slice(start, start + size) for start in range(0, count, size))

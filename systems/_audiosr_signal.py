@@ -145,7 +145,8 @@ def lowpass(wave: Wave, cutoff: float, kind: str) -> Wave:
 
 def is_silent(wave: Wave) -> bool:
     """Whether nothing but a constant, down to -140 dBFS, is in ``wave`` ``[time]``."""
-    return bool(np.max(np.abs(wave - np.mean(wave))) <= SILENCE)
+    mean = np.mean(wave)
+    return bool(max(np.max(wave) - mean, mean - np.min(wave)) <= SILENCE)
 
 
 def prepare(wave: Wave, kind: str) -> Prepared | None:
@@ -200,11 +201,14 @@ def replace_band(wave: Wave, low: Wave) -> tuple[Wave, int, float]:
 
 def peak_normalised(wave: Wave) -> Wave:
     """``wave`` at peak 0.5, then without its mean: the level at which the reference implementation returns it."""
-    peak = np.max(np.abs(wave))
+    peak = max(np.max(wave), -np.min(wave))
     if peak == 0:
         return wave
-    scaled = PEAK * wave / peak
-    return np.asarray(scaled - np.mean(scaled), np.float32)
+    # In place: a whole file may be long.
+    scaled = PEAK * wave
+    scaled /= peak
+    scaled -= np.mean(scaled)
+    return scaled
 
 
 def pieces(length: int) -> list[slice]:

@@ -6,45 +6,80 @@ from typing import Any
 
 
 class ConditionCache:
-    """An attention processor that keeps keys and values for as long as the condition is the same object.
+    """Keys and values of a condition at every attention to it, projected before the steps and not in each of them.
 
-    The numbers are those of diffusers' ``AttnProcessor2_0``; without this, a fifth of the time of SemantiCodec's
-    U-Net goes into projecting the condition again in every step.
+    Without this, a fifth of the time of SemantiCodec's U-Net goes into projecting the condition again. ``keep`` is
+    called outside the model, so that its forward stores nothing and stays one graph for ``torch.compile``.
+    """
+
+    def __init__(self, unet: Any, width: int) -> None:
+        """Serve every attention of ``unet`` to a condition of ``width`` channels."""
+        self._attentions = [
+            module
+            for name, module in unet.named_modules()
+            if name.endswith("attn2") and module.to_k.in_features == width
+        ]
+        for attention in self._attentions:
+            attention.set_processor(KeptAttention())
+
+    def __len__(self) -> int:
+        return len(self._attentions)
+
+    def keep(self, condition: Any) -> None:
+        """Project ``condition`` ``[n, tokens, width]``, unless it is the tensor that is kept."""
+        for attention in self._attentions:
+            if attention.processor.condition is not condition:
+                attention.processor.keep(attention, condition)
+
+    def kept(self) -> list[Any]:
+        """All keys and values ``[n, heads, tokens, d]`` that are kept."""
+        return [tensor for attention in self._attentions for tensor in attention.processor.projected or ()]
+
+    def forget(self) -> None:
+        """Free what is kept."""
+        for attention in self._attentions:
+            attention.processor.forget()
+
+
+class KeptAttention:
+    """An attention processor that takes keys and values of the condition it keeps, and projects any other.
+
+    The numbers are those of diffusers' ``AttnProcessor2_0``.
     """
 
     def __init__(self) -> None:
-        self._condition: Any = None
-        self._projected: tuple[Any, Any] | None = None
+        self.condition: Any = None
+        self.projected: tuple[Any, Any] | None = None
 
     def __call__(
         self, attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, attention_mask: Any = None, **_: Any
     ) -> Any:
-        """``softmax(q k / sqrt(d)) v`` and its projection; masks are not used by the systems that cache."""
+        """``softmax(q k / sqrt(d)) v`` and its projection; masks are not used by the systems that keep conditions."""
         from torch.nn.functional import scaled_dot_product_attention
 
         if attention_mask is not None or encoder_hidden_states is None:
             raise ValueError("only conditions without a mask are kept")
-
-        def heads(values: Any) -> Any:
-            return values.view(len(values), values.shape[1], attn.heads, -1).transpose(1, 2)
-
-        if self._projected is None or encoder_hidden_states is not self._condition:
-            self._projected = heads(attn.to_k(encoder_hidden_states)), heads(attn.to_v(encoder_hidden_states))
-            self._condition = encoder_hidden_states
-        mixed = scaled_dot_product_attention(heads(attn.to_q(hidden_states)), *self._projected)
+        if self.projected is not None and encoder_hidden_states is self.condition:
+            keys, values = self.projected
+        else:
+            keys, values = _projected(attn, encoder_hidden_states)
+        mixed = scaled_dot_product_attention(_heads(attn, attn.to_q(hidden_states)), keys, values)
         mixed = mixed.transpose(1, 2).flatten(2)
         return attn.to_out[1](attn.to_out[0](mixed))
 
+    def keep(self, attn: Any, condition: Any) -> None:
+        """Project ``condition`` for the calls to come."""
+        self.condition, self.projected = condition, _projected(attn, condition)
+
     def forget(self) -> None:
         """Free what is kept."""
-        self._condition = self._projected = None
+        self.condition = self.projected = None
 
 
-def keep_conditions(unet: Any, width: int) -> list[ConditionCache]:
-    """Let every attention of ``unet`` to a condition of ``width`` channels keep its keys and values."""
-    caches = []
-    for name, module in unet.named_modules():
-        if name.endswith("attn2") and module.to_k.in_features == width:
-            caches.append(ConditionCache())
-            module.set_processor(caches[-1])
-    return caches
+def _projected(attn: Any, condition: Any) -> tuple[Any, Any]:
+    return _heads(attn, attn.to_k(condition)), _heads(attn, attn.to_v(condition))
+
+
+def _heads(attn: Any, values: Any) -> Any:
+    """``[n, length, heads * d]`` as ``[n, heads, length, d]``."""
+    return values.view(len(values), values.shape[1], attn.heads, -1).transpose(1, 2)

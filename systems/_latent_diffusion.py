@@ -16,11 +16,9 @@ from bench.dataset import Clip
 from bench.errors import BenchError
 from bench.fetch import weights_folder
 from bench.system import Output, SystemSpec
-from systems._ldm_parts import parameters, quiet
+from systems._ldm_parts import check_sampling, check_setting, on_device, parameters, quiet
 
 Waves = NDArray[np.float32]
-
-PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 class LatentDiffusion:
@@ -44,11 +42,9 @@ class LatentDiffusion:
         self.seconds = float(spec.settings.get("seconds", 0.0))
         self.eta = float(spec.settings.get("eta", 0.0))
         self.precision = str(spec.settings["precision"])
-        self._check(1 <= self.steps <= 1000, "steps", "1 to 1000")
-        self._check(self.cfg >= 0 and math.isfinite(self.cfg), "cfg", "0 or more")
-        self._check(self.seconds >= 0 and math.isfinite(self.seconds), "seconds", "0 or more")
-        self._check(0 <= self.eta <= 1, "eta", "0 to 1")
-        self._check(self.precision in PRECISIONS, "precision", ", ".join(PRECISIONS))
+        check_setting(spec, "steps", 1 <= self.steps <= 1000, "1 to 1000")
+        check_setting(spec, "seconds", self.seconds >= 0 and math.isfinite(self.seconds), "0 or more")
+        check_sampling(spec)
         self.models: dict[str, Any] = {}
         self.rate = 0
         with quiet():
@@ -138,8 +134,7 @@ class LatentDiffusion:
         import torch
 
         device = self.spec.device
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise BenchError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
+        on_device(device)
         if self.spec.untrained:
             self.untrained()
         else:
@@ -147,10 +142,6 @@ class LatentDiffusion:
         for model in self.models.values():
             model.requires_grad_(False).eval().to(device=device, dtype=getattr(torch, self.precision))
         self.rate = int(self.models["vocoder"].config.sampling_rate)
-
-    def _check(self, fine: bool, key: str, wanted: str) -> None:
-        if not fine:
-            raise BenchError(f"{key} of {self.spec.label} must be {wanted}", f"{self.spec.settings[key]!r}")
 
 
 def spoken(setting: Any) -> str:

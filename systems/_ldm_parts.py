@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from bench.errors import BenchError
+from bench.system import SystemSpec
 
 T = TypeVar("T")
+
+#: What weights may be held and computed in.
+PRECISIONS = ("float32", "float16", "bfloat16")
 
 #: Buffers that older libraries stored and current ones compute, and matrices that are tied to another one.
 _STORED_BEFORE = ("position_ids", "token_type_ids", "relative_position_index", "attn_mask", "attn.bias", "masked_bias")
@@ -20,6 +24,40 @@ _TIED = ("lm_head.weight", "embed_tokens.weight", "shared.weight")
 
 #: A tokenizer must know at least this part of the vocabulary its encoder was trained with.
 _VOCABULARY = 0.99
+
+
+def on_device(device: str) -> None:
+    """Raise ``BenchError`` unless ``device`` is one that torch sees.
+
+    Raises:
+        BenchError: If a CUDA device is asked for and there is none.
+    """
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BenchError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
+
+
+def check_setting(spec: SystemSpec, key: str, fine: bool, wanted: str) -> None:
+    """Raise ``BenchError`` unless the setting ``key`` is ``fine``; ``wanted`` says what it should be.
+
+    Raises:
+        BenchError: If it is not.
+    """
+    if not fine:
+        raise BenchError(f"{key} of {spec.label} must be {wanted}", f"{spec.settings[key]!r}")
+
+
+def check_sampling(spec: SystemSpec) -> None:
+    """Check the settings that all diffusion systems have: ``cfg``, ``eta`` (where a sampler has it), ``precision``.
+
+    Raises:
+        BenchError: If one is out of range.
+    """
+    cfg, eta = float(spec.settings["cfg"]), float(spec.settings.get("eta", 0.0))
+    check_setting(spec, "cfg", cfg >= 0 and math.isfinite(cfg), "0 or more")
+    check_setting(spec, "eta", 0 <= eta <= 1, "0 to 1")
+    check_setting(spec, "precision", spec.settings["precision"] in PRECISIONS, "one of " + ", ".join(PRECISIONS))
 
 
 @contextmanager

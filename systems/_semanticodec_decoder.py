@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systems._condition_cache import ConditionCache, keep_conditions
+from systems._compiled import any_batch
+from systems._condition_cache import ConditionCache
+from systems._mel_batches import mel_batches
 from systems._v_diffusion import Noise, Watch, ddim, guided
 
 #: Latent of one window: channels, time, frequency.
 LATENT = (8, 256, 16)
+#: Mel frames of one window.
+FRAMES = 1024
 #: Samples per mel frame.
 HOP = 160
 #: Samples in which neighbouring windows are faded into each other: 0.64 s.
@@ -24,10 +28,14 @@ SURPLUS = 32
 #: Mel frames behind a sample that can change it: the vocoder's receptive field is 25 frames to each side.
 _REACH = 32
 
+#: Mel frames that go through the autoencoder or the vocoder at once, by the kind of device: about 1 GiB of activations
+#: in float32 on a CPU, where more gains nothing, and 8 GiB on a GPU.
+MOST_FRAMES = {"cpu": FRAMES, "cuda": 8 * FRAMES}
+
 Waves = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Decoder:
     """From conditions to sound.
 
@@ -44,13 +52,13 @@ class Decoder:
     vocoder: Any
     alphas_cumprod: Sequence[float]
     scale_factor: float
-    _kept: list[ConditionCache] = field(init=False, default_factory=list)
+    _kept: ConditionCache | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         import torch
 
         if self.unet is not None:
-            self._kept.extend(keep_conditions(self.unet, self.unet.config.cross_attention_dim[0][1]))
+            self._kept = ConditionCache(self.unet, self.unet.config.cross_attention_dim[0][1])
         for model in (self.unet, self.vae):
             if model is not None:
                 # The same numbers; a third faster on a CPU.
@@ -67,30 +75,39 @@ class Decoder:
         watch: Watch | None = None,
     ) -> Any:
         """Latents ``[n, 8, 256, 16]`` of windows under conditions ``[n, tokens, width]``, still scaled."""
-        dtype = self.unet.dtype
+        dtype, kept = self.unet.dtype, self._kept
+        assert kept is not None
 
         def evaluate(latents: Any, times: Any, condition: Any) -> Any:
-            return self.unet(latents.to(dtype), times, encoder_hidden_states=condition).sample
+            kept.keep(condition)
+            seen = latents.to(dtype)
+            any_batch(self.unet, seen, times, condition, *kept.kept())
+            return self.unet(seen, times, encoder_hidden_states=condition).sample
 
         predict = guided(evaluate, context.to(dtype), without.to(dtype), cfg)
         try:
             return ddim(predict, self.alphas_cumprod, noises, LATENT, steps, eta, context.device, watch)
         finally:
-            for kept in self._kept:
-                kept.forget()
+            kept.forget()
+
+    def sounds(self, latents: Any, samples: Sequence[int]) -> list[Waves]:
+        """The first ``samples`` samples of each window, of scaled latents ``[n, 8, 256, 16]``."""
+        found: list[Waves] = []
+        for few in mel_batches(len(latents), FRAMES, latents.device, MOST_FRAMES):
+            waves = self.wave(self.mel(latents[few]), max(samples[few]))
+            found += [wave[:count] for wave, count in zip(waves, samples[few], strict=True)]
+        return found
 
     def mel(self, latents: Any) -> Any:
-        """Log-mel spectrograms ``[n, 1024, 64]`` of scaled latents, one at a time: an autoencoder needs much memory."""
-        import torch
-
-        scaled = latents / self.scale_factor
-        return torch.cat([self.vae.decode(latent).sample for latent in scaled.split(1)])[:, 0]
+        """Log-mel spectrograms ``[n, 1024, 64]`` of scaled latents."""
+        return self.vae.decode(latents / self.scale_factor).sample[:, 0]
 
     def wave(self, mel: Any, samples: int) -> Waves:
-        """The first ``samples`` samples of the vocoder's output for one mel spectrogram ``[1024, 64]``."""
-        frames = min(len(mel), -(-samples // HOP) + _REACH)
-        sound = self.vocoder(mel[None, :frames]).reshape(-1)
-        return np.asarray(sound[:samples].float().cpu().numpy())
+        """The first ``samples`` samples of the vocoder's output for mel spectrograms ``[..., 1024, 64]``."""
+        *count, length, bands = mel.shape
+        frames = min(length, -(-samples // HOP) + _REACH)
+        sound = self.vocoder(mel[..., :frames, :].reshape(-1, frames, bands)).reshape(*count, -1)
+        return np.asarray(sound[..., :samples].float().cpu().numpy())
 
     def needed(self, length: int, windows: int, aligned: bool) -> list[int]:
         """Samples of each window that are heard in a sound of ``length`` samples."""
@@ -110,16 +127,20 @@ def overlap_add(waves: Sequence[Waves], length: int, whole: int) -> Waves:
 
     Source: haoheliu/SemantiCodec-inference, ``overlap_add_waveform``.
     """
-    rise, fall = np.linspace(0.0, 1.0, FADE), np.linspace(1.0, 0.0, FADE)
     joined = np.zeros(length, np.float32)
     for index, wave in enumerate(waves):
-        start = index * (whole - FADE)
-        piece = wave[: max(0, length - start)].copy()
-        if index:
-            faded = piece[:FADE]
-            faded *= rise[: len(faded)]
-        if index < len(waves) - 1:
-            faded = piece[whole - FADE : whole]
-            faded *= fall[: len(faded)]
-        joined[start : start + len(piece)] += piece
+        add_window(joined, wave, index, index == len(waves) - 1, whole)
     return joined
+
+
+def add_window(joined: Waves, wave: Waves, index: int, last: bool, whole: int) -> None:
+    """Add window ``index`` to the sound that ``overlap_add`` makes; the windows have to come in order."""
+    start = index * (whole - FADE)
+    piece = wave[: max(0, len(joined) - start)].copy()
+    if index:
+        faded = piece[:FADE]
+        faded *= np.linspace(0.0, 1.0, FADE)[: len(faded)]
+    if not last:
+        faded = piece[whole - FADE : whole]
+        faded *= np.linspace(1.0, 0.0, FADE)[: len(faded)]
+    joined[start : start + len(piece)] += piece

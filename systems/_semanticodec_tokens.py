@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ EMPTY = -1.0
 LSTM_LAYERS = {1: 4, 2: 3, 4: 2}
 
 _OVERLAP = 0.0625
+#: Samples of the next window that the last frames of a window see: a frame is 25 ms long and comes every 10 ms.
+_INTO_NEXT = 240
 #: Rows of a codebook compared at once.
 _ROWS = 1024
 
@@ -79,11 +82,21 @@ def windows(samples: int) -> int:
     return samples // WINDOW + 1
 
 
+def each_bank(waveform: Any) -> Iterator[Any]:
+    """Filterbanks ``[1024, 128]`` of the windows of a mono sound ``[time]``, one after the other.
+
+    They are those of the whole padded sound: its mean is removed, and frames reach into the next window.
+    """
+    padded = torch.zeros(windows(len(waveform)) * WINDOW)
+    padded.numpy()[: len(waveform)] = waveform
+    padded -= padded.mean()
+    for start in range(0, len(padded), WINDOW):
+        yield audiomae.filterbank(padded[start : start + WINDOW + _INTO_NEXT], audiomae.FRAMES)
+
+
 def banks(waveform: Any) -> Any:
-    """Filterbanks ``[windows, 1024, 128]`` of a mono sound ``[time]``, padded and computed as a whole."""
-    count = windows(len(waveform))
-    padded = nn.functional.pad(waveform, (0, count * WINDOW - len(waveform)))
-    return audiomae.filterbank(padded, count * audiomae.FRAMES).view(count, audiomae.FRAMES, audiomae.BANDS)
+    """All filterbanks ``[windows, 1024, 128]`` of a mono sound ``[time]``."""
+    return torch.stack(list(each_bank(waveform)))
 
 
 def active_frames(bank: Any) -> int:

@@ -18,6 +18,7 @@ from systems._latent_diffusion import LatentDiffusion, Waves
 from systems._ldm_parts import (
     byte_tokenizer,
     character_tokenizer,
+    check_setting,
     load_part,
     load_scheduler,
     load_tokenizer,
@@ -50,8 +51,7 @@ class AudioLDM2(LatentDiffusion):
 
     def __init__(self, spec: SystemSpec) -> None:
         self.candidates = int(spec.settings["candidates"])
-        self.spec = spec
-        self._check(self.candidates >= 1, "candidates", "1 or more")
+        check_setting(spec, "candidates", self.candidates >= 1, "1 or more")
         self.new_tokens = NEW_TOKENS
         super().__init__(spec)
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from bench.audio import Audio
 from bench.dataset import Clip
-from bench.errors import BenchError
 from bench.fetch import weights_folder
 from bench.filters import FAMILIES
 from bench.system import Output, SystemSpec
@@ -30,12 +29,12 @@ from systems._audiosr_signal import (
     replace_mel,
     resampled,
 )
-from systems._ldm_parts import quiet
+from systems._compiled import compiled
+from systems._ldm_parts import check_sampling, check_setting, on_device, quiet
 from systems._v_diffusion import Noise, seeded_noise, time_steps
 
 LEVELS = ("input", "upstream")
 DOWNMIXES = ("mean", "first")
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(eq=False)
@@ -82,7 +81,8 @@ class AudioSR:
     step), ``lowpass`` that is applied at the cut-off found (the reference draws one of the four for every file),
     ``level`` (``input``: the band that was there keeps its level and mean; ``upstream``: peak 0.5, no mean),
     ``downmix`` of several channels (``mean``; ``first`` as the reference for short files), ``batch``, and
-    ``precision`` of the U-Net (two guided steps on random weights move by 0.2 % RMS in float16, 1.8 % in bfloat16).
+    ``precision`` of the U-Net (two guided steps on random weights move by 0.2 % RMS in float16, 1.8 % in bfloat16), and
+    ``compile`` it, which changes rounding and costs minutes at the first piece.
 
     Source: Liu et al. 2023 (arXiv:2309.07314).
     """
@@ -93,23 +93,18 @@ class AudioSR:
         self.steps, self.batch = int(spec.settings["steps"]), int(spec.settings["batch"])
         self.cfg, self.eta = float(spec.settings["cfg"]), float(spec.settings["eta"])
         self.lowpass, self.level = str(spec.settings["lowpass"]), str(spec.settings["level"])
-        self.downmix, precision = str(spec.settings["downmix"]), str(spec.settings["precision"])
-        self._check(self.batch >= 1, "batch", "1 or more")
-        self._check(self.cfg >= 0 and math.isfinite(self.cfg), "cfg", "0 or more")
-        self._check(0 <= self.eta <= 1, "eta", "0 to 1")
-        choices = {"lowpass": FAMILIES, "level": LEVELS, "downmix": DOWNMIXES, "precision": PRECISIONS}
-        for key, allowed in choices.items():
-            self._check(spec.settings[key] in allowed, key, "one of " + ", ".join(allowed))
+        self.downmix = str(spec.settings["downmix"])
+        check_setting(spec, "batch", self.batch >= 1, "1 or more")
+        for key, allowed in {"lowpass": FAMILIES, "level": LEVELS, "downmix": DOWNMIXES}.items():
+            check_setting(spec, key, spec.settings[key] in allowed, "one of " + ", ".join(allowed))
+        check_sampling(spec)
         time_steps(self.steps, models.TRAINED_STEPS)
-        import torch
-
-        if spec.device.startswith("cuda") and not torch.cuda.is_available():
-            raise BenchError(
-                f"device {spec.device!r} is not available", "torch sees no CUDA device", "use --device cpu"
-            )
+        on_device(spec.device)
         with quiet():
             self.models = models.untrained() if spec.untrained else models.load(weights_folder(spec))
-            self.models.to(spec.device, precision)
+            self.models.to(spec.device, str(spec.settings["precision"]))
+            if spec.settings["compile"]:
+                compiled(self.models.unet, spec.device)
 
     @property
     def parameters(self) -> int:
@@ -134,7 +129,7 @@ class AudioSR:
         for item in work:
             several = len(item.cutoffs) > 1
             wave = peak_normalised(item.restored) if several and self.level == "upstream" else item.restored
-            yield Output(Audio.of(wave, RATE).fit(item.length), details=self._details(item))
+            yield Output(Audio(wave[None], RATE).fit(item.length), details=self._details(item))
 
     def restore(self, prepared: Sequence[Prepared], noises: Sequence[Noise]) -> list[tuple[Wave, float]]:
         """Waveforms ``[time]`` of prepared pieces of equal length, longer by 16 samples, and their edge ratios.
@@ -188,13 +183,10 @@ class AudioSR:
         mono = sound.mono().samples[0] if self.downmix == "mean" else sound.samples[0]
         length = round(sound.duration * RATE)
         # A constant would ripple after resampling, and no longer be silent.
-        wave = np.full(length, np.mean(mono)) if is_silent(mono) else resampled(mono, sound.rate)
-        return _Work(wave.astype(np.float32), np.zeros(len(wave), np.float32), length, details)
+        silent = is_silent(mono)
+        wave = np.full(length, np.mean(mono), np.float32) if silent else resampled(mono, sound.rate)
+        return _Work(wave, np.zeros(len(wave), np.float32), length, details)
 
     def _details(self, item: _Work) -> dict[str, Any]:
         cutoffs = [item.cutoffs[number] for number in sorted(item.cutoffs)]
         return {**item.details, "cutoff_hz": cutoffs[0] if len(cutoffs) == 1 else cutoffs}
-
-    def _check(self, fine: bool, key: str, wanted: str) -> None:
-        if not fine:
-            raise BenchError(f"{key} of {self.spec.label} must be {wanted}", f"{self.spec.settings[key]!r}")

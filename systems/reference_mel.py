@@ -13,7 +13,7 @@ from bench.fetch import weights_folder
 from bench.system import Output, SystemSpec
 from systems import _audiosr_models as models
 from systems._audiosr_signal import HOP, RATE, fade, is_silent, normalised, pieces, resampled, spectrogram
-from systems._ldm_parts import parameters, quiet, untrained_vocoder
+from systems._ldm_parts import on_device, parameters, quiet, untrained_vocoder
 
 
 class ReferenceMel:
@@ -29,6 +29,7 @@ class ReferenceMel:
     def __init__(self, spec: SystemSpec) -> None:
         self.spec = spec
         self.card = spec.card
+        on_device(spec.device)
         with quiet():
             self.vocoder: Any = (
                 untrained_vocoder(models.VOCODER) if spec.untrained else models.load_vocoder_alone(weights_folder(spec))

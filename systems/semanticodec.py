@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,41 @@ from numpy.typing import NDArray
 
 from bench.audio import Audio
 from bench.dataset import Clip
-from bench.errors import BenchError
 from bench.fetch import weights_folder
 from bench.system import Codec, Output, Stream, SystemSpec
-from systems._ldm_parts import parameters, quiet
+from systems._compiled import compiled
+from systems._ldm_parts import check_sampling, check_setting, on_device, parameters, quiet
 
 Tokens = NDArray[np.int64]
 
-#: Windows coded at once, and windows in one call of the diffusion model: bounds on memory.
-_CODED, _DIFFUSED = 8, 8
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A window to decode: whose it is and which, its tokens, its noise, and how many samples of it are heard."""
+
+    owner: int
+    index: int
+    last: bool
+    span: slice
+    noise: Any
+    samples: int
 
 
 class SemantiCodec(Codec):
     """The official weights in stock U-Net, autoencoder and vocoder modules; tokens equal the reference's.
 
     Sound is coded in windows of 10.24 s and decoded in windows that overlap by 0.64 s; the windows of all clips of
-    a batch go through the models together. All noise of a window comes from ``clip.seed`` and its number. Bit-equal
-    at equal batch size on one device; otherwise up to rounding, which may flip a token where two are equally near.
+    a batch go through the models together, ``batch`` at a time. All noise of a window comes from ``clip.seed`` and its
+    number. Bit-equal at equal batch size on one device; otherwise up to rounding, which may flip a token where two are
+    equally near.
 
     Differences from the reference: several channels are mixed down (it takes the first), soxr resamples, and the
     output ends where the clip ends.
 
     Settings: ``steps`` of DDIM, a divisor of 1000; ``cfg`` guidance scale; ``eta``, the share of fresh noise in a
     step; ``aligned`` drops the 2 ms that every window after the first comes later in the reference; ``precision`` of
-    the U-Net (float16 and bfloat16 change the sound, not the tokens); ``tokens_per_second`` and ``vocab`` belong to
+    the U-Net (float16 and bfloat16 change the sound, not the tokens); ``batch``, windows at once; ``compile`` the
+    U-Net, which changes rounding and costs minutes at the first window; ``tokens_per_second`` and ``vocab`` belong to
     the variants.
 
     Source: Liu et al. 2024 (arXiv:2405.00233); haoheliu/SemantiCodec-inference, ``main.py``.
@@ -47,13 +59,12 @@ class SemantiCodec(Codec):
 
         settings = spec.settings
         self.steps, self.cfg, self.eta = int(settings["steps"]), float(settings["cfg"]), float(settings["eta"])
-        self.aligned, self.precision = bool(settings["aligned"]), str(settings["precision"])
+        self.aligned, self.batch = bool(settings["aligned"]), int(settings["batch"])
         self.vocab, rate = int(settings["vocab"]), int(settings["tokens_per_second"])
-        self._check(rate in (25, 50, 100), "tokens_per_second", "25, 50 or 100")
-        self._check(self.vocab in (4096, 8192, 16384, 32768), "vocab", "4096, 8192, 16384 or 32768")
-        self._check(self.cfg >= 0 and math.isfinite(self.cfg), "cfg", "0 or more")
-        self._check(0 <= self.eta <= 1, "eta", "0 to 1")
-        self._check(self.precision in ("float32", "float16", "bfloat16"), "precision", "float32, float16 or bfloat16")
+        check_setting(spec, "tokens_per_second", rate in (25, 50, 100), "25, 50 or 100")
+        check_setting(spec, "vocab", self.vocab in (4096, 8192, 16384, 32768), "4096, 8192, 16384 or 32768")
+        check_setting(spec, "batch", self.batch >= 1, "1 or more")
+        check_sampling(spec)
         time_steps(self.steps)
         self.geometry = Geometry(100 // rate)
         self._load()
@@ -65,7 +76,7 @@ class SemantiCodec(Codec):
 
     def encode(self, audio: Audio) -> Stream:
         """Tokens ``[2, time]``, semantic above acoustic, worth ``log2(vocab)`` and 13 bits."""
-        return self._coded([audio])[0][0]
+        return self._coded([audio])[0]
 
     def decode(self, stream: Stream, seed: int = 0) -> Audio:
         """The sound of the tokens alone, with the noise of ``seed``; as long as their patches."""
@@ -74,7 +85,7 @@ class SemantiCodec(Codec):
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the decoded clips with their bits and tokens; the windows of all clips are computed together."""
         adapted = [self.adapt(clip.audio) for clip in clips]
-        streams = [stream for stream, _ in self._coded([audio for audio, _ in adapted])]
+        streams = self._coded([audio for audio, _ in adapted])
         decoded = self._decoded(streams, [clip.seed for clip in clips], [audio.length for audio, _ in adapted])
         for (_, details), stream, audio in zip(adapted, streams, decoded, strict=True):
             yield Output(audio, stream.bits, stream.tokens, {**details, **stream.details})
@@ -82,77 +93,83 @@ class SemantiCodec(Codec):
     def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Means over all tokens: ``all`` codewords (acoustic, semantic), the ``first`` layer's, and ``audiomae``."""
         for clip in clips:
-            (stream, features), *_ = self._coded([self.adapt(clip.audio)[0]])
-            words = self._words(stream.payload)
-            half = words.shape[1] // 2
-            yield {"all": words.mean(axis=0), "first": words[:, half:].mean(axis=0), "audiomae": features.mean(axis=0)}
+            sums: dict[str, NDArray[np.float32]] = {}
+            count = 0
+            # Window by window: features and codewords take thirty times the memory of the sound.
+            for _, tokens, features in self._windows([self.adapt(clip.audio)[0]]):
+                words = self._words(tokens.T)
+                count += len(words)
+                for name, rows in (("all", words), ("first", words[:, words.shape[1] // 2 :]), ("audiomae", features)):
+                    before = [sums[name][None]] if name in sums else []
+                    sums[name] = np.concatenate([*before, rows]).sum(axis=0)
+            yield {name: total / np.float32(count) for name, total in sums.items()}
 
     def samples(self, tokens: int) -> int:
         """Samples that ``tokens`` a layer stand for."""
         return int(tokens / 8 * 16 * 0.01 * self.geometry.stack * self.rate)
 
-    def _coded(self, sounds: Sequence[Audio]) -> list[tuple[Stream, NDArray[np.float32]]]:
-        """Streams and unquantised features ``[time, width]`` of sounds."""
+    def _coded(self, sounds: Sequence[Audio]) -> list[Stream]:
+        """Streams of sounds."""
+        found: list[list[Tokens]] = [[] for _ in sounds]
+        for owner, tokens, _ in self._windows(sounds):
+            found[owner].append(tokens)
+        layers = [np.concatenate(windows).T for windows in found]
+        bits = self.vocab.bit_length() - 1 + 13
+        return [Stream(tokens, tokens.shape[1] * bits, tokens) for tokens in layers]
+
+    def _windows(self, sounds: Sequence[Audio]) -> Iterator[tuple[int, Tokens, NDArray[np.float32]]]:
+        """Of each window in turn: the number of its sound, tokens ``[time, 2]``, features ``[time, width]``."""
         import torch
 
-        from systems._semanticodec_tokens import banks
+        jobs = self._banks(sounds)
+        while part := list(islice(jobs, self.batch)):
+            owners, counts, given = zip(*part, strict=True)
+            with torch.inference_mode():
+                tokens, features = self.coder(torch.stack(given).to(self.device), list(counts))
+            for owner, window, feature in zip(owners, tokens, features, strict=True):
+                yield owner, window.cpu().numpy().astype(np.int64), feature.cpu().numpy()
 
-        shape = self.geometry
-        owners: list[int] = []
-        counts: list[int] = []
-        inputs: list[Any] = []
+    def _banks(self, sounds: Sequence[Audio]) -> Iterator[tuple[int, int, Any]]:
+        """Of each window in turn: the number of its sound, how many tokens it holds, and its filterbank."""
+        from systems._semanticodec_tokens import each_bank
+
+        length = self.geometry.length
         for owner, sound in enumerate(sounds):
-            left = shape.tokens(sound.length)
-            for bank in banks(torch.from_numpy(sound.samples[0].copy())):
+            left = self.geometry.tokens(sound.length)
+            for bank in each_bank(sound.samples[0]):
                 # A last window of padding may hold no token of the sound.
                 if left > 0:
-                    owners.append(owner)
-                    counts.append(min(left, shape.length))
-                    inputs.append(bank)
-                left -= shape.length
-        found: list[list[Any]] = [[] for _ in sounds]
-        features: list[list[Any]] = [[] for _ in sounds]
-        with torch.inference_mode():
-            for first in range(0, len(inputs), _CODED):
-                part = slice(first, first + _CODED)
-                tokens, seen = self.coder(torch.stack(inputs[part]).to(self.device), counts[part])
-                for owner, window, feature in zip(owners[part], tokens, seen, strict=True):
-                    found[owner].append(window.cpu().numpy())
-                    features[owner].append(feature.cpu().numpy())
-        streams = []
-        for windows, feature in zip(found, features, strict=True):
-            layers = np.concatenate(windows).T.astype(np.int64)
-            bits = layers.shape[1] * (self.vocab.bit_length() - 1 + 13)
-            streams.append((Stream(layers, bits, layers), np.concatenate(feature)))
-        return streams
+                    yield owner, min(left, length), bank
+                left -= length
 
     def _decoded(self, streams: Sequence[Stream], seeds: Sequence[int], lengths: Sequence[int]) -> list[Audio]:
         """Sounds of ``lengths`` samples."""
         import torch
 
-        from systems._semanticodec_decoder import overlap_add, window_samples
+        from systems._semanticodec_decoder import add_window, window_samples
         from systems._v_diffusion import seeded_noise
 
-        jobs: list[tuple[int, Any, Any, int]] = []
+        jobs: list[_Job] = []
         for owner, (stream, seed, length) in enumerate(zip(streams, seeds, lengths, strict=True)):
-            tokens = torch.from_numpy(np.ascontiguousarray(stream.payload.T)).to(self.device)
-            spans = self.geometry.spans(len(tokens))
+            spans = self.geometry.spans(stream.payload.shape[1])
             needed = self.decoder.needed(length, len(spans), self.aligned)
-            for index, ((start, end), samples) in enumerate(zip(spans, needed, strict=True)):
-                jobs.append((owner, tokens[start:end], seeded_noise(seed, index), samples))
-        waves: list[list[NDArray[np.float32]]] = [[] for _ in streams]
-        with torch.inference_mode(), quiet():
-            for first in range(0, len(jobs), _DIFFUSED):
-                part = jobs[first : first + _DIFFUSED]
-                context, without = self.coder.condition([tokens for _, tokens, _, _ in part])
-                noises = [noise for _, _, noise, _ in part]
-                latents = self.decoder.latents(context, without, noises, self.steps, self.cfg, self.eta)
-                for latent, (owner, _, _, samples) in zip(latents.split(1), part, strict=True):
-                    waves[owner].append(self.decoder.wave(self.decoder.mel(latent)[0], samples))
+            for index, (span, samples) in enumerate(zip(spans, needed, strict=True)):
+                jobs.append(
+                    _Job(owner, index, index == len(spans) - 1, slice(*span), seeded_noise(seed, index), samples)
+                )
+        joined = [np.zeros(length, np.float32) for length in lengths]
         whole = window_samples(self.aligned)
-        return [
-            Audio(overlap_add(own, length, whole)[None], self.rate) for own, length in zip(waves, lengths, strict=True)
-        ]
+        with torch.inference_mode(), quiet():
+            for first in range(0, len(jobs), self.batch):
+                part = jobs[first : first + self.batch]
+                words = [np.ascontiguousarray(streams[job.owner].payload.T[job.span]) for job in part]
+                context, without = self.coder.condition([torch.from_numpy(word).to(self.device) for word in words])
+                noises = [job.noise for job in part]
+                latents = self.decoder.latents(context, without, noises, self.steps, self.cfg, self.eta)
+                waves = self.decoder.sounds(latents, [job.samples for job in part])
+                for job, wave in zip(part, waves, strict=True):
+                    add_window(joined[job.owner], wave, job.index, job.last, whole)
+        return [Audio(wave[None], self.rate) for wave in joined]
 
     def _words(self, layers: Tokens) -> NDArray[np.float32]:
         """Codewords ``[time, 2 * width]`` of tokens ``[2, time]``."""
@@ -168,10 +185,7 @@ class SemantiCodec(Codec):
         from systems import _semanticodec_files as files
 
         self.device = self.spec.device
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise BenchError(
-                f"device {self.device!r} is not available", "torch sees no CUDA device", "use --device cpu"
-            )
+        on_device(self.device)
         stack = self.geometry.stack
         with quiet():
             if self.spec.untrained:
@@ -182,9 +196,7 @@ class SemantiCodec(Codec):
                 self.decoder = files.read_decoder(folder, stack, self.vocab)
             for model in (self.coder, self.decoder.unet, self.decoder.vae, self.decoder.vocoder):
                 model.requires_grad_(False).eval().to(self.device)
-            if self.precision != "float32":
-                self.decoder.unet.to(getattr(torch, self.precision))
-
-    def _check(self, fine: bool, key: str, wanted: str) -> None:
-        if not fine:
-            raise BenchError(f"{key} of {self.spec.label} must be {wanted}", f"{self.spec.settings[key]!r}")
+            if (precision := str(self.spec.settings["precision"])) != "float32":
+                self.decoder.unet.to(getattr(torch, precision))
+            if self.spec.settings["compile"]:
+                compiled(self.decoder.unet, self.device)

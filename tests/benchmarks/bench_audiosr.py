@@ -2,7 +2,11 @@
 
 Run: ``python tests/benchmarks/bench_audiosr.py --parity FOLDER [--weights FOLDER]`` where the first holds
 ``name_seeded.py`` and ``audiosr/``, and the second is kept for the official file filled by that rule (2.7 GB); or
-``python tests/benchmarks/bench_audiosr.py --time [--steps 2] [--batch 1] [--seconds 5.12]`` on random weights.
+``python tests/benchmarks/bench_audiosr.py --time [--steps 2] [--batch 1] [--seconds 5.12]`` on random weights; or
+``... --time --peer CHECKOUT --peer-python PYTHON [--turns 2] [--weights FOLDER]`` beside the reference implementation
+(haoheliu/versatile_audio_super_resolution, and a Python that can import it). Both sides then load the same file, which
+the peer makes if the folder of ``--weights`` has none (5.4 GB, as the official one without CLAP), and get the same
+clip, noise and low-pass.
 """
 
 from __future__ import annotations
@@ -10,15 +14,17 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
+import os
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _side_by_side import Stages, by_turns, difference, measured, process, table
 
 
 def fill(folder: Path, rule: Any, keys: Path) -> None:
@@ -90,14 +96,15 @@ def parity(folder: Path, weights: Path) -> list[str]:
     store = Parity(folder / "audiosr")
     replaced_mel = torch.from_numpy(rule.noise("audiosr/replace_mel", 0, (512, 256)) - 5)
     replaced_wave = 0.1 * rule.noise("audiosr/replace_wav", 0, (245776,))
-    prepared = {}
+    prepared: dict[str, signal.Prepared] = {}
     for name in ("noise4k", "speech", "music"):
         samples, rate = soundfile.read(folder / "audiosr" / f"input_{name}.wav", dtype="float32", always_2d=True)
         wave = signal.resampled(np.ascontiguousarray(samples[:, 0]), rate)
         padded, _, _ = signal.normalised(wave)
         mel, magnitudes = signal.spectrogram(padded)
-        found = prepared[name] = signal.prepare(wave, "cheby1")
+        found = signal.prepare(wave, "cheby1")
         assert found is not None
+        prepared[name] = found
         features: dict[str, Any] = {"waveform48k": padded, "log_mel": mel, "stft": magnitudes}
         features |= {"cutoff_bin": [signal.cutoff_bin(magnitudes)], "waveform_lowpass": found.lowpassed}
         for key, value in {**features, "lowpass_mel": found.low_mel}.items():
@@ -149,57 +156,92 @@ def parity(folder: Path, weights: Path) -> list[str]:
     return store.failed
 
 
-@contextmanager
-def timed(owner: Any, name: str, spent: dict[str, tuple[float, float]]) -> Iterator[None]:
-    """Add the seconds, by the wall clock and of all cores, that ``owner.name`` takes to ``spent``."""
-    before: Callable[..., Any] = getattr(owner, name)
-
-    def measured(*given: Any, **more: Any) -> Any:
-        start, busy = time.perf_counter(), time.process_time()
-        result = before(*given, **more)
-        wall, cores = spent.get(name, (0.0, 0.0))
-        spent[name] = (wall + time.perf_counter() - start, cores + time.process_time() - busy)
-        return result
-
-    setattr(owner, name, measured)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def stages(options: argparse.Namespace) -> None:
-    """Seconds of every stage for clips of noise below 4 kHz, with random weights."""
+def narrow(seconds: float) -> Any:
+    """Noise below 4 kHz."""
     from bench.audio import Audio
-    from bench.dataset import Clip
     from bench.filters import lowpass
-    from bench.system import load_system, resolve
+
+    white = np.random.default_rng(0).standard_normal(round(48_000 * seconds)).astype(np.float32) * 0.1
+    return lowpass(Audio.of(white, 48_000), 4000.0)
+
+
+def watch(system: Any, stages: Stages) -> None:
+    """Count seconds by stage."""
     from systems import audiosr
+
+    stages.watch(audiosr, "prepare", "preparation")
+    stages.watch(system.models, "encode", "VAE encode")
+    stages.watch(system.models, "sample", "U-Net steps")
+    stages.watch(system.models, "decode", "VAE decode")
+    stages.watch(system.models, "vocode", "vocoder")
+    for name in ("replace_mel", "replace_band", "peak_normalised"):
+        stages.watch(audiosr, name, "post-processing")
+
+
+def time_stages(options: argparse.Namespace) -> None:
+    """Seconds of every stage for clips of noise below 4 kHz, with random weights."""
+    from bench.dataset import Clip
+    from bench.system import load_system, resolve
 
     spec = resolve(f"audiosr@basic:steps={options.steps},precision={options.precision}", options.device, untrained=True)
     start = time.perf_counter()
     system: Any = load_system(spec)
     print(f"{system.parameters / 1e6:.1f} M parameters, built in {time.perf_counter() - start:.1f} s")
-    white = np.random.default_rng(0).standard_normal(round(48_000 * options.seconds)).astype(np.float32) * 0.1
-    sound = lowpass(Audio.of(white, 48_000), 4000.0)
-    clips = [Clip(f"x/{n}", "x", loaded=sound, seed=n) for n in range(options.batch)]
-    spent: dict[str, tuple[float, float]] = {}
-    with ExitStack() as stack:
-        for owner, name in (
-            (audiosr, "prepare"), (system.models, "encode"), (system.models, "sample"), (system.models, "decode"),
-            (system.models, "vocode"), (audiosr, "replace_band"),
-        ):  # fmt: skip
-            stack.enter_context(timed(owner, name, spent))
-        start = time.perf_counter()
-        outputs = list(system.process(clips))
-        total = time.perf_counter() - start
+    clips = [Clip(f"x/{n}", "x", loaded=narrow(options.seconds), seed=n) for n in range(options.batch)]
+    stages = Stages()
+    watch(system, stages)
+    start = time.perf_counter()
+    outputs = list(system.process(clips))
+    total = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{options.batch} x {options.seconds:g} s, {options.steps} steps, {options.threads} threads on {spec.device}")
-    for name, (wall, cores) in spent.items():
-        print(f"{name:12s} {wall:7.2f} s, {cores:7.2f} s of all cores")
-    wall, cores = (seconds / options.steps / options.batch for seconds in spent["sample"])
+    for name, (wall, cores) in stages.spent.items():
+        print(f"{name:15s} {wall:7.2f} s, {cores:7.2f} s of all cores")
+    wall, cores = (seconds / options.steps / options.batch for seconds in stages.spent["U-Net steps"])
     print(f"a step with guidance {wall:.2f} s a clip, {cores:.2f} s of all cores")
     print(f"all {total:.1f} s, peak RSS {peak:.2f} GiB, output {outputs[0].audio.duration:.2f} s")
+
+
+def beside(options: argparse.Namespace) -> None:
+    """Ours and the reference implementation by turns, each in a process of its own."""
+    from bench.audio import write
+    from systems._audiosr_models import FILE, LATENT_CHANNELS, SHRINK
+    from systems._audiosr_signal import BLOCK_FRAMES, MELS
+    from systems._v_diffusion import seeded_noise
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, weights = Path(scratch), options.weights or Path(scratch) / "weights"
+        peer = [options.peer_python, Path(__file__).with_name("peer_audiosr.py"), options.peer, weights]
+        if not (weights / FILE).is_file():
+            process([*peer, "--make"], options.threads)
+        write(folder / "clip.wav", narrow(options.seconds))
+        frames = math.ceil(options.seconds * 100 / BLOCK_FRAMES) * BLOCK_FRAMES
+        draw = seeded_noise(0, "audiosr", 0)
+        shape = (LATENT_CHANNELS, frames // SHRINK, MELS // SHRINK)
+        np.save(folder / "noise.npy", np.stack([draw(index, shape) for index in range(options.steps + 3)]))
+        ours = [sys.executable, __file__, "--ours", folder, "--weights", weights, "--steps", options.steps]
+        print(f"{options.seconds:g} s, {options.steps} steps, {options.threads} threads")
+        commands = {"ours": ours, "peer": [*peer, "--clip", folder, "--steps", options.steps]}
+        results = by_turns(commands, options.turns, options.threads)
+        order = ("preparation", "VAE encode", "U-Net steps", "VAE decode", "vocoder", "post-processing", "whole")
+        table(results, order)
+        print(difference(folder, "ours", "peer", "sound"))
+
+
+def run_ours(options: argparse.Namespace) -> None:
+    """Ours alone, as ``beside`` asks for it: one clip, at the level and with the low-pass of the peer."""
+    from bench.audio import read
+    from bench.dataset import Clip
+    from bench.system import load_system, resolve
+
+    def run(system: Any, stages: Stages) -> dict[str, Any]:
+        watch(system, stages)
+        with stages.stage("whole"):
+            (output,) = system.process([Clip("x/0", "x", loaded=read(options.ours / "clip.wav"), seed=0)])
+        return {"sound": output.audio.samples}
+
+    spec = resolve(f"audiosr@basic:steps={options.steps},lowpass=ellip,level=upstream", weights=options.weights)
+    measured(lambda: load_system(spec), run, options.ours, "ours")
 
 
 def main() -> None:
@@ -214,17 +256,25 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peer", type=Path, help="checkout of the reference implementation")
+    parser.add_argument("--peer-python", type=Path, default=sys.executable)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
 
     import torch
 
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]) if options.ours else options.threads)
+    if options.ours:
+        run_ours(options)
+    elif options.peer:
+        beside(options)
+    elif options.time:
+        time_stages(options)
     if options.parity:
         with tempfile.TemporaryDirectory() as scratch:
             if failed := parity(options.parity, options.weights or Path(scratch)):
                 raise SystemExit(f"differ: {', '.join(failed)}")
-    if options.time:
-        stages(options)
 
 
 if __name__ == "__main__":

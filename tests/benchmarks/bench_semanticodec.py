@@ -2,10 +2,16 @@
 
 Run: ``python tests/benchmarks/bench_semanticodec.py --parity FOLDER [--rates 100 50 25] [--work FOLDER]``
      ``python tests/benchmarks/bench_semanticodec.py --time 1.25kbps [--steps 10] [--seconds 10] [--weights FOLDER]``
+     ``... --time 1.25kbps --peer CHECKOUT --peer-python PYTHON [--seconds 10.2] [--turns 2] [--weights FOLDER]``
 
 FOLDER holds ``name_seeded.py`` (the rule that draws the weights from names) and ``semanticodec/`` (keys.json,
 arrays.json, *.npz, geometry.json, input.wav), all made by the reference implementation with those weights. The
 weights are written to ``--work`` in the official layout and loaded from there.
+
+CHECKOUT is the reference implementation (haoheliu/SemantiCodec-inference) and PYTHON one that can import it. Both
+sides load the same files, which the peer makes if the folder of ``--weights`` has none, and get the same clip and
+the same noise. A clip of 10.2 s has 512 tokens, one window of 10.24 s; with 10.24 s it has 520, and both sides
+decode a second window for the last 8.
 """
 
 from __future__ import annotations
@@ -14,13 +20,16 @@ import argparse
 import importlib.util
 import json
 import math
+import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _side_by_side import Stages, by_turns, difference, measured, process, table
 
 #: Allowed: ten times what two runs of the reference differed by, not below this share of the largest value.
 FLOOR = 1e-5
@@ -270,42 +279,76 @@ def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path
     print(f"{spec.label}: {system.parameters / 1e6:.1f} M parameters, built in {time.perf_counter() - start:.1f} s")
     noise = np.random.default_rng(0).standard_normal((batch, round(seconds * 16_000))) * 0.1
     clips = [Clip(f"x/{n}", "x", loaded=Audio.of(row, 16_000), seed=n) for n, row in enumerate(noise)]
-    spent: dict[str, float] = {}
-    busy: dict[str, float] = {}
-
-    def timed(owner: Any, attribute: str, label: str) -> None:
-        plain = getattr(owner, attribute)
-
-        def call(*args: Any, **named: Any) -> Any:
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            begin, working = time.perf_counter(), time.process_time()
-            result = plain(*args, **named)
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            spent[label] = spent.get(label, 0.0) + time.perf_counter() - begin
-            busy[label] = busy.get(label, 0.0) + time.process_time() - working
-            return result
-
-        object.__setattr__(owner, attribute, call)
-
-    timed(system.coder.audiomae, "forward", "AudioMAE")
-    timed(system.coder.lstm, "forward", "LSTM")
-    timed(system.decoder.unet, "forward", "U-Net")
-    timed(system.decoder, "mel", "VAE")
-    timed(system.decoder, "wave", "vocoder")
+    stages = Stages(torch.cuda.synchronize if device.startswith("cuda") else lambda: None)
+    stages.watch(system.coder.audiomae, "forward", "AudioMAE")
+    stages.watch(system.coder.lstm, "forward", "LSTM")
+    stages.watch(system.decoder.unet, "forward", "U-Net")
+    stages.watch(system.decoder, "mel", "VAE")
+    stages.watch(system.decoder, "wave", "vocoder")
     with peak_memory(device) as peak:
         start = time.perf_counter()
         outputs = list(system.process(clips))
         total = time.perf_counter() - start
     calls = steps * math.ceil(len(clips) * len(system.geometry.spans(outputs[0].tokens.shape[1])) / 8)
     print(f"{batch} x {seconds:.2f} s in {total:.1f} s, {torch.get_num_threads()} threads, {device}")
-    for label, value in spent.items():
+    for label, (wall, cores) in stages.spent.items():
         print(
-            f"  {label:9s} {value:6.2f} s, {busy[label]:6.2f} s of processor"
-            + (f" ({value / calls:.3f} s a guided step)" if label == "U-Net" else "")
+            f"  {label:9s} {wall:6.2f} s, {cores:6.2f} s of processor"
+            + (f" ({wall / calls:.3f} s a guided step)" if label == "U-Net" else "")
         )
     print(f"  peak {(peak() or 0) / 2**30:.2f} GiB")
+
+
+def run_beside(options: argparse.Namespace) -> None:
+    """Ours and the reference implementation by turns, each in a process of its own."""
+    from bench.audio import Audio, write
+    from bench.system import resolve
+    from systems._semanticodec_decoder import LATENT
+    from systems._semanticodec_files import checkpoint_files
+    from systems._semanticodec_tokens import Geometry
+    from systems._v_diffusion import seeded_noise
+
+    settings = resolve(f"semanticodec@{options.time}").settings
+    rate, vocab = int(settings["tokens_per_second"]), int(settings["vocab"])
+    shape = Geometry(100 // rate)
+    with tempfile.TemporaryDirectory(dir=options.work) as scratch:
+        folder, weights = Path(scratch), options.weights or Path(scratch) / "weights"
+        script = Path(__file__).with_name("peer_semanticodec.py")
+        peer = [options.peer_python, script, options.peer, weights, rate, vocab]
+        if not all((weights / name).is_file() for name in checkpoint_files(100 // rate, vocab)):
+            process([*peer, "--make"], options.threads)
+        samples = round(options.seconds * 16_000)
+        write(folder / "clip.wav", Audio.of(np.random.default_rng(0).standard_normal(samples) * 0.1, 16_000))
+        windows = shape.spans(shape.tokens(samples))
+        noise = [seeded_noise(0, window)(i, LATENT) for window in range(len(windows)) for i in range(options.steps + 1)]
+        np.save(folder / "noise.npy", np.stack(noise))
+        ours = [sys.executable, __file__, "--time", options.time, "--ours", folder, "--weights", weights]
+        ours += ["--steps", options.steps]
+        tokens = f"{shape.tokens(samples)} tokens a layer in windows {windows}"
+        print(f"{tokens}, {options.steps} steps, {options.threads} threads", flush=True)
+        commands = {"ours": ours, "peer": [*peer, "--clip", folder, "--steps", options.steps]}
+        results = by_turns(commands, options.turns, options.threads)
+        table(results, ("encode", "U-Net steps", "VAE", "vocoder", "whole decode"))
+        print(difference(folder, "ours", "peer", "tokens"), difference(folder, "ours", "peer", "sound"), sep="\n")
+
+
+def run_ours(options: argparse.Namespace) -> None:
+    """Ours alone, as ``run_beside`` asks for it: one clip, coded and decoded."""
+    from bench.audio import read
+    from bench.system import load_system, resolve
+
+    def run(system: Any, stages: Stages) -> dict[str, Any]:
+        stages.watch(system.decoder, "latents", "U-Net steps")
+        stages.watch(system.decoder, "mel", "VAE")
+        stages.watch(system.decoder, "wave", "vocoder")
+        with stages.stage("encode"):
+            stream = system.encode(read(options.ours / "clip.wav"))
+        with stages.stage("whole decode"):
+            audio = system.decode(stream, 0)
+        return {"tokens": stream.payload, "sound": audio.samples}
+
+    spec = resolve(f"semanticodec@{options.time}:steps={options.steps}", weights=options.weights)
+    measured(lambda: load_system(spec), run, options.ours, "ours")
 
 
 def main() -> None:
@@ -321,11 +364,19 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peer", type=Path, help="checkout of the reference implementation")
+    parser.add_argument("--peer-python", type=Path, default=sys.executable)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     import torch
 
-    torch.set_num_threads(options.threads)
-    if options.time:
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]) if options.ours else options.threads)
+    if options.ours:
+        run_ours(options)
+    elif options.peer:
+        run_beside(options)
+    elif options.time:
         run_timing(options.time, options.steps, options.seconds, options.device, options.weights, options.batch)
     if options.parity:
         raise SystemExit(1 if run_parity(options.parity, options.rates, options.work) else 0)

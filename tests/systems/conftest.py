@@ -100,6 +100,56 @@ def snr() -> Callable[[np.ndarray, np.ndarray], float]:
     return ratio
 
 
+#: Prints the mebibytes by which the peak of a long input exceeds that of a short one, in a process of its own:
+#: what other tests have freed would hide the growth.
+_GROWTH = """
+import importlib.util, resource, sys
+import numpy as np, pytest, torch
+from bench.audio import Audio
+from bench.dataset import Clip
+from bench.system import load_system, resolve
+
+path, name, rate, long = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+torch.set_num_threads(1)
+spec = importlib.util.spec_from_file_location("shrinking", path)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.slim(pytest.MonkeyPatch())
+system = load_system(resolve(name, untrained=True))
+peaks = []
+for seconds in (20.0, long):
+    noise = np.random.default_rng(0).standard_normal((1, round(seconds * rate)), dtype=np.float32)
+    noise *= 0.1
+    for output in system.process([Clip("x/a", "x", loaded=Audio(noise, rate))]):
+        assert abs(output.audio.duration - seconds) < 1e-3
+        assert np.isfinite(output.audio.samples[0, -rate:]).all()
+        assert output.audio.samples[0, -rate:].std() > 1e-5
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print("GROWTH", peaks[1] - peaks[0])
+"""
+
+
+@pytest.fixture
+def growth() -> Callable[[str, str, int, float], float]:
+    """``growth(folder, name, rate, seconds)``: MiB more at the peak than for 20 s, of a narrow untrained system.
+
+    The input itself, which the clip holds, is part of it.
+    """
+
+    def measure(folder: str, name: str, rate: int, seconds: float) -> float:
+        shrinking = Path(__file__).parent / folder / "conftest.py"
+        words = [sys.executable, "-c", _GROWTH, str(shrinking), name, str(rate), str(seconds)]
+        # Without a fixed threshold the allocator keeps freed blocks, and the peak wanders by hundreds of MiB.
+        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "4194304"}
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = float(done.stdout.split()[-1])
+        print(found)
+        return found
+
+    return measure
+
+
 @pytest.fixture
 def typed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """``typed(task, system, weights)``: a user runs a system on three clips and writes the page; its table as JSON.

@@ -18,6 +18,7 @@ from systems import _audiosr_signal as signal
 from systems import audiosr
 from systems._ldm_parts import seeded, untrained_vocoder
 from systems._openaimodel_keys import VOCODER, renamed, unet_config, unet_name, vae_name
+from systems._v_diffusion import cosine_alphas
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "audiosr"
 
@@ -46,14 +47,32 @@ def official_keys() -> dict[str, tuple[int, ...]]:
     return {key: tuple(int(side) for side in shape.split("x") if side) for key, shape in lines}
 
 
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The adapter with narrow models and blocks of 1.28 s; number of layers and mel bands are the official ones."""
+def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the adapter narrow models and blocks of 1.28 s; number of layers and mel bands are the official ones."""
     monkeypatch.setattr(signal, "BLOCK", 128 * signal.HOP)
     monkeypatch.setattr(audiosr, "BLOCK", 128 * signal.HOP)
     monkeypatch.setattr(models, "UNET", TINY_UNET)
     monkeypatch.setattr(models, "VAE", TINY_VAE)
     monkeypatch.setattr(models, "VOCODER", TINY_VOCODER)
+
+
+def slim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave hardly any network: for long inputs, of which the number of pieces counts."""
+    shrink(monkeypatch)
+    monkeypatch.setattr(models, "UNET", unet_config(32, 16, (32,) * 4, (1,) * 4, (None, None)))
+    monkeypatch.setattr(
+        models,
+        "VAE",
+        {**models.VAE, "block_out_channels": (8, 8, 8, 8), "norm_num_groups": 8, "mid_block_add_attention": False},
+    )
+    vocoder = {"upsample_initial_channel": 32, "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 1, 1]]}
+    monkeypatch.setattr(models, "VOCODER", {**models.VOCODER, **vocoder})
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter with narrow models."""
+    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +98,7 @@ def tiny_state(official_keys: dict[str, tuple[int, ...]]) -> dict[str, torch.Ten
             state[key] = of_stage(key.removeprefix("cond_stage_models.0.vae."))
         else:
             state[key] = torch.zeros(shape)
-    state["alphas_cumprod"] = torch.tensor(models.cosine_schedule(1000))
+    state["alphas_cumprod"] = torch.tensor(cosine_alphas(1000))
     state["scale_factor"] = torch.tensor(0.4)
     state["model_ema.decay"] = torch.tensor(0.9999)
     state["clap.logit_scale_a"] = torch.tensor(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_autoencoder_and_vocoder_see_few_frames_at_once(
 ) -> None:
     adapter: Any = system("batch=8")
     seen: list[int] = []
-    monkeypatch.setattr(models, "_FRAMES", 256)
+    monkeypatch.setitem(models.MOST_FRAMES, "cpu", 256)
     vocoder = adapter.models.vocoder
     vocoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[0] * given[0].shape[1]))
     run(adapter, *(narrow(0.2, seed=n) for n in range(3)))
@@ -230,6 +231,34 @@ def test_damaged_files_and_code_are_refused(tiny: None, weights: Callable[..., P
     path.unlink()
     with pytest.raises(BenchError, match="missing pytorch_model"):
         load_system(resolve("audiosr@basic", weights=folder))
+
+
+@pytest.mark.parametrize("variant", ["basic", "speech"])
+def test_fetching_names_a_file_that_is_not_the_pinned_one(
+    variant: str, official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variants share all shapes: only the checksum tells them apart."""
+    from bench import fetch
+
+    card = load_system_card("audiosr")
+    folder = tmp_path / "audiosr" / variant
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(fetch, "_snapshot", lambda *_: shutil.copytree(official, folder))
+    with pytest.raises(BenchError, match=rf"{variant}/{models.FILE} is not the file that was pinned: SHA-256 .* fetch"):
+        fetch.fetch_weights(card, variant=variant)
+
+
+def test_the_other_variants_file_loads_but_makes_another_run(tiny: None, weights: Callable[..., Path]) -> None:
+    """A checkpoint of one's own is welcome; the ID of a run tells which it was."""
+    from bench.identity import weights_digest
+
+    digests = []
+    for value in (0.0, 1.0):
+        folder = weights(**{"first_stage_model.decoder.conv_out.bias": torch.tensor([value])})
+        spec = resolve("audiosr@speech:steps=1", weights=folder)
+        load_system(spec)
+        digests.append(weights_digest(spec))
+    assert digests[0] != digests[1]
 
 
 @pytest.mark.parametrize(

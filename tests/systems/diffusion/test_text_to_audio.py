@@ -240,7 +240,7 @@ def test_half_precision(name: str, build: Build) -> None:
         ("audioldm:cfg=-1.0", "cfg .* must be 0 or more"),
         ("audioldm:seconds=-3.0", "seconds .* must be 0 or more"),
         ("audioldm:eta=2.0", "eta .* must be 0 to 1"),
-        ("audioldm2:precision=int8", "precision .* must be float32, float16, bfloat16: 'int8'"),
+        ("audioldm2:precision=int8", "precision .* must be one of float32, float16, bfloat16: 'int8'"),
         ("audioldm2:candidates=0", "candidates .* must be 1 or more"),
         ("tango:steps=1001", "steps .* must be 1 to 1000"),
     ],

@@ -235,14 +235,27 @@ TINY_VOCODER = {
 TINY_CHANNELS, TINY_VAE, TINY_WIDTH = (32, 32, 32, 64), (32, 32, 32), 48
 
 
-@pytest.fixture
-def shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The adapter's networks with few channels; names, depths and lengths stay."""
+def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the adapter's networks few channels; names, depths and lengths stay."""
     monkeypatch.setattr(_audiomae, "WIDTH", TINY_WIDTH)
     monkeypatch.setattr(_semanticodec_files, "CHANNELS", TINY_CHANNELS)
     monkeypatch.setattr(_semanticodec_files, "HEADS", (1, 1, 1, 2))
     monkeypatch.setattr(configs, "VAE", {**configs.VAE, "block_out_channels": TINY_VAE})
     monkeypatch.setattr(configs, "VOCODER", TINY_VOCODER)
+
+
+def slim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave hardly any network: for long inputs, of which the number of windows counts."""
+    shrink(monkeypatch)
+    monkeypatch.setattr(configs, "VAE", {**configs.VAE, "block_out_channels": (8, 8, 8), "norm_num_groups": 8})
+    resblocks = {"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 1, 1]]}
+    monkeypatch.setattr(configs, "VOCODER", {**configs.VOCODER, **resblocks})
+
+
+@pytest.fixture
+def shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter with narrow networks."""
+    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="session")
