@@ -40,8 +40,6 @@ def test_compiled_is_equal_up_to_rounding(tiny_folder: Path, speech_like: Callab
 
 
 def test_without_a_compiler_it_says_so(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(BenchError, match=r"compile=true needs a C\+\+ compiler: no-such-compiler not found"):
         load_system(resolve("semanticodec@1.25kbps:compile=true", weights=tiny_folder))
