@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
 from systems._audiosr_signal import MELS, RATE
 from systems._compiled import any_batch
-from systems._ldm_parts import parameters, read_tensors, seeded, untrained_vocoder
+from systems._ldm_parts import for_inference, parameters, read_tensors, seeded, untrained_vocoder
 from systems._mel_batches import mel_batches
 from systems._openaimodel_keys import load_unet, load_vae, load_vocoder, parts, unet_config
 from systems._v_diffusion import Noise, Watch, cosine_alphas, ddim, guided
@@ -83,6 +83,7 @@ class Models:
         vocoder: ``SpeechT5HifiGan``.
         alphas_cumprod: Share of signal power left after each trained step.
         scale: What latents are multiplied by before the U-Net sees them.
+        parameters: Learned values of all models together.
     """
 
     unet: Any
@@ -90,22 +91,14 @@ class Models:
     vocoder: Any
     alphas_cumprod: list[float]
     scale: float
+    parameters: int = field(init=False)
 
-    @property
-    def parameters(self) -> int:
-        """Learned values of all models together."""
-        return parameters((self.unet, self.vae, self.vocoder))
+    def __post_init__(self) -> None:
+        self.parameters = parameters((self.unet, self.vae, self.vocoder))
 
     def to(self, device: str, precision: str) -> None:
         """Move to a device; the U-Net in ``precision``, what is run once in float32."""
-        import torch
-
-        # Two-dimensional convolutions are faster, on CPU and GPU, where the channels of one place lie together.
-        self.vae.to(device=device, memory_format=torch.channels_last)
-        self.unet.to(device=device, dtype=getattr(torch, precision), memory_format=torch.channels_last)
-        self.vocoder.to(device)
-        for model in (self.unet, self.vae, self.vocoder):
-            model.requires_grad_(False).eval()
+        for_inference(self.unet, self.vae, self.vocoder, device, precision)
 
     def encode(self, mels: Tensor, noises: Sequence[Noise]) -> Tensor:
         """Conditions ``[n, 16, frames / 8, 32]`` of log-mels ``[n, frames, 256]``: one draw of each posterior, draw 1.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from systems._compiled import any_batch
 from systems._condition_cache import ConditionCache
+from systems._ldm_parts import for_inference
 from systems._mel_batches import mel_batches
 from systems._v_diffusion import Noise, Watch, ddim, guided
 
@@ -55,14 +56,12 @@ class Decoder:
     _kept: ConditionCache | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        import torch
-
         if self.unet is not None:
             self._kept = ConditionCache(self.unet, self.unet.config.cross_attention_dim[0][1])
-        for model in (self.unet, self.vae):
-            if model is not None:
-                # The same numbers; a third faster on a CPU.
-                model.to(memory_format=torch.channels_last)
+
+    def to(self, device: str, precision: str) -> None:
+        """Move to a device; the U-Net in ``precision``, what is run once in float32."""
+        for_inference(self.unet, self.vae, self.vocoder, device, precision)
 
     def latents(
         self,

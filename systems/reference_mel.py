@@ -27,6 +27,8 @@ class ReferenceMel:
     """
 
     def __init__(self, spec: SystemSpec) -> None:
+        from systems._block_convolution import by_blocks
+
         self.spec = spec
         self.card = spec.card
         on_device(spec.device)
@@ -34,12 +36,10 @@ class ReferenceMel:
             self.vocoder: Any = (
                 untrained_vocoder(models.VOCODER) if spec.untrained else models.load_vocoder_alone(weights_folder(spec))
             )
+        #: Learned values of the vocoder.
+        self.parameters = parameters([self.vocoder])
         self.vocoder.requires_grad_(False).eval().to(spec.device)
-
-    @property
-    def parameters(self) -> int:
-        """Learned values of the vocoder."""
-        return parameters([self.vocoder])
+        by_blocks(self.vocoder)
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield every reference at 48 kHz, mono, synthesised again."""

@@ -69,11 +69,6 @@ class SemantiCodec(Codec):
         self.geometry = Geometry(100 // rate)
         self._load()
 
-    @property
-    def parameters(self) -> int:
-        """Learned values of all parts that are used."""
-        return parameters([self.coder, self.decoder.unet, self.decoder.vae, self.decoder.vocoder])
-
     def encode(self, audio: Audio) -> Stream:
         """Tokens ``[2, time]``, semantic above acoustic, worth ``log2(vocab)`` and 13 bits."""
         return self._coded([audio])[0]
@@ -180,8 +175,6 @@ class SemantiCodec(Codec):
             return np.asarray(self.coder.codewords(tokens).cpu().numpy())
 
     def _load(self) -> None:
-        import torch
-
         from systems import _semanticodec_files as files
 
         self.device = self.spec.device
@@ -194,9 +187,10 @@ class SemantiCodec(Codec):
                 folder = weights_folder(self.spec)
                 self.coder = files.read_coder(folder, stack, self.vocab)
                 self.decoder = files.read_decoder(folder, stack, self.vocab)
-            for model in (self.coder, self.decoder.unet, self.decoder.vae, self.decoder.vocoder):
-                model.requires_grad_(False).eval().to(self.device)
-            if (precision := str(self.spec.settings["precision"])) != "float32":
-                self.decoder.unet.to(getattr(torch, precision))
+            decoder = self.decoder
+            #: Learned values of all parts that are used.
+            self.parameters = parameters([self.coder, decoder.unet, decoder.vae, decoder.vocoder])
+            self.coder.requires_grad_(False).eval().to(self.device)
+            self.decoder.to(self.device, str(self.spec.settings["precision"]))
             if self.spec.settings["compile"]:
                 compiled(self.decoder.unet, self.device)

@@ -252,6 +252,7 @@ def run_parity(parity: Path, rates: list[int], work: Path | None) -> int:
             start = time.perf_counter()
             coder = files.read_coder(folder, 100 // rate, VOCAB)
             decoder = files.read_decoder(folder, 100 // rate, VOCAB)
+            decoder.to("cpu", "float32")
             print(f"rate {rate}: loaded in {time.perf_counter() - start:.1f} s", flush=True)
             with torch.inference_mode():
                 if rate == rates[0]:
