@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 UV = $(BIN)/uv
 UV_VERSION = 0.13.8
+# Tests run in so many processes.
+JOBS ?= 2
 
 .PHONY: quickstart install test test-slow lint lock clean
 
@@ -16,7 +18,7 @@ quickstart: $(VENV)/.core
 install: $(VENV)/.dev
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow
