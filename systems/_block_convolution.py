@@ -120,8 +120,8 @@ class BlockConvolution(nn.Module):
         after, kernel, before = (torch.from_numpy(np.ascontiguousarray(matrix)) for matrix in bilinear(self.taps))
         self.outputs, self.products = after.shape
         kernels = plain.weight.detach().double().reshape(*plain.weight.shape[:2], self.taps, self.across)
-        # [across, products, in, out]
-        products = torch.einsum("pt,oita->apio", kernel, kernels)
+        # [across * products, in, out]: not of four axes, which `to(memory_format=channels_last)` would put out of order.
+        products = torch.einsum("pt,oita->apio", kernel, kernels).flatten(0, 1)
         for name, value in {
             "kernels": products,
             "after": after,
@@ -168,9 +168,10 @@ class BlockConvolution(nn.Module):
             torch.mm(self.before, flat[:, : rows * wide], out=value)
             value.addmm_(self.before_next, flat[: self.taps - 1, step : step + rows * wide])
             # Of every row's last columns, nothing is right: their neighbours are another row's.
-            torch.bmm(values[:, :rows], self.kernels[0], out=sums[:, :rows])
-            for tap in range(1, self.across):
-                sums[:, :rows].baddbmm_(values[:, tap : tap + rows], self.kernels[tap])
+            nearest, *further = self.kernels.chunk(self.across)
+            torch.bmm(values[:, :rows], nearest, out=sums[:, :rows])
+            for tap, kernel in enumerate(further, 1):
+                sums[:, :rows].baddbmm_(values[:, tap : tap + rows], kernel)
             end = ends[:, :rows]
             torch.mm(self.after, sums[:, :rows].view(self.products, -1), out=end.view(self.outputs, -1))
             end = end.view(self.outputs, count, columns, out)[:, :, :row].transpose(0, 1)

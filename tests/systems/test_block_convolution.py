@@ -101,6 +101,13 @@ def test_channels_stay_together() -> None:
     assert made.movedim(1, -1).is_contiguous()
 
 
+def test_kernels_stay_in_order() -> None:
+    """Whatever their model is told about the channels of its own: matrix products would copy them every time."""
+    fast = blocks.BlockConvolution(_filled(nn.Conv2d(4, 6, 3, padding=1)))
+    fast.to(memory_format=torch.channels_last)
+    assert all(value.is_contiguous() for value in fast.buffers())
+
+
 def test_replaced_are_those_that_gain() -> None:
     model = nn.ModuleDict(
         {
