@@ -120,7 +120,7 @@ class BlockConvolution(nn.Module):
         after, kernel, before = (torch.from_numpy(np.ascontiguousarray(matrix)) for matrix in bilinear(self.taps))
         self.outputs, self.products = after.shape
         kernels = plain.weight.detach().double().reshape(*plain.weight.shape[:2], self.taps, self.across)
-        # [across * products, in, out]: not of four axes, which `to(memory_format=channels_last)` would put out of order.
+        # [across * products, in, out]; four axes would be put out of order by `to(memory_format=channels_last)`.
         products = torch.einsum("pt,oita->apio", kernel, kernels).flatten(0, 1)
         for name, value in {
             "kernels": products,
