@@ -98,7 +98,9 @@ class Models:
 
     def to(self, device: str, precision: str) -> None:
         """Move to a device; the U-Net in ``precision``, what is run once in float32."""
-        for_inference(self.unet, self.vae, self.vocoder, device, precision)
+        for_inference(self.unet, device, precision)
+        for_inference(self.vae, device, blocks=True)
+        for_inference(self.vocoder, device, blocks=True)
 
     def encode(self, mels: Tensor, noises: Sequence[Noise]) -> Tensor:
         """Conditions ``[n, 16, frames / 8, 32]`` of log-mels ``[n, frames, 256]``: one draw of each posterior, draw 1.

@@ -292,25 +292,32 @@ def parameters(models: Iterable[Any]) -> int:
     return sum(found.values())
 
 
-def for_inference(unet: Any, vae: Any, vocoder: Any, device: str, precision: str) -> None:
-    """Move models of a mel spectrogram to ``device``, as fast as they get: the U-Net in ``precision``, else float32.
+def for_inference(model: Any, device: str, precision: str = "float32", blocks: bool = False) -> None:
+    """Move ``model`` to ``device`` in ``precision``, as fast as it gets; it can learn and load nothing any more.
 
-    They can learn and load nothing any more. A file that was mapped into memory for them is let go.
+    On a CPU it gets memory of its own, so that a file that was mapped for it can be let go.
+
+    Args:
+        model: A module.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        precision: One of ``PRECISIONS``.
+        blocks: Convolve by blocks where that is possible (``systems/_block_convolution.py``): faster where there are
+            many places, as in autoencoders and vocoders, and slower in a U-Net.
     """
     import torch
 
     from systems._block_convolution import by_blocks
 
-    for model in (unet, vae, vocoder):
-        model.requires_grad_(False).eval().to(device)
-    by_blocks(vae, vocoder)
+    model.requires_grad_(False).eval().to(device)
+    if blocks:
+        by_blocks(model)
+    if precision != "float32":
+        model.to(getattr(torch, precision))
     # Two-dimensional convolutions are faster, on CPU and GPU, where the channels of one place lie together.
-    unet.to(dtype=getattr(torch, precision), memory_format=torch.channels_last)
-    vae.to(memory_format=torch.channels_last)
-    for model in (unet, vae, vocoder):
+    model.to(memory_format=torch.channels_last)
+    if torch.device(device).type == "cpu":
         for value in (*model.parameters(), *model.buffers()):
-            if device == "cpu":
-                value.data = value.data.clone()
+            value.data = value.data.clone()
 
 
 def _not_ending(keys: Iterable[str], endings: tuple[str, ...]) -> list[str]:

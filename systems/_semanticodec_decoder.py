@@ -61,7 +61,9 @@ class Decoder:
 
     def to(self, device: str, precision: str) -> None:
         """Move to a device; the U-Net in ``precision``, what is run once in float32."""
-        for_inference(self.unet, self.vae, self.vocoder, device, precision)
+        for_inference(self.unet, device, precision)
+        for_inference(self.vae, device, blocks=True)
+        for_inference(self.vocoder, device, blocks=True)
 
     def latents(
         self,

@@ -13,7 +13,7 @@ from bench.fetch import weights_folder
 from bench.system import Output, SystemSpec
 from systems import _audiosr_models as models
 from systems._audiosr_signal import HOP, RATE, fade, is_silent, normalised, pieces, resampled, spectrogram
-from systems._ldm_parts import on_device, parameters, quiet, untrained_vocoder
+from systems._ldm_parts import for_inference, on_device, parameters, quiet, untrained_vocoder
 
 
 class ReferenceMel:
@@ -27,8 +27,6 @@ class ReferenceMel:
     """
 
     def __init__(self, spec: SystemSpec) -> None:
-        from systems._block_convolution import by_blocks
-
         self.spec = spec
         self.card = spec.card
         on_device(spec.device)
@@ -38,8 +36,7 @@ class ReferenceMel:
             )
         #: Learned values of the vocoder.
         self.parameters = parameters([self.vocoder])
-        self.vocoder.requires_grad_(False).eval().to(spec.device)
-        by_blocks(self.vocoder)
+        for_inference(self.vocoder, spec.device, blocks=True)
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield every reference at 48 kHz, mono, synthesised again."""

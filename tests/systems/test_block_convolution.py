@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from systems import _block_convolution as blocks
+from systems._ldm_parts import for_inference, seeded, untrained_vocoder
 
 
 def _filled(module: Any, seed: int = 0) -> Any:
@@ -121,6 +123,7 @@ def test_replaced_are_those_that_gain() -> None:
             "mirrored": nn.Conv1d(4, 4, 3, padding=1, padding_mode="reflect"),
             "one": nn.Conv1d(4, 1, 7, padding=3),
             "coarse": nn.Conv1d(4, 4, 3, padding=1).half(),
+            "elsewhere": nn.Conv1d(4, 4, 3, padding=1, device="meta"),
             "longer": nn.ConvTranspose1d(4, 4, 4, 2, 1, output_padding=1),
         }
     )
@@ -137,8 +140,6 @@ def test_replaced_are_those_that_gain() -> None:
 
 def test_a_whole_vocoder_and_autoencoder() -> None:
     from diffusers import AutoencoderKL
-
-    from systems._ldm_parts import seeded, untrained_vocoder
 
     small = {
         "upsample_initial_channel": 32,
@@ -158,3 +159,29 @@ def test_a_whole_vocoder_and_autoencoder() -> None:
         torch.testing.assert_close(vocoder(mel), sound, rtol=0, atol=2e-6 * float(sound.abs().max()))
         torch.testing.assert_close(vae.encode(spectrogram).latent_dist.mean, latents, rtol=0, atol=2e-5)
         torch.testing.assert_close(vae.decode(latents).sample, decoded, rtol=0, atol=2e-5)
+
+
+def test_items_of_a_batch_are_bit_equal_to_each_alone() -> None:
+    fast = blocks.BlockConvolution(_filled(nn.Conv1d(4, 6, 11, padding=5)))
+    given = _noise(3, 4, 200)
+    alone = torch.cat([fast(item[None]) for item in given])
+    assert torch.equal(fast(given), alone)
+
+
+def test_a_model_for_inference_lets_its_file_go(tmp_path: Path) -> None:
+    """Nothing is read from the mapped file any more: its bytes may change."""
+    plain = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4))
+    path = tmp_path / "weights.ckpt"
+    torch.save(_filled(plain).state_dict(), path)
+    given = _noise(1, 4, 20, 8)
+    for precision, fast in (("float32", True), ("float32", False), ("bfloat16", False)):
+        model = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4))
+        model.load_state_dict(torch.load(path, mmap=True, weights_only=True), assign=True)
+        mapped = {value.data_ptr() for value in model.state_dict().values()}
+        for_inference(model, "cpu", precision, blocks=fast)
+        assert isinstance(model[0], blocks.BlockConvolution) is fast
+        assert not model.training
+        assert not mapped & {value.data_ptr() for value in (*model.parameters(), *model.buffers())}
+        assert {value.dtype for value in model.parameters()} == {getattr(torch, precision)}
+        found = model(given.to(getattr(torch, precision))).float()
+        torch.testing.assert_close(found, plain.eval()(given), rtol=0, atol=1e-5 if precision == "float32" else 0.1)

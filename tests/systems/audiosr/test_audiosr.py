@@ -19,6 +19,7 @@ from bench.filters import lowpass
 from bench.system import Output, System, load_system, load_system_card, resolve
 from systems import _audiosr_models as models
 from systems import audiosr
+from systems._block_convolution import BlockConvolution
 
 Build = Callable[..., System]
 Make = Callable[..., Audio]
@@ -54,6 +55,9 @@ def test_the_input_stays_and_the_rest_is_new(system: Build, narrow: Make) -> Non
     assert outputs[1].details["downmix"] == "mean of 2 channels"
     assert outputs[1].details["resampled_from"] == 44_100
     assert isinstance(adapter, audiosr.AudioSR)
+    assert isinstance(adapter.models.vae.encoder.conv_in, BlockConvolution)
+    assert isinstance(adapter.models.vae.decoder.conv_in, BlockConvolution)
+    assert isinstance(adapter.models.vocoder.conv_pre, BlockConvolution)
     plain = models.untrained()
     models_of = (plain.unet, plain.vae, plain.vocoder)
     assert adapter.parameters == sum(value.numel() for model in models_of for value in model.parameters())

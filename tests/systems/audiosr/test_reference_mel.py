@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.system import load_system, resolve
 from systems import _audiosr_models as models
 from systems import _audiosr_signal as signal
+from systems._block_convolution import BlockConvolution
 from systems._ldm_parts import untrained_vocoder
 from systems.reference_mel import ReferenceMel
 
@@ -81,6 +82,7 @@ def test_silence_stays_silence(system: ReferenceMel) -> None:
 def test_files_and_untrained(tiny: None, narrow: Make, tmp_path: Path) -> None:
     untrained = load_system(resolve("reference-mel@speech", untrained=True))
     assert isinstance(untrained, ReferenceMel)
+    assert isinstance(untrained.vocoder.conv_pre, BlockConvolution)
     assert untrained.parameters == sum(value.numel() for value in untrained_vocoder(models.VOCODER).parameters())
     assert made(untrained, narrow(0.2)).samples.std() > 1e-4
     (tmp_path / "pytorch_model.bin").write_bytes(b"no pickle")

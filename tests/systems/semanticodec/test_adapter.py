@@ -16,6 +16,8 @@ from bench.audio import Audio
 from bench.dataset import Clip
 from bench.errors import BenchError
 from bench.system import Output, load_system, load_system_card, resolve
+from systems import _semanticodec_files as files
+from systems._block_convolution import BlockConvolution
 from systems.semanticodec import SemantiCodec
 
 pytestmark = pytest.mark.usefixtures("shrunk")
@@ -32,6 +34,14 @@ def system(tiny_folder: Path) -> SemantiCodec:
 
 def digests(outputs: list[Output]) -> list[str]:
     return [output.audio.digest() for output in outputs if output.audio is not None]
+
+
+def test_parameters_count_what_the_files_hold_and_fast_layers_are_used(system: SemantiCodec, tiny_folder: Path) -> None:
+    assert isinstance(system.decoder.vae.decoder.conv_in, BlockConvolution)
+    assert isinstance(system.decoder.vocoder.conv_pre, BlockConvolution)
+    coder, decoder = files.read_coder(tiny_folder, 1, 4096), files.read_decoder(tiny_folder, 1, 4096)
+    parts = (coder, decoder.unet, decoder.vae, decoder.vocoder)
+    assert system.parameters == sum(value.numel() for part in parts for value in part.parameters())
 
 
 @pytest.mark.parametrize(("seconds", "rate", "channels"), [(3.0, 16_000, 1), (10.24, 48_000, 2), (25.0, 16_000, 1)])
