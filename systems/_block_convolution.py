@@ -9,12 +9,17 @@ largest value at 256 channels, where oneDNN's own convolution is off by as much.
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from transformers.models.speecht5.modeling_speecht5 import HifiGanResidualBlock
+
+from systems._residual_pieces import ResidualPieces
 
 Matrix = NDArray[np.float64]
 
@@ -26,7 +31,10 @@ _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 #: What is computed at once: so many bytes of products, which caches hold, but not fewer rows of a matrix than these,
 #: or the weights would be read too often.
 _BYTES = 4 * 2**20
-_ROWS = 512
+_ROWS = 1024
+
+#: What ``_scratch`` keeps.
+_kept = threading.local()
 
 
 class Bilinear(NamedTuple):
@@ -112,7 +120,6 @@ class BlockConvolution(nn.Module):
     kernels: torch.Tensor
     after: torch.Tensor
     before: torch.Tensor
-    before_next: torch.Tensor
 
     def __init__(self, plain: Any) -> None:
         super().__init__()
@@ -129,8 +136,7 @@ class BlockConvolution(nn.Module):
         for name, value in {
             "kernels": products,
             "after": after,
-            "before": before[:, : self.outputs],
-            "before_next": before[:, self.outputs :],
+            "before": before,
         }.items():
             self.register_buffer(name, value.float().contiguous(), persistent=False)
 
@@ -151,27 +157,27 @@ class BlockConvolution(nn.Module):
         # A row of a block is one time, or with dilation as many as are passed over, and all of its bands.
         row = self.dilation * bands
         columns = row + 2 * side
-        blocks = math.ceil(time / (self.outputs * self.dilation))
+        length = self.outputs * self.dilation
+        blocks = math.ceil(time / length)
         most = max(_ROWS, _BYTES // (4 * self.products * max(wide, out)))
         few = max(1, min(blocks, most // columns))
 
-        made = given.new_empty(blocks * self.outputs * self.dilation, bands, out)
-        inputs = given.new_zeros(self.outputs, few + 1, columns, wide)
-        values = given.new_zeros(self.products, few * columns + 2 * side, wide)
-        sums = given.new_empty(self.products, few * columns, out)
-        ends = given.new_empty(self.outputs, few * columns, out)
+        made = given.new_empty(blocks * length, bands, out)
+        inputs = _scratch("inputs", self.before.shape[1], few + 1, columns, wide)
+        inputs[:, :, :side] = inputs[:, :, side + row :] = 0
+        values = _scratch("values", self.products, few * columns + 2 * side, wide)
+        sums = _scratch("sums", self.products, few * columns, out)
+        ends = _scratch("ends", self.outputs, few * columns, out)
         for first in range(0, blocks, few):
             count = min(few, blocks - first)
-            rows, start = count * columns, first * self.outputs * self.dilation
-            stop = start + count * self.outputs * self.dilation
-            before = self.taps // 2 * self.dilation
-            near = _rows(given, start - before, stop - start + self.outputs * self.dilation)
+            rows, start = count * columns, first * length
             # The same place of all blocks lies together; the inputs beyond a block are the next block's first.
-            inputs[:, : count + 1, side : side + row] = near.view(count + 1, self.outputs, row, wide).transpose(0, 1)
-            flat, step = inputs.view(self.outputs, -1), columns * wide
-            value = values[:, :rows].view(self.products, -1)
-            torch.mm(self.before, flat[:, : rows * wide], out=value)
-            value.addmm_(self.before_next, flat[: self.taps - 1, step : step + rows * wide])
+            for part, near in _parts(given, start - self.taps // 2 * self.dilation, length, count + 1):
+                place = inputs[: self.outputs, part, side : side + row]
+                place.copy_(near.view(-1, self.outputs, row, wide).transpose(0, 1))
+            inputs[self.outputs :, :count] = inputs[: self.taps - 1, 1 : count + 1]
+            flat = inputs.view(len(inputs), -1)[:, : rows * wide]
+            torch.mm(self.before, flat, out=values[:, :rows].view(self.products, -1))
             # Of every row's last columns, nothing is right: their neighbours are another row's.
             nearest, *further = self.kernels.chunk(self.across)
             torch.bmm(values[:, :rows], nearest, out=sums[:, :rows])
@@ -180,7 +186,7 @@ class BlockConvolution(nn.Module):
             end = ends[:, :rows]
             torch.mm(self.after, sums[:, :rows].view(self.products, -1), out=end.view(self.outputs, -1))
             end = end.view(self.outputs, count, columns, out)[:, :, :row].transpose(0, 1)
-            place = made[start:stop].view(count, self.outputs, row, out)
+            place = made[start : start + count * length].view(count, self.outputs, row, out)
             if self.bias is None:
                 place.copy_(end)
             else:
@@ -232,6 +238,8 @@ def by_blocks(*models: Any) -> None:
 
 def _faster(module: Any) -> Any:
     """The class that replaces ``module``, or None."""
+    if type(module) is HifiGanResidualBlock:
+        return ResidualPieces if module.convs1[0].weight.device.type == "cpu" else None
     weight = getattr(module, "weight", None)
     if weight is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
         return None
@@ -248,6 +256,28 @@ def _faster(module: Any) -> Any:
     odd = all(count % 2 for count in taps) and taps[0] >= 3
     across = len(taps) == 1 or (taps[0] == 3 and dilation == (1, 1))
     return BlockConvolution if odd and across and module.padding == same else None
+
+
+def _scratch(use: str, *shape: int) -> Any:
+    """Memory for ``use`` until it is asked for again, of any content: new memory has to be mapped page by page."""
+    kept = _kept.__dict__.get(use)
+    if kept is None or len(kept) < math.prod(shape):
+        # Not of the kind that can be written to in inference mode alone.
+        with torch.inference_mode(mode=False):
+            kept = _kept.__dict__[use] = torch.empty(math.prod(shape))
+    return kept[: math.prod(shape)].view(shape)
+
+
+def _parts(given: Any, start: int, length: int, count: int) -> Iterator[tuple[slice, Any]]:
+    """``count`` blocks of ``length`` rows of ``given`` from row ``start`` on, zeros outside: which blocks, their rows.
+
+    Only blocks that reach beyond either end are copied.
+    """
+    first = min(count, math.ceil(max(0, -start) / length))
+    last = min(count, max(first, (len(given) - start) // length))
+    for part in (slice(0, first), slice(first, last), slice(last, count)):
+        if part.start < part.stop:
+            yield part, _rows(given, start + part.start * length, (part.stop - part.start) * length)
 
 
 def _rows(given: Any, start: int, count: int) -> Any:
