@@ -133,11 +133,7 @@ class BlockConvolution(nn.Module):
         kernels = plain.weight.detach().double().reshape(*plain.weight.shape[:2], self.taps, self.across)
         # [across * products, in, out]; four axes would be put out of order by `to(memory_format=channels_last)`.
         products = torch.einsum("pt,oita->apio", kernel, kernels).flatten(0, 1)
-        for name, value in {
-            "kernels": products,
-            "after": after,
-            "before": before,
-        }.items():
+        for name, value in {"kernels": products, "after": after, "before": before}.items():
             self.register_buffer(name, value.float().contiguous(), persistent=False)
 
     def forward(self, given: Any) -> Any:
@@ -225,9 +221,9 @@ class TransposedConvolution(nn.Module):
 
 
 def by_blocks(*models: Any) -> None:
-    """Replace the convolutions in ``models`` that are faster by blocks; nothing can be learned or loaded any more.
+    """Replace the layers in ``models`` that are faster by blocks, or in pieces; nothing can be learned or loaded then.
 
-    Only where they are on a CPU, in float32. Their kernels take 2.7 to 4.3 times the memory.
+    Only where they are on a CPU, convolutions in float32. Their kernels take 2.7 to 4.3 times the memory.
     """
     for model in models:
         for parent in list(model.modules()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_parts_join_without_a_seam(monkeypatch: pytest.MonkeyPatch, rows: int) -
     _same(blocks.BlockConvolution(line), line, _noise(1, 4, 500))
     plane = _filled(nn.Conv2d(4, 6, 3, padding=1))
     _same(blocks.BlockConvolution(plane), plane, _noise(1, 4, 100, 9))
+
+
+def test_what_was_computed_before_is_forgotten() -> None:
+    """Memory is used again: broken input must not reach another sound."""
+    line = blocks.BlockConvolution(_filled(nn.Conv1d(4, 6, 7, dilation=3, padding=9)))
+    plane = blocks.BlockConvolution(_filled(nn.Conv2d(4, 6, 3, padding=1)))
+    for fast, given in ((line, _noise(1, 4, 131)), (plane, _noise(1, 4, 47, 5))):
+        fresh = fast(given)
+        for broken in (line, _noise(1, 4, 200)), (plane, _noise(1, 4, 60, 9)):
+            assert broken[0](broken[1] * math.nan).isnan().all()
+            assert torch.equal(fast(given), fresh)
 
 
 @pytest.mark.parametrize(("taps", "stride", "padding"), [(16, 5, 5), (16, 4, 6), (12, 6, 3), (4, 2, 1), (3, 3, 0)])
