@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import interrupt
 from bench.dataset import Clip
 from bench.errors import BenchError
 from bench.memory import peak_memory
@@ -64,6 +65,7 @@ def generate(
                 writer.set_parameters(getattr(system, "parameters", None))
                 for start in range(0, len(clips), batch):
                     for row, output in _process(system, spec, clips[start : start + batch], batch == 1):
+                        interrupt.check()
                         writer.add_output(row, output.audio if output else None)
                         advance(1, spec.label)
     return not_started

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench import audio as audio_io
+from bench import interrupt
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
 from bench.executor import executor
@@ -94,6 +95,7 @@ def measure(
     total = sum(len(job.metrics) for task in tasks for job in task.jobs)
     with progress("score", total, options.quiet) as advance:
         for index, result in executor(options.jobs, len(tasks)).map(score, tasks):
+            interrupt.check()
             task = tasks[index]
             rows = result if not isinstance(result, Exception) else list(_all_failed(task, result))
             for position in {run for run, _ in rows}:
@@ -225,6 +227,7 @@ def _measure_on_device(
                 chosen = [item for item in batch if name in item.job.metrics]
                 ready = [item for item in chosen if item.output is not None]
                 found = dict(zip(map(id, ready), _values(metric, ready), strict=True))
+                interrupt.check()
                 for item in chosen:
                     value = found.get(id(item), item.error)
                     row = _device_row(metric, item.clip, item.job, value, writers[item.job.run])
