@@ -15,7 +15,7 @@ from bench.dataset import Clip
 from bench.fetch import weights_folder
 from bench.system import Codec, Output, Stream, SystemSpec
 from systems._compiled import compiled
-from systems._ldm_parts import check_sampling, check_setting, on_device, parameters, quiet
+from systems._ldm_parts import check_sampling, check_setting, for_inference, on_device, parameters, quiet
 
 Tokens = NDArray[np.int64]
 
@@ -190,7 +190,7 @@ class SemantiCodec(Codec):
             decoder = self.decoder
             #: Learned values of all parts that are used.
             self.parameters = parameters([self.coder, decoder.unet, decoder.vae, decoder.vocoder])
-            self.coder.requires_grad_(False).eval().to(self.device)
+            for_inference(self.coder, self.device)
             self.decoder.to(self.device, str(self.spec.settings["precision"]))
             if self.spec.settings["compile"]:
                 compiled(self.decoder.unet, self.device)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,13 @@ def test_parameters_count_what_the_files_hold_and_fast_layers_are_used(system: S
     coder, decoder = files.read_coder(tiny_folder, 1, 4096), files.read_decoder(tiny_folder, 1, 4096)
     parts = (coder, decoder.unet, decoder.vae, decoder.vocoder)
     assert system.parameters == sum(value.numel() for part in parts for value in part.parameters())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+@pytest.mark.usefixtures("shrunk", "system")
+def test_no_file_is_read_while_it_codes(tiny_folder: Path) -> None:
+    """Everything was when it was loaded: pages that are read at their first use would count as time of a clip."""
+    assert str(tiny_folder) not in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.parametrize(("seconds", "rate", "channels"), [(3.0, 16_000, 1), (10.24, 48_000, 2), (25.0, 16_000, 1)])
