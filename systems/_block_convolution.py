@@ -199,9 +199,9 @@ class TransposedConvolution(nn.Module):
         super().__init__()
         self.bias = plain.bias
         (self.stride,), (self.padding,), (self.taps,) = plain.stride, plain.padding, plain.kernel_size
-        # [in, taps * out]
-        kernels = plain.weight.detach().permute(0, 2, 1).flatten(1)
-        self.register_buffer("kernels", kernels.contiguous(), persistent=False)
+        # [in, taps * out]; never a view, which would keep the plain kernels.
+        kernels = plain.weight.detach().permute(0, 2, 1).clone(memory_format=torch.contiguous_format)
+        self.register_buffer("kernels", kernels.flatten(1), persistent=False)
 
     def forward(self, given: Any) -> Any:
         """``[n, in, time]`` -> ``[n, out, (time - 1) * stride - 2 * padding + taps]``."""
