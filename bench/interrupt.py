@@ -21,9 +21,12 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C raises ``Interrupted`` in the body, and ``check`` does from then on.
+    """Ctrl-C raises ``Interrupted`` in the body, and ``check`` and the end of the body do from then on.
 
     Nothing changes in threads, which no signal reaches, and where Ctrl-C is ignored, as under ``nohup``.
+
+    Raises:
+        Interrupted: If Ctrl-C was pressed, whatever came of the body: an error may be its consequence.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -35,7 +38,10 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        pressed = _pressed.is_set()
         _pressed.clear()
+        if pressed:
+            raise Interrupted
 
 
 def check() -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +18,51 @@ from click.testing import CliRunner
 from bench import interrupt
 from bench.audio import Audio, write
 from bench.cli import cli
+from bench.errors import BenchError
 from bench.interrupt import Interrupted, interruptible
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+Press = Callable[[], None]
+
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
-@pytest.fixture(autouse=True)
-def plain() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def press() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def test_it_is_raised_at_once() -> None:
+def test_it_is_raised_at_once(ctrl_c: Press) -> None:
     with pytest.raises(Interrupted), interruptible():
-        press()
+        ctrl_c()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     interrupt.check()
 
 
-def test_swallowed_is_raised_at_the_next_check() -> None:
-    with interruptible():
+def test_swallowed_is_raised_at_the_next_check(ctrl_c: Press) -> None:
+    with contextlib.suppress(Interrupted), interruptible():
         interrupt.check()
         with contextlib.suppress(BaseException):
-            press()
+            ctrl_c()
         with pytest.raises(Interrupted):
             interrupt.check()
 
 
-def test_it_stays_ignored_where_it_was() -> None:
+@pytest.mark.parametrize("error", [None, BenchError("half of a library cannot be used")])
+def test_swallowed_is_raised_at_the_end_at_the_latest(error: BenchError | None, ctrl_c: Press) -> None:
+    """In place of an error, which it may have caused; and only once."""
+
+    @interruptible()
+    def body() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            ctrl_c()
+        if error:
+            raise error
+
+    with pytest.raises(Interrupted):
+        body()
+    with interruptible():
+        interrupt.check()
+
+
+def test_it_stays_ignored_where_it_was(ctrl_c: Press) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with interruptible():
-        press()
+        ctrl_c()
         interrupt.check()
 
 
@@ -83,7 +92,13 @@ def test_what_was_handled_does_not_end_the_process(kind: str, code: int) -> None
 
 @pytest.mark.parametrize(("stage", "part", "outputs"), [("generate", "_timed", 0), ("measure", "score", 2)])
 def test_a_run_ends_and_stores_nothing_more(
-    stage: str, part: str, outputs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tone: Callable[..., Audio]
+    stage: str,
+    part: str,
+    outputs: int,
+    ctrl_c: Press,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tone: Callable[..., Audio],
 ) -> None:
     """Swallowed while the first clip is at work."""
     for name in "ab":
@@ -93,7 +108,7 @@ def test_a_run_ends_and_stores_nothing_more(
 
     def swallowing(*given: Any) -> Any:
         with contextlib.suppress(KeyboardInterrupt):
-            press()
+            ctrl_c()
         return plainly(*given)
 
     monkeypatch.setattr(module, part, swallowing)

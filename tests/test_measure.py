@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from bench import metric as metrics
 from bench.audio import Audio
 from bench.dataset import Clip
 from bench.errors import BenchError, Unscored
+from bench.interrupt import Interrupted, interruptible
 from bench.measure import Options, measure
 from bench.metric import BaseMetric, MetricFacts
 from bench.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
@@ -323,6 +325,23 @@ def test_every_run_gets_its_own_scores(work: Work, register: Any) -> None:
         for clip in work.clips:
             stored = audio.read(run.audio_path(clip.id))
             assert run.scores[clip.id, "fake"].value == float(stored.samples[0, 0])
+
+
+@pytest.mark.parametrize("kind", [Fake, FakeModel])
+def test_nothing_is_stored_of_what_ctrl_c_came_into(
+    kind: type[Fake], work: Work, register: Any, ctrl_c: Callable[[], None]
+) -> None:
+    """Though the metric swallows it, and whether or not it has a model."""
+
+    def act(clip: Clip, output: Output) -> float:
+        with contextlib.suppress(KeyboardInterrupt):
+            ctrl_c()
+        return 1.0
+
+    register(kind(act))
+    with pytest.raises(Interrupted), interruptible():
+        work.measure("fake")
+    assert not open_run(work.paths[0]).scores
 
 
 # Metrics with a model

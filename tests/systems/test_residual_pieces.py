@@ -47,6 +47,16 @@ def test_same_numbers(short: int, more: int, blocks: bool) -> None:
     assert torch.equal(given, kept)
 
 
+def test_no_layer_sees_more_than_a_piece_and_its_reach(short: int) -> None:
+    made = pieces.ResidualPieces(_block())
+    lengths: list[int] = []
+    for layer in (*made.convs1, *made.convs2):
+        layer.register_forward_pre_hook(lambda _, given: lengths.append(given[0].shape[2]))
+    made(_noise(1, 4, 5 * short))
+    assert max(lengths) == short + 2 * REACH
+    assert len(lengths) == 5 * 6
+
+
 def test_reach_is_as_far_as_a_time_is_heard() -> None:
     made = pieces.ResidualPieces(_block())
     assert made.reach == REACH
