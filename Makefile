@@ -31,7 +31,7 @@ lint: $(VENV)/.dev
 # Resolve the pinned versions again, for every supported Python at once.
 lock: $(VENV)/.uv
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate -q -o requirements-dev.lock
-	$(UV) pip compile pyproject.toml --extra editable --universal --python-version 3.11 --no-header --no-annotate -q -c requirements-dev.lock -o requirements.lock
+	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --no-header --no-annotate -q -c requirements-dev.lock -o requirements.lock
 
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""The engine of ldmbench: datasets, systems, metrics, suites and runs, without any particular one of them."""
+"""The bench on which latent-diffusion audio systems and neural audio codecs are evaluated: its public names."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.audio import Audio
-    from bench.dataset import Clip, load_dataset
-    from bench.errors import BenchError, Unscored
-    from bench.metric import load_metric
-    from bench.prepare import evaluate
-    from bench.stats import Estimate
-    from bench.store import Run, open_run
-    from bench.suite import load_suite
-    from bench.system import Codec, Output, Stream
+    from ldmbench.audio.sound import Audio
+    from ldmbench.clips.clip import Clip
+    from ldmbench.clips.load import load_dataset
+    from ldmbench.errors import BenchError, Unscored
+    from ldmbench.metrics._base import load_metric, metric
+    from ldmbench.runs.prepare import evaluate
+    from ldmbench.runs.results import Run, open_run
+    from ldmbench.stats import Estimate
+    from ldmbench.suite import load_suite
+    from ldmbench.system.codec import Codec, Stream
+    from ldmbench.system.protocol import Output
 
 __all__ = [
     "Audio", "BenchError", "Clip", "Codec", "Estimate", "Output", "Run", "Stream", "Unscored",
-    "evaluate", "load_dataset", "load_metric", "load_suite", "open_run",
+    "evaluate", "load_dataset", "load_metric", "load_suite", "metric", "open_run",
 ]  # fmt: skip
 
 _HOMES = {
-    "Audio": "audio", "BenchError": "errors", "Clip": "dataset", "Codec": "system", "Estimate": "stats",
-    "Output": "system", "Run": "store", "Stream": "system", "Unscored": "errors", "evaluate": "prepare",
-    "load_dataset": "dataset", "load_metric": "metric", "load_suite": "suite", "open_run": "store",
+    "Audio": "audio.sound", "BenchError": "errors", "Clip": "clips.clip", "Codec": "system.codec", "Estimate": "stats",
+    "Output": "system.protocol", "Run": "runs.results", "Stream": "system.codec", "Unscored": "errors",
+    "evaluate": "runs.prepare", "load_dataset": "clips.load", "load_metric": "metrics._base", "load_suite": "suite",
+    "metric": "metrics._base", "open_run": "runs.results",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, loaded when first used, so that ``import bench`` is instant."""
+    """The public names, loaded when first used, so that ``import ldmbench`` is instant."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'bench' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"bench.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'ldmbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ldmbench.{_HOMES[name]}"), name)

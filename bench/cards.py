@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.errors import BenchError
+from ldmbench.errors import BenchError
 
 
 class Card(BaseModel):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.errors import BenchError
-from bench.interrupt import interruptible
+from ldmbench.errors import BenchError
+from ldmbench.host.interrupt import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.store import Run
+    from ldmbench.runs.results import Run
 
 KINDS = ("datasets", "systems", "metrics", "suites")
 FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
@@ -89,7 +89,7 @@ def cli() -> None:
 @_json
 def list_(kind: str | None, as_json: bool) -> None:
     """List datasets, systems, metrics and suites."""
-    from bench import console
+    from ldmbench import console
 
     console.print_lists([kind] if kind else list(KINDS), as_json)
 
@@ -99,7 +99,7 @@ def list_(kind: str | None, as_json: bool) -> None:
 @_json
 def show(name: str, as_json: bool) -> None:
     """Show everything about one dataset, system, metric or suite."""
-    from bench import console
+    from ldmbench import console
 
     console.print_record(name, as_json)
 
@@ -123,8 +123,8 @@ def check(suite: str, as_json: bool, **chosen: Any) -> None:
 
     Exits 2 if a run would not start.
     """
-    from bench import console
-    from bench.prepare import Request, prepare
+    from ldmbench import console
+    from ldmbench.runs.prepare import Request, prepare
 
     prepared = prepare(Request(suite, **chosen))
     console.print_findings(prepared.findings, as_json)
@@ -139,13 +139,14 @@ def fetch(names: tuple[str, ...]) -> None:
 
     Nothing else in ldmbench reaches the network. A download that was cut continues where it stopped.
     """
-    from bench.dataset import load_dataset
-    from bench.dataset_card import list_datasets
-    from bench.extractors.official import fetch_extractor, fetchable
-    from bench.fetch import fetch_dataset, fetch_weights
-    from bench.names import parse, unknown
-    from bench.recognisers import CHECKPOINTS, fetch_whisper
-    from bench.system import list_systems, load_system_card, resolve
+    from ldmbench.clips.card import list_datasets
+    from ldmbench.clips.fetch import fetch_dataset
+    from ldmbench.clips.load import load_dataset
+    from ldmbench.extractors.official import fetch_extractor, fetchable
+    from ldmbench.extractors.whisper import CHECKPOINTS, fetch_whisper
+    from ldmbench.names import parse, unknown
+    from ldmbench.system.registry import list_systems, load_system_card, resolve
+    from ldmbench.weights.folder import fetch_weights
 
     recognisers = {f"whisper-{official}": size for size, (official, *_) in CHECKPOINTS.items()}
     for asked in names:
@@ -202,11 +203,11 @@ def run(
     What is already in the run folder is not computed again: an interrupted run continues, a new metric or
     system is added. Exits 1 if a clip failed.
     """
-    from bench import console
-    from bench.executor import cores
-    from bench.measure import Options
-    from bench.prepare import Request, prepare
-    from bench.run import run as run_plan
+    from ldmbench import console
+    from ldmbench.host.executor import cores
+    from ldmbench.runs.measure import Options
+    from ldmbench.runs.prepare import Request, prepare
+    from ldmbench.runs.run import run as run_plan
 
     prepared = prepare(Request(suite, **chosen))
     plan = console.ready(prepared)
@@ -254,11 +255,11 @@ def score(
     text-to-audio papers (suite folders-text-to-audio). With a suite or a run folder as TARGET,
     only the metrics named with -m are computed; no audio is made.
     """
-    from bench.executor import cores
-    from bench.measure import Options
-    from bench.prepare import open_runs
-    from bench.run import rescore, score_folder
-    from bench.suite import load_suite
+    from ldmbench.host.executor import cores
+    from ldmbench.runs.measure import Options
+    from ldmbench.runs.prepare import open_runs
+    from ldmbench.runs.run import rescore, score_folder
+    from ldmbench.suite import load_suite
 
     options = Options(jobs or cores(), device, weights, quiet)
     if reference is None:
@@ -311,8 +312,8 @@ def report(
     terminal, md, csv, latex and json are tables; html is a page that opens without a server; curves are
     rate-distortion curves as PDF and SVG, with BD-rates.
     """
-    from bench.prepare import open_runs
-    from reports import render
+    from ldmbench.reports import render
+    from ldmbench.runs.prepare import open_runs
 
     runs = open_runs(targets, out, systems)
     if kind == "html":
@@ -337,22 +338,22 @@ def export(targets: tuple[str, ...], kind: Any, output: Path, out: Path, as_json
     """Write all scores and outputs of runs as Parquet or CSV."""
     import json
 
-    from bench.export import export as export_runs
-    from bench.prepare import open_runs
+    from ldmbench.runs.export import export as export_runs
+    from ldmbench.runs.prepare import open_runs
 
     files = export_runs(open_runs(targets, out), output, kind)
     click.echo(json.dumps([str(path) for path in files]) if as_json else "\n".join(f"wrote {path}" for path in files))
 
 
 def _show_runs(runs: list[Run], as_json: bool) -> None:
-    from reports import render
+    from ldmbench.reports import render
 
     click.echo("\n".join(render.table(runs, "json" if as_json else "terminal")))
 
 
 def _end(runs: list[Run], allow_failures: bool, left_out: Sequence[str] = ()) -> None:
     """Name what failed on the error stream, and set the exit code."""
-    from bench import console
+    from ldmbench import console
 
     failed = console.print_failures(runs)
     if (failed or left_out) and not allow_failures:

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from bench.check import Finding
-from bench.dataset_card import list_datasets, load_dataset_card
-from bench.errors import BenchError
-from bench.metric import MetricFacts, list_metrics, load_metric
-from bench.names import parse, unknown
-from bench.plan import Plan
-from bench.prepare import Prepared
-from bench.store import Run
-from bench.suite import list_suites, load_suite
-from bench.system import list_systems, load_system_card
+from ldmbench.clips.card import list_datasets, load_dataset_card
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric
+from ldmbench.names import parse, unknown
+from ldmbench.runs.check import Finding
+from ldmbench.runs.plan import Plan
+from ldmbench.runs.prepare import Prepared
+from ldmbench.runs.results import Run
+from ldmbench.suite import list_suites, load_suite
+from ldmbench.system.registry import list_systems, load_system_card
 
 #: Failures printed one by one; the rest is counted.
 _SHOWN = 20

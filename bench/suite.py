@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator, model_validator
 
-from bench.cards import Card, load_card
-from bench.condition import Condition
-from bench.dataset import Dataset, load_dataset
-from bench.dataset_card import load_dataset_card
-from bench.errors import BenchError
-from bench.names import Name, Setting, parse, unknown
-from bench.system import Task
+from ldmbench.cards import Card, load_card
+from ldmbench.clips.card import load_dataset_card
+from ldmbench.clips.clip import Dataset
+from ldmbench.clips.condition import Condition
+from ldmbench.clips.load import load_dataset
+from ldmbench.errors import BenchError
+from ldmbench.names import Name, Setting, parse, unknown
+from ldmbench.system.card import Task
 
 
 class Sweep(Card):
@@ -106,11 +106,7 @@ class Suite(Card):
 
 def suites_folder() -> Path:
     """The folder of the suites that ship with the bench."""
-    found = importlib.util.find_spec("reports")
-    places = list(found.submodule_search_locations or []) if found else []
-    if not places:
-        raise BenchError("the package 'reports' is not installed", fix="reinstall ldmbench")
-    return Path(places[0]) / "suites"
+    return Path(__file__).parent / "reports" / "suites"
 
 
 def list_suites() -> list[str]:

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, Unscored
-from bench.names import unknown
-from reports.curves import RATE, Curve, Family
-from reports.notes import unique
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.names import unknown
+from ldmbench.reports.cells import unique
+from ldmbench.reports.curves import RATE, Curve, Family
 
 Method = Literal["pchip", "cubic"]
 

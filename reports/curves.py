@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.metric import MetricFacts, load_metric
-from bench.names import Name, parse
-from bench.store import Run
-from reports.notes import marks_of, unique
+from ldmbench.metrics._base import MetricFacts, load_metric
+from ldmbench.names import Name, parse
+from ldmbench.reports.cells import unique
+from ldmbench.reports.notes import marks_of
+from ldmbench.runs.results import Run
 
 #: The metric that gives the horizontal position.
 RATE = "kbps"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bench.errors import BenchError
-from reports.curves import RATE, Curve, Point
-from reports.notes import unique
+from ldmbench.errors import BenchError
+from ldmbench.reports.cells import unique
+from ldmbench.reports.curves import RATE, Curve, Point
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

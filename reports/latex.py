@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports.notes import unique
-from reports.result import Cell, Column, Row, Table, number
+from ldmbench.reports.cells import Cell, Column, Row, Table, number, unique
 
 #: Data columns that fit side by side into a page of two text columns; half as many with intervals or published values.
 MAX_COLUMNS = 8

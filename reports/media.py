@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import audio as audio_io
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.store import ClipInfo, Run
-from reports import spectrogram
+from ldmbench.audio import sound as audio_io
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.reports import spectrogram
+from ldmbench.runs.records import ClipInfo
+from ldmbench.runs.results import Run
 
 #: The largest sample a 16-bit file holds.
 FULL_SCALE = 1 - 2**-15

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.names import parse
-from bench.store import Run
-from reports.published import Published
+from ldmbench.names import parse
+from ldmbench.reports.cells import unique
+from ldmbench.reports.published import Published
+from ldmbench.runs.results import Run
 
 if TYPE_CHECKING:
-    from reports.result import Table
+    from ldmbench.reports.cells import Table
 
 #: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
 UNRANKED = frozenset({"reference", "resample", "lowpass", "noise", "shuffled", "unprocessed", "reference-mel"})
@@ -128,8 +129,3 @@ def sources(table: Table, published: Published) -> tuple[str, ...]:
         for item in published.values
         if (item.system or item.row, item.dataset, item.metric) in shown
     )
-
-
-def unique(items: Iterable[str]) -> tuple[str, ...]:
-    """The items in order, each once."""
-    return tuple(dict.fromkeys(items))

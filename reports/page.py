@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
-from bench.metric import MetricFacts, load_metric
-from bench.store import ClipInfo, DatasetInfo, Run
-from reports import bdrate, curves, drawing, media, table
-from reports.notes import banners, marks_of, unique
-from reports.published import Published
-from reports.result import AVERAGE, SYSTEM_FACTS, number
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import MetricFacts, load_metric
+from ldmbench.reports import bdrate, curves, drawing, media
+from ldmbench.reports import text as table
+from ldmbench.reports.cells import number, unique
+from ldmbench.reports.notes import banners, marks_of
+from ldmbench.reports.published import Published
+from ldmbench.reports.result import AVERAGE, SYSTEM_FACTS
+from ldmbench.runs.records import ClipInfo, DatasetInfo
+from ldmbench.runs.results import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
 

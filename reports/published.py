@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.names import unknown
+from ldmbench.errors import BenchError
+from ldmbench.names import unknown
 
 COLUMNS = ("row", "system", "kbps", "dataset", "metric", "value", "source")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.store import Run
-from bench.suite import Suite, list_suites, load_suite
-from reports import published as published_values
-from reports import table as tables
+from ldmbench.errors import BenchError
+from ldmbench.reports import published as published_values
+from ldmbench.reports import text as tables
+from ldmbench.runs.results import Run
+from ldmbench.suite import Suite, list_suites, load_suite
 
 
 def table(
@@ -73,7 +73,7 @@ def page(
     Returns:
         ``index.html``.
     """
-    from reports.page import write_page
+    from ldmbench.reports.page import write_page
 
     suite = _suite(runs)
     return write_page(
@@ -99,8 +99,8 @@ def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anc
         metrics: Metrics to draw, the suite's curves where empty.
         anchor: System family that BD-rates are relative to; chosen by the report where empty.
     """
-    from reports import bdrate, drawing
-    from reports.curves import build
+    from ldmbench.reports import bdrate, drawing
+    from ldmbench.reports.curves import build
 
     suite = _suite(runs)
     chosen = list(metrics) or (list(suite.curves) if suite and suite.curves else None)

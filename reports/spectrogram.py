@@ -7,7 +7,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
+from ldmbench.audio.sound import Audio
 
 #: Pixels.
 WIDTH, HEIGHT = 720, 176

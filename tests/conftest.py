@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.audio import Audio
+from ldmbench.audio.sound import Audio
 
 Sound = Callable[..., Audio]
 

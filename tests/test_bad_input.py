@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from bench.cli import cli
+from ldmbench.cli import cli
 
 RATE = 16_000
 SUITE = """

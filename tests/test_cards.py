@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cards import Card, load_card
-from bench.errors import BenchError
+from ldmbench.cards import Card, load_card
+from ldmbench.errors import BenchError
 
 
 class Part(Card):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from bench import audio
-from bench.audio import Audio
-from bench.cli import cli
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.cli import cli
 
 SUITE = """
 name = "tiny"
@@ -189,7 +189,7 @@ def test_a_suite_for_another_clip_list_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_run_on_one_folder_is_refused(suite: Path, folder: Path, tmp_path: Path) -> None:
-    from bench.journal import lock
+    from ldmbench.runs.journal import lock
 
     run(suite, folder, tmp_path / "runs")
     (path,) = (tmp_path / "runs").glob("tiny+clips/reference/*")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import cli
-from bench.dataset_card import DatasetCard, list_datasets
-from bench.metric import list_metrics
-from bench.suite import Suite, Sweep, list_suites
-from bench.system import SystemCard, list_systems
+from ldmbench.cli import cli
+from ldmbench.clips.card import DatasetCard, list_datasets
+from ldmbench.metrics._base import list_metrics
+from ldmbench.suite import Suite, Sweep, list_suites
+from ldmbench.system.card import SystemCard
+from ldmbench.system.registry import list_systems
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 CONSOLE = re.findall(r"^\$ ldmbench (.+)$", README, re.MULTILINE)

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from bench.errors import BenchError, Unscored
+from ldmbench.errors import BenchError, Unscored
 
 
 def test_one_line_with_what_found_and_fix() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import BenchError
-from bench.names import Name, parse, unknown
+from ldmbench.errors import BenchError
+from ldmbench.names import Name, parse, unknown
 
 WORD = st.from_regex(r"[A-Za-z0-9_.+-]{1,12}", fullmatch=True)
 VALUE = st.one_of(

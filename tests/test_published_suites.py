@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import metric as metrics
-from bench.dataset_card import load_dataset_card
-from bench.metric import BaseMetric, MetricFacts, load_metric
-from bench.names import parse
-from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
-from bench.suite import load_suite
-from bench.system import load_system_card, resolve
-from reports import published, render, result
-from reports.published import PublishedValue
+from ldmbench.clips.card import load_dataset_card
+from ldmbench.metrics import _base as metrics
+from ldmbench.metrics._base import BaseMetric, MetricFacts, load_metric
+from ldmbench.names import parse
+from ldmbench.reports import published, render, result
+from ldmbench.reports.published import PublishedValue
+from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.results import Run
+from ldmbench.suite import load_suite
+from ldmbench.system.registry import load_system_card, resolve
 
 SUITES = (
     "audioldm-sota", "audioldm-ddim-steps", "audioldm-zero-shot", "audioldm2-audiocaps", "src-gaudio-table2",

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import stats
-from bench.stats import Estimate
+from ldmbench import stats
+from ldmbench.stats import Estimate
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
 
@@ -94,7 +94,7 @@ def test_the_same_digits_every_time_and_in_every_process() -> None:
     values = np.random.default_rng(3).normal(size=25).tolist()
     here = stats.mean(values)
     assert stats.mean(values) == here
-    code = f"from bench.stats import mean; print(repr(mean({values!r})))"
+    code = f"from ldmbench.stats import mean; print(repr(mean({values!r})))"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert there == repr(here)
 

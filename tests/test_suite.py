@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import audio
-from bench.audio import Audio
-from bench.dataset import Dataset
-from bench.dataset_card import load_dataset_card
-from bench.errors import BenchError
-from bench.folder import load_folder
-from bench.metric import load_metric
-from bench.names import parse
-from bench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
-from bench.system import resolve
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.card import load_dataset_card
+from ldmbench.clips.clip import Dataset
+from ldmbench.clips.folder import load_folder
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
+from ldmbench.names import parse
+from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
+from ldmbench.system.registry import resolve
 
 MINIMAL = 'name = "x"\ntitle = "X"\ntask = "codec"\ndatasets = []\nmetrics = ["snr"]\n'
 

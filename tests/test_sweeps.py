@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import audio as audio_io
-from bench import metric as metrics
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.measure import Options
-from bench.metric import BaseMetric, MetricFacts
-from bench.names import parse
-from bench.prepare import evaluate
-from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
-from bench.suite import load_suite
-from reports import bdrate, curves, drawing
+from ldmbench.audio import sound as audio_io
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.metrics import _base as metrics
+from ldmbench.metrics._base import BaseMetric, MetricFacts
+from ldmbench.names import parse
+from ldmbench.reports import bdrate, curves, drawing
+from ldmbench.runs.measure import Options
+from ldmbench.runs.prepare import evaluate
+from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.results import Run
+from ldmbench.suite import load_suite
 
 FACTS = (
     MetricFacts("kbps", "Bitrate", unit="kbit/s", better="neither", needs=("bits",), kind="ratio"),
@@ -202,8 +203,8 @@ def test_a_sweep_is_drawn_with_its_own_axis(
 def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "loud_system.py").write_text(
         "import numpy as np\n"
-        "from bench.audio import Audio\n"
-        "from bench.system import Output\n"
+        "from ldmbench.audio.sound import Audio\n"
+        "from ldmbench.system.protocol import Output\n"
         "class Loud:\n"
         "    def __init__(self, spec):\n"
         "        self.card, self.factor = spec.card, spec.settings['factor']\n"

@@ -12,11 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.extractors import cache
-from bench.extractors.checkpoints import CheckpointError
-from bench.mel import remember
+from ldmbench.audio.memo import remember
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.extractors import cache
+from ldmbench.weights.checkpoint import CheckpointError
 
 #: What an extractor says about one sound: layer -> float32 ``[dim]`` for the clip, or ``[frames, dim]``.
 Features = Mapping[str, NDArray[np.float32]]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.homes import cache_home
-from bench.journal import not_written
+from ldmbench.host.files import not_written
+from ldmbench.host.homes import cache_home
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -12,11 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.extractors import NetworkExtractor, cache, check_device, exact, make_fingerprint
-from bench.extractors.checkpoints import Checkpoint, fit, read_checkpoint
-from bench.extractors.clap_input import (
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.extractors import NetworkExtractor, cache, check_device, exact, make_fingerprint
+from ldmbench.extractors.clap_input import (
     FRAMES,
     VOCABULARY,
     Tokenizer,
@@ -29,7 +28,7 @@ from bench.extractors.clap_input import (
     views,
     windows,
 )
-from bench.extractors.clap_weights import (
+from ldmbench.extractors.clap_weights import (
     BASE,
     FUSION,
     MELS,
@@ -42,6 +41,8 @@ from bench.extractors.clap_weights import (
     official_state,
     random_state,
 )
+from ldmbench.weights.checkpoint import Checkpoint
+from ldmbench.weights.tensors import fit, read_checkpoint
 
 #: Raised whenever the front ends' numbers change.
 FRONT_END = 1

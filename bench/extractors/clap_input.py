@@ -10,10 +10,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.extractors.checkpoints import Checkpoint, CheckpointError
-from bench.extractors.clap_weights import HIGH, HOP, LOW, MELS, RATE, WINDOW
-from bench.mel import magnitudes, mel_filters
+from ldmbench.audio.sound import Audio
+from ldmbench.audio.spectra import magnitudes, mel_filters
+from ldmbench.extractors.clap_weights import HIGH, HOP, LOW, MELS, RATE, WINDOW
+from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
 
 Array = NDArray[np.float32]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.extractors.checkpoints import CheckpointError, untrained
-from bench.extractors.panns import dft_kernels
-from bench.mel import mel_filters
+from ldmbench.audio.spectra import mel_filters
+from ldmbench.extractors.panns import dft_kernels
+from ldmbench.weights.checkpoint import CheckpointError
+from ldmbench.weights.tensors import untrained
 
 #: Front end of the audio branch: rate in Hz, window and hop in samples, mel filters and their edges in Hz.
 RATE, WINDOW, HOP, MELS, LOW, HIGH = 48_000, 1024, 480, 64, 50.0, 14_000.0
@@ -111,7 +112,7 @@ def official_name(key: str) -> str:
 class OfficialLayout:
     """A ``ClapModel`` that is read and filled under the official names, the front end's weights included.
 
-    It has the two methods of a ``torch.nn.Module`` that ``bench.extractors.checkpoints.fit`` needs.
+    It has the two methods of a ``torch.nn.Module`` that ``ldmbench.weights.tensors.fit`` needs.
     """
 
     def __init__(self, model: Any) -> None:

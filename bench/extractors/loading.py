@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.errors import BenchError
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
 
 Signal = NDArray[np.float32]
 

@@ -7,17 +7,17 @@ import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.extractors.checkpoints import Checkpoint
-from bench.names import unknown
+from ldmbench.names import unknown
+from ldmbench.weights.checkpoint import Checkpoint
 
 
 def fetchable() -> dict[str, tuple[Checkpoint, ...]]:
-    """Name -> official files, from ``FETCHABLE`` of every module of ``bench.extractors`` that has one."""
-    package = importlib.import_module("bench.extractors")
+    """Name -> official files, from ``FETCHABLE`` of every module of ``ldmbench.extractors`` that has one."""
+    package = importlib.import_module("ldmbench.extractors")
     found: dict[str, tuple[Checkpoint, ...]] = {}
     for module in pkgutil.iter_modules(package.__path__):
         own: Mapping[str, tuple[Checkpoint, ...]] = getattr(
-            importlib.import_module(f"bench.extractors.{module.name}"), "FETCHABLE", {}
+            importlib.import_module(f"ldmbench.extractors.{module.name}"), "FETCHABLE", {}
         )
         found |= own
     return dict(sorted(found.items()))

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
-from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained
-from bench.extractors.loading import as_audioldm_eval
-from bench.mel import hann, mel_filters
+from ldmbench.audio.sound import Audio
+from ldmbench.audio.spectra import hann, mel_filters
+from ldmbench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
+from ldmbench.extractors.loading import as_audioldm_eval
+from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
+from ldmbench.weights.tensors import fit, read_checkpoint, untrained
 
 #: Raised whenever the front end's numbers change.
 FRONT_END = 1

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
-from bench.extractors.checkpoints import Checkpoint, CheckpointError, fit, read_checkpoint, untrained
-from bench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance
-from bench.mel import hann
+from ldmbench.audio.sound import Audio
+from ldmbench.audio.spectra import hann
+from ldmbench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
+from ldmbench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance
+from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
+from ldmbench.weights.tensors import fit, read_checkpoint, untrained
 
 #: Raised whenever the front end's numbers change.
 FRONT_END = 1

@@ -1,1 +1,1 @@
-"""One module per kind of measure; ``bench.metric.load_metric`` finds them by name."""
+"""One module per kind of measure; ``ldmbench.metrics._base.load_metric`` finds them by name."""

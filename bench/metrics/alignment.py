@@ -9,13 +9,13 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.extractors import NetworkExtractor
-from bench.extractors.scoring import EmbeddingMetric, SetMetric, Source, frechet_estimate, kernel_estimate
-from bench.metric import Metric, MetricFacts, Value, register, settings_title
-from bench.names import Name, Setting
-from bench.system import Output
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.extractors import NetworkExtractor
+from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
+from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source, frechet_estimate, kernel_estimate
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 Rows = NDArray[np.float64]
 
@@ -107,14 +107,14 @@ class ClapScore(_Needs, EmbeddingMetric):
 
 
 def _load(checkpoint: str, windows: Literal["first", "all"], **where: Any) -> NetworkExtractor:
-    from bench.extractors.clap import load_clap
+    from ldmbench.extractors.clap import load_clap
 
     return load_clap(checkpoint, windows, **where)
 
 
 def _source(settings: Mapping[str, Setting], text: bool) -> Source:
-    from bench.extractors.clap import CHECKPOINTS
-    from bench.extractors.clap_input import VOCABULARY
+    from ldmbench.extractors.clap import CHECKPOINTS
+    from ldmbench.extractors.clap_input import VOCABULARY
 
     name = str(settings.get("checkpoint", _DEFAULT))
     load = partial(_load, name, cast(Literal["first", "all"], settings["windows"]))

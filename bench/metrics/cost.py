@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import BaseMetric, Metric, MetricFacts, Value, register
-from bench.names import Name, Setting
-from bench.system import Output
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, Value, register
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 Pair = NDArray[np.float64]
 

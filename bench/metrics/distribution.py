@@ -9,10 +9,12 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import frechet, stats
-from bench.errors import BenchError
-from bench.extractors import NetworkExtractor
-from bench.extractors.scoring import (
+from ldmbench import stats
+from ldmbench.errors import BenchError
+from ldmbench.extractors import NetworkExtractor
+from ldmbench.metrics import _frechet as frechet
+from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
+from ldmbench.metrics._embedding import (
     EmbeddingMetric,
     SetMetric,
     Source,
@@ -21,9 +23,8 @@ from bench.extractors.scoring import (
     kernel_estimate,
     pooled,
 )
-from bench.metric import Metric, MetricFacts, Value, register, settings_title
-from bench.names import Name, Setting
-from bench.stats import Estimate
+from ldmbench.names import Name, Setting
+from ldmbench.stats import Estimate
 
 Rows = NDArray[np.float64]
 
@@ -79,19 +80,19 @@ def _inception(output: Sequence[Rows], splits: int, seed: int, deviation: bool) 
 
 
 def _load_panns(rate: int, **where: Any) -> NetworkExtractor:
-    from bench.extractors.panns import load_panns
+    from ldmbench.extractors.panns import load_panns
 
     return load_panns(rate, **where)
 
 
 def _load_vggish(loading: str, settings: Mapping[str, Any], **where: Any) -> NetworkExtractor:
-    from bench.extractors.vggish import Loading, load_vggish
+    from ldmbench.extractors.vggish import Loading, load_vggish
 
     return load_vggish(cast(Loading, loading), **settings, **where)
 
 
 def _panns(settings: Mapping[str, Setting], layer: str) -> Source:
-    from bench.extractors.panns import CHECKPOINTS
+    from ldmbench.extractors.panns import CHECKPOINTS
 
     rate = cast(int, settings.get("rate", 16_000))
     load = partial(_load_panns, rate)
@@ -99,7 +100,7 @@ def _panns(settings: Mapping[str, Setting], layer: str) -> Source:
 
 
 def _vggish(settings: Mapping[str, Setting], loading: str) -> Source:
-    from bench.extractors.vggish import CHECKPOINT, PCA
+    from ldmbench.extractors.vggish import CHECKPOINT, PCA
 
     own = {key: bool(settings.get(key, False)) for key in ("activation", "pca")}
     load = partial(_load_vggish, loading, own)

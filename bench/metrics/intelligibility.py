@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import BaseMetric, MetricFacts, Value, register, settings_title
-from bench.names import Name, Setting
-from bench.recognisers import CHECKPOINTS, Recogniser
-from bench.system import Output
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.extractors.whisper import CHECKPOINTS, Recogniser
+from ldmbench.metrics._base import BaseMetric, MetricFacts, Value, register, settings_title
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 Unit = Literal["word", "character"]
 
@@ -92,7 +92,7 @@ class ErrorRate(BaseMetric):
 
     def problem(self) -> str:
         """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
-        from bench.recognisers import checkpoint
+        from ldmbench.extractors.whisper import checkpoint
 
         if not self._untrained:
             try:
@@ -138,7 +138,7 @@ class ErrorRate(BaseMetric):
         return np.array([100.0 * errors.edits, errors.length])
 
     def _recogniser(self) -> Recogniser:
-        from bench.recognisers import load_whisper
+        from ldmbench.extractors.whisper import load_whisper
 
         return load_whisper(self.size, self._device, self._weights, self._untrained, self.official)
 

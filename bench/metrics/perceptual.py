@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import BaseMetric, MetricFacts, Signal, metric, refuse_silence, register
-from bench.names import Name, Setting
-from bench.system import Output
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import BaseMetric, MetricFacts, Signal, metric, refuse_silence, register
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 Mapper = Literal["svr", "lattice", "exponential"]
 Mode = Literal["audio", "speech"]
@@ -145,7 +145,7 @@ def _manager(mode: Mode) -> Any:
         import visqol as package
         from visqol.visqol_manager import VisqolManager
 
-        from bench.gammatone import RememberingBuilder, VectorVad
+        from ldmbench.metrics._gammatone import RememberingBuilder, VectorVad
     except RuntimeError as error:  # numba: "cannot cache function ...: no locator available"
         raise BenchError("ViSQOL's compiled filters cannot be stored", str(error), "set NUMBA_CACHE_DIR") from error
     # Its warnings (length, patches dropped) would interleave with the progress bar; what matters raises here.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, Unscored
-from bench.metric import Signal, metric, refuse_silence
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import Signal, metric, refuse_silence
 
 
 @metric(

@@ -9,13 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.mel import Array, Padding, magnitudes, mel_filters, remember
-from bench.metric import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
-from bench.names import Name, Setting
-from bench.system import Output
+from ldmbench.audio.memo import remember
+from ldmbench.audio.sound import Audio
+from ldmbench.audio.spectra import Array, Padding, magnitudes, mel_filters
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 #: Magnitudes and mel bands below this are raised to it before the logarithm (audiotools: ``clamp_eps``).
 FLOOR = 1e-5

@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.mel import remember
-from bench.metric import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
-from bench.names import Name, Setting
-from bench.system import Output
+from ldmbench.audio.memo import remember
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 Real = NDArray[np.float64]
 

@@ -1,9 +1,9 @@
 """Built-in clips: speech, music and general sounds that are synthesised on first use.
 
-The clips of every generator are described in one module (:mod:`bench.synthesis.recipe` names them); the lists beside
-the cards in ``datasets/builtin-*`` pin the digest each clip has. ``python -m bench.synthesis REASON`` rewrites them.
+The clips of every generator are described in one module (:mod:`ldmbench.synthesis.recipe` names them); the lists beside
+the cards in ``datasets/builtin-*`` pin the digest each clip has. ``python -m ldmbench.synthesis REASON`` rewrites them.
 """
 
-from bench.synthesis.cache import Materialised, materialise
+from ldmbench.synthesis.cache import Materialised, materialise
 
 __all__ = ["Materialised", "materialise"]

@@ -1,4 +1,4 @@
-"""Rewrites the lists of the built-in datasets and the digests in their cards: ``python -m bench.synthesis REASON``.
+"""Rewrites the lists of the built-in datasets and the digests in their cards: ``python -m ldmbench.synthesis REASON``.
 
 To be run after a recipe was added or changed. Numbers measured on a changed clip change too, so the reason belongs
 into the changelog under "Scores change"; it is printed ready for that.
@@ -13,9 +13,9 @@ import re
 import sys
 from pathlib import Path
 
-from bench.dataset_card import datasets_root
-from bench.synthesis.cache import versions
-from bench.synthesis.recipe import GENERATORS, recipes
+from ldmbench.clips.card import datasets_root
+from ldmbench.synthesis.cache import versions
+from ldmbench.synthesis.recipe import GENERATORS, recipes
 
 COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256")
 
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 without a reason."""
     reason = " ".join(arguments).strip()
     if not reason:
-        print("usage: python -m bench.synthesis REASON   (why the built-in clips change)", file=sys.stderr)
+        print("usage: python -m ldmbench.synthesis REASON   (why the built-in clips change)", file=sys.stderr)
         return 2
     changed = [f"builtin-{generator}" for generator in GENERATORS if rewrite(datasets_root(), generator)]
     print(f"- {', '.join(changed) or 'no list'} changed: {reason} ({versions()})")

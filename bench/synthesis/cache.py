@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import audio
-from bench.errors import BenchError
-from bench.homes import cache_home
+from ldmbench.audio import sound as audio
+from ldmbench.errors import BenchError
+from ldmbench.host.homes import cache_home
 
 #: Part of the cache folder's name; to be raised when files of older versions must not be found any more.
 VERSION = 1
@@ -122,8 +122,8 @@ def _entry(path: Path, digest: str, pinned: str) -> _Entry:
 def _build(generator: str, name: str, path: Path) -> None:
     import soundfile
 
-    from bench.names import unknown
-    from bench.synthesis.recipe import recipes
+    from ldmbench.names import unknown
+    from ldmbench.synthesis.recipe import recipes
 
     known = recipes(generator)
     if name not in known:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
+from ldmbench.errors import BenchError
 
 #: Longest time one sentence may take, s; it takes about 0.05 s.
 _TIMEOUT_S = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.synthesis.dsp import (
+from ldmbench.synthesis.dsp import (
     Dice,
     Signal,
     band,
@@ -23,7 +23,7 @@ from bench.synthesis.dsp import (
     tilt,
     wander,
 )
-from bench.synthesis.recipe import Recipe, index
+from ldmbench.synthesis.recipe import Recipe, index
 
 
 def clicks(rate: int, dice: Dice) -> Signal:

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.synthesis.dsp import (
-    Dice,
-    Signal,
-    band,
-    clock,
-    envelope,
-    harmonics,
-    modes,
-    phase,
-    resonate,
-    tilt,
-    wander,
-)
+from ldmbench.synthesis.dsp import Dice, Signal, band, clock, envelope, harmonics, modes, phase, resonate, tilt, wander
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 

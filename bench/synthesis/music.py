@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from bench.synthesis import instruments
-from bench.synthesis.dsp import Dice, Signal, fade, place, room
-from bench.synthesis.instruments import pitch, score
-from bench.synthesis.recipe import Maker, Recipe, index
+from ldmbench.synthesis import instruments
+from ldmbench.synthesis.dsp import Dice, Signal, fade, place, room
+from ldmbench.synthesis.instruments import pitch, score
+from ldmbench.synthesis.recipe import Maker, Recipe, index
 
 #: ``(Hz, seconds, rate, dice) -> [time]``
 Instrument = Callable[[float, float, int, Dice], Signal]
@@ -24,7 +24,7 @@ def play(
     canvas: Signal, rate: int, dice: Dice, line: str, instrument: Instrument, beat: float,
     at: float = 0.0, gain: float = 1.0, pan: float = 0.0, ring: float = 0.0,
 ) -> None:  # fmt: skip
-    """Play a line of notes (see :func:`bench.synthesis.instruments.score`), by hand: not quite in time, nor even.
+    """Play a line of notes (see :func:`ldmbench.synthesis.instruments.score`), by hand: not quite in time, nor even.
 
     Args:
         canvas: Where it is added, ``[channels, time]``.

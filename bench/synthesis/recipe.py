@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.synthesis.dsp import Dice, Signal, finish
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.synthesis.dsp import Dice, Signal, finish
 
 #: Generators, as cards name them, and the modules that hold their recipes.
 GENERATORS = {
-    "speech": "bench.synthesis.speech",
-    "music": "bench.synthesis.music",
-    "general": "bench.synthesis.general",
-    "training": "bench.synthesis.training",
+    "speech": "ldmbench.synthesis.speech",
+    "music": "ldmbench.synthesis.music",
+    "general": "ldmbench.synthesis.general",
+    "training": "ldmbench.synthesis.training",
 }
 
 #: From a rate in Hz and a source of randomness to samples ``[channels, time]``.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.synthesis.dsp import Dice, Signal, band, room
-from bench.synthesis.recipe import Recipe, index
+from ldmbench.synthesis.dsp import Dice, Signal, band, room
+from ldmbench.synthesis.recipe import Recipe, index
 
 #: What espeak-ng is silent below, relative to full scale.
 _SILENCE = 0.01
@@ -51,7 +51,7 @@ class Sentence:
         """Samples ``[channels, time]`` at ``rate`` Hz."""
         import soxr
 
-        from bench.synthesis.espeak import speak
+        from ldmbench.synthesis.espeak import speak
 
         native, spoken = speak(self.text, self.voice, self.speed, self.pitch, self.pitch_range)
         dry = _trim(spoken, native)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.synthesis import general, instruments
-from bench.synthesis.dsp import Dice, Signal, envelope, fade, place, room
-from bench.synthesis.music import chords, drums, play, squash, stage
-from bench.synthesis.recipe import Recipe, index
-from bench.synthesis.speech import Sentence
+from ldmbench.synthesis import general, instruments
+from ldmbench.synthesis.dsp import Dice, Signal, envelope, fade, place, room
+from ldmbench.synthesis.music import chords, drums, play, squash, stage
+from ldmbench.synthesis.recipe import Recipe, index
+from ldmbench.synthesis.speech import Sentence
 
 SENTENCES = (
     Sentence("speech-1", "Five brown hens sat on the garden wall and would not move for anyone. "

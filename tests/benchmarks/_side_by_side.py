@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parents[2]))  # ``bench.memory``, for the peers' Python
+sys.path.append(str(Path(__file__).parents[2] / "src"))  # ``ldmbench.host.memory``, for the peers' Python
 
 _MARK = "RESULT"
 
@@ -54,7 +54,7 @@ class Stages:
 
 def measured(load: Callable[[], Any], run: Callable[[Any, Stages], Mapping[str, Any]], folder: Path, name: str) -> None:
     """Build, run once, keep the arrays that ``run`` returns as ``folder/NAME_ARRAY.npy``, and print one result line."""
-    from bench.memory import peak_memory
+    from ldmbench.host.memory import peak_memory
 
     stages = Stages()
     with peak_memory() as loading:

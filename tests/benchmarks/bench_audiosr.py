@@ -85,8 +85,8 @@ def parity(folder: Path, weights: Path) -> list[str]:
     import soundfile
     import torch
 
-    from systems import _audiosr_models as models
-    from systems import _audiosr_signal as signal
+    from ldmbench.systems.audiosr import models as models
+    from ldmbench.systems.audiosr import signal as signal
 
     place = importlib.util.spec_from_file_location("name_seeded", folder / "name_seeded.py")
     assert place
@@ -158,8 +158,8 @@ def parity(folder: Path, weights: Path) -> list[str]:
 
 def narrow(seconds: float) -> Any:
     """Noise below 4 kHz."""
-    from bench.audio import Audio
-    from bench.filters import lowpass
+    from ldmbench.audio.filters import lowpass
+    from ldmbench.audio.sound import Audio
 
     white = np.random.default_rng(0).standard_normal(round(48_000 * seconds)).astype(np.float32) * 0.1
     return lowpass(Audio.of(white, 48_000), 4000.0)
@@ -167,7 +167,7 @@ def narrow(seconds: float) -> Any:
 
 def watch(system: Any, stages: Stages) -> None:
     """Count seconds by stage."""
-    from systems import audiosr
+    from ldmbench.systems.audiosr import adapter as audiosr
 
     stages.watch(audiosr, "prepare", "preparation")
     stages.watch(system.models, "encode", "VAE encode")
@@ -180,8 +180,8 @@ def watch(system: Any, stages: Stages) -> None:
 
 def time_stages(options: argparse.Namespace) -> None:
     """Seconds of every stage for clips of noise below 4 kHz, with random weights."""
-    from bench.dataset import Clip
-    from bench.system import load_system, resolve
+    from ldmbench.clips.clip import Clip
+    from ldmbench.system.registry import load_system, resolve
 
     spec = resolve(f"audiosr@basic:steps={options.steps},precision={options.precision}", options.device, untrained=True)
     start = time.perf_counter()
@@ -204,10 +204,10 @@ def time_stages(options: argparse.Namespace) -> None:
 
 def beside(options: argparse.Namespace) -> None:
     """Ours and the reference implementation by turns, each in a process of its own."""
-    from bench.audio import write
-    from systems._audiosr_models import FILE, LATENT_CHANNELS, SHRINK
-    from systems._audiosr_signal import BLOCK_FRAMES, MELS
-    from systems._v_diffusion import seeded_noise
+    from ldmbench.audio.sound import write
+    from ldmbench.systems.audiosr.models import FILE, LATENT_CHANNELS, SHRINK
+    from ldmbench.systems.audiosr.signal import BLOCK_FRAMES, MELS
+    from ldmbench.systems.latent.v_diffusion import seeded_noise
 
     with tempfile.TemporaryDirectory() as scratch:
         folder, weights = Path(scratch), options.weights or Path(scratch) / "weights"
@@ -230,9 +230,9 @@ def beside(options: argparse.Namespace) -> None:
 
 def run_ours(options: argparse.Namespace) -> None:
     """Ours alone, as ``beside`` asks for it: one clip, at the level and with the low-pass of the peer."""
-    from bench.audio import read
-    from bench.dataset import Clip
-    from bench.system import load_system, resolve
+    from ldmbench.audio.sound import read
+    from ldmbench.clips.clip import Clip
+    from ldmbench.system.registry import load_system, resolve
 
     def run(system: Any, stages: Stages) -> dict[str, Any]:
         watch(system, stages)

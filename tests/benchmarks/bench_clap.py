@@ -79,7 +79,7 @@ print("RESULT" + json.dumps({"seconds": seconds, "tokens": tokens, "unused": len
 
 def sounds(folder: Path) -> list[Path]:
     """Ten files: 0.4 s to 25 s, mono and stereo, several rates, silence, and samples beyond full scale."""
-    from bench.audio import Audio, write
+    from ldmbench.audio.sound import Audio, write
 
     random = np.random.default_rng(0)
     cases = [
@@ -126,11 +126,11 @@ def compare(name: str, folder: Path, peer: str, files: list[Path]) -> dict[str, 
     """Differences and seconds for one checkpoint."""
     import torch
 
-    from bench.audio import read
-    from bench.extractors import cache
-    from bench.extractors.clap import ARCHITECTURES, load_clap
-    from bench.extractors.clap_input import load_tokenizer
-    from bench.extractors.clap_weights import random_state
+    from ldmbench.audio.sound import read
+    from ldmbench.extractors import cache
+    from ldmbench.extractors.clap import ARCHITECTURES, load_clap
+    from ldmbench.extractors.clap_input import load_tokenizer
+    from ldmbench.extractors.clap_weights import random_state
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.save(random_state(ARCHITECTURES[name], seed=1), folder / f"{name}.ours")
@@ -172,7 +172,7 @@ def compare(name: str, folder: Path, peer: str, files: list[Path]) -> dict[str, 
 
 def main() -> None:
     """Print one block of numbers for each checkpoint; ours before the peer's."""
-    from bench.extractors.clap import CHECKPOINTS
+    from ldmbench.extractors.clap import CHECKPOINTS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", required=True)

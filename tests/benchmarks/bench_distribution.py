@@ -81,7 +81,7 @@ print("RESULT" + json.dumps(result))
 
 def sounds(clips: int, seconds: float, folder: Path) -> tuple[Path, Path]:
     """Two folders of float WAV files of the same names, of mixed rates, channels and lengths, some below a second."""
-    from bench.audio import Audio, write
+    from ldmbench.audio.sound import Audio, write
 
     random = np.random.default_rng(0)
     for index in range(clips):
@@ -104,7 +104,7 @@ def checkpoints(home: Path, torchvggish: Path | None) -> None:
     """Seeded random weights in the official layout, where the peers and we look for them."""
     import torch
 
-    from bench.extractors import panns, vggish
+    from ldmbench.extractors import panns, vggish
 
     for rate, checkpoint in panns.CHECKPOINTS.items():
         path = home / ".cache" / "audioldm_eval" / "ckpt" / checkpoint.file
@@ -132,10 +132,10 @@ def ours(names: Sequence[str], generated: Path, reference: Path, weights: Path) 
     """Our numbers, as the engine computes them: batches of 16, the longest first."""
     import torch
 
-    from bench.audio import read
-    from bench.dataset import Clip
-    from bench.metric import load_metric
-    from bench.system import Output
+    from ldmbench.audio.sound import read
+    from ldmbench.clips.clip import Clip
+    from ldmbench.metrics._base import load_metric
+    from ldmbench.system.protocol import Output
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     import torchaudio  # noqa: F401 - so that its import is not timed, as the peers' is not

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import audio
-from bench.audio import Audio
-from bench.dataset import Clip, load_dataset
-from bench.metric import load_metric
-from bench.system import Output
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.clips.load import load_dataset
+from ldmbench.metrics._base import load_metric
+from ldmbench.system.protocol import Output
 
 METRICS = (
     "visqol_audio", "visqol_speech_lattice", "visqol_speech_exponential", "pesq_wb", "pesq_nb", "stoi", "estoi",
@@ -81,7 +82,7 @@ def ours(folder: Path, metrics: tuple[str, ...], jobs: int) -> tuple[float, floa
     words += ["--jobs", jobs, "--out", folder / f"runs-{time.time_ns()}", "--json"]
     words += [word for name in metrics for word in ("-m", name)]
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "bench.cli", *map(str, words)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "ldmbench.cli", *map(str, words)], stdout=subprocess.DEVNULL)
     peak = 0.0
     done = threading.Event()
 

@@ -63,8 +63,8 @@ def write_folder(parity: Path, folder: Path, rate: int) -> None:
     """Official files of one token rate, filled by the rule; the unused moving average is left out but for one key."""
     import torch
 
-    from systems._audiomae import positions
-    from systems._semanticodec_files import checkpoint_files
+    from ldmbench.systems.semanticodec.audiomae import positions
+    from ldmbench.systems.semanticodec.files import checkpoint_files
 
     seeded = rule(parity)
     shapes = json.loads((parity / "semanticodec/keys.json").read_text())[str(rate)]
@@ -123,7 +123,7 @@ def check_common(parity: Path, coder: Any, decoder: Any) -> list[str]:
     """Stages that are equal at all rates."""
     import torch
 
-    from systems import _semanticodec_tokens as coding
+    from ldmbench.systems.semanticodec import tokens as coding
 
     check, seeded = Check(parity, "common"), rule(parity)
     bank = coding.banks(sound(parity))
@@ -151,8 +151,8 @@ def check_rate(parity: Path, coder: Any, decoder: Any, rate: int) -> list[str]:
     """Stages of one token rate."""
     import torch
 
-    from systems import _semanticodec_tokens as coding
-    from systems._semanticodec_decoder import overlap_add
+    from ldmbench.systems.semanticodec import tokens as coding
+    from ldmbench.systems.semanticodec.decoder import overlap_add
 
     check, seeded, shape = Check(parity, f"rate{rate}"), rule(parity), coder.geometry
     wave = sound(parity)
@@ -208,8 +208,8 @@ def compare_tokens(check: Check, found: np.ndarray) -> None:
 
 def check_geometry(parity: Path) -> list[str]:
     """Counts for many lengths, and the overlap-add."""
-    from systems import _semanticodec_tokens as coding
-    from systems._semanticodec_decoder import overlap_add
+    from ldmbench.systems.semanticodec import tokens as coding
+    from ldmbench.systems.semanticodec.decoder import overlap_add
 
     failed = []
     for row in json.loads((parity / "semanticodec/geometry.json").read_text()):
@@ -233,7 +233,7 @@ def sound(parity: Path) -> Any:
     """The input, 16-bit PCM / 32768."""
     import torch
 
-    from bench.audio import read
+    from ldmbench.audio.sound import read
 
     return torch.from_numpy(read(parity / "semanticodec/input.wav").samples[0].copy())
 
@@ -242,7 +242,7 @@ def run_parity(parity: Path, rates: list[int], work: Path | None) -> int:
     """All checks; the number that failed."""
     import torch
 
-    from systems import _semanticodec_files as files
+    from ldmbench.systems.semanticodec import files as files
 
     failed = check_geometry(parity)
     for rate in rates:
@@ -269,10 +269,10 @@ def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path
     """Seconds of every stage for clips of noise, and the largest resident set while coding and decoding."""
     import torch
 
-    from bench.audio import Audio
-    from bench.dataset import Clip
-    from bench.memory import peak_memory
-    from bench.system import load_system, resolve
+    from ldmbench.audio.sound import Audio
+    from ldmbench.clips.clip import Clip
+    from ldmbench.host.memory import peak_memory
+    from ldmbench.system.registry import load_system, resolve
 
     spec = resolve(f"semanticodec@{name}:steps={steps}", device, untrained=weights is None, weights=weights)
     start = time.perf_counter()
@@ -302,12 +302,12 @@ def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path
 
 def run_beside(options: argparse.Namespace) -> None:
     """Ours and the reference implementation by turns, each in a process of its own."""
-    from bench.audio import Audio, write
-    from bench.system import resolve
-    from systems._semanticodec_decoder import LATENT
-    from systems._semanticodec_files import checkpoint_files
-    from systems._semanticodec_tokens import Geometry
-    from systems._v_diffusion import seeded_noise
+    from ldmbench.audio.sound import Audio, write
+    from ldmbench.system.registry import resolve
+    from ldmbench.systems.latent.v_diffusion import seeded_noise
+    from ldmbench.systems.semanticodec.decoder import LATENT
+    from ldmbench.systems.semanticodec.files import checkpoint_files
+    from ldmbench.systems.semanticodec.tokens import Geometry
 
     settings = resolve(f"semanticodec@{options.time}").settings
     rate, vocab = int(settings["tokens_per_second"]), int(settings["vocab"])
@@ -335,8 +335,8 @@ def run_beside(options: argparse.Namespace) -> None:
 
 def run_ours(options: argparse.Namespace) -> None:
     """Ours alone, as ``run_beside`` asks for it: one clip, coded and decoded."""
-    from bench.audio import read
-    from bench.system import load_system, resolve
+    from ldmbench.audio.sound import read
+    from ldmbench.system.registry import load_system, resolve
 
     def run(system: Any, stages: Stages) -> dict[str, Any]:
         stages.watch(system.decoder, "latents", "U-Net steps")

@@ -21,8 +21,8 @@ def main() -> None:
 
     import torch
 
-    from bench.dataset import Clip
-    from bench.system import load_system, resolve
+    from ldmbench.clips.clip import Clip
+    from ldmbench.system.registry import load_system, resolve
 
     torch.set_num_threads(options.threads)
     spec = resolve(options.name, options.device, untrained=True)

@@ -16,7 +16,7 @@ os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 import numpy as np
 from visqol.api import VisqolApi
 
-from bench.metrics.perceptual import visqol
+from ldmbench.metrics.perceptual import visqol
 
 RATES = {"svr": 48_000, "lattice": 16_000, "exponential": 16_000}
 

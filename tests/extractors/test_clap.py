@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.extractors import cache, clap_input
-from bench.extractors import clap as clap_module
-from bench.extractors.checkpoints import CheckpointError, fit
-from bench.extractors.clap import CHECKPOINTS, Clap, load_clap
-from bench.extractors.clap_input import LENGTH, TOKENS, as_laion_clap, load_tokenizer, stand_in, views, windows
-from bench.extractors.clap_weights import (
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.extractors import cache, clap_input
+from ldmbench.extractors import clap as clap_module
+from ldmbench.extractors.clap import CHECKPOINTS, Clap, load_clap
+from ldmbench.extractors.clap_input import LENGTH, TOKENS, as_laion_clap, load_tokenizer, stand_in, views, windows
+from ldmbench.extractors.clap_weights import (
     BASE,
     FUSION,
     TINY,
@@ -29,7 +28,9 @@ from bench.extractors.clap_weights import (
     random_state,
     renamed,
 )
-from bench.extractors.official import fetch_extractor, fetchable
+from ldmbench.extractors.official import fetch_extractor, fetchable
+from ldmbench.weights.checkpoint import CheckpointError
+from ldmbench.weights.tensors import fit
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

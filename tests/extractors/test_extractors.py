@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.extractors import Extractor, NetworkExtractor, cache, digest, make_fingerprint
-from bench.extractors.checkpoints import CheckpointError
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.extractors import Extractor, NetworkExtractor, cache, digest, make_fingerprint
+from ldmbench.weights.checkpoint import CheckpointError
 
 
 class Moments(NetworkExtractor):
@@ -175,7 +175,7 @@ def test_fingerprints_depend_on_every_part_and_not_on_their_order():
 
 def test_a_device_that_is_not_there_is_refused():
     torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
-    from bench.extractors import check_device
+    from ldmbench.extractors import check_device
 
     assert check_device("cpu") == "cpu"
     if not torch.cuda.is_available():

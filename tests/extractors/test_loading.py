@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 torchaudio = pytest.importorskip("torchaudio", reason="the extra 'models' is not installed")
 
-from bench.audio import Audio  # noqa: E402
-from bench.errors import BenchError  # noqa: E402
-from bench.extractors import loading  # noqa: E402
-from bench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance, resample_kaiser_best  # noqa: E402
+from ldmbench.audio.sound import Audio  # noqa: E402
+from ldmbench.errors import BenchError  # noqa: E402
+from ldmbench.extractors import loading  # noqa: E402
+from ldmbench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance, resample_kaiser_best  # noqa: E402
 
 RATES = (8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000)
 

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from bench.audio import Audio  # noqa: E402
-from bench.extractors import cache, vggish  # noqa: E402
-from bench.extractors.checkpoints import CheckpointError  # noqa: E402
-from bench.extractors.vggish import CHECKPOINT, PCA, examples, load_vggish  # noqa: E402
+from ldmbench.audio.sound import Audio  # noqa: E402
+from ldmbench.extractors import cache, vggish  # noqa: E402
+from ldmbench.extractors.vggish import CHECKPOINT, PCA, examples, load_vggish  # noqa: E402
+from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -54,7 +54,7 @@ def main() -> None:
     from clap_module.htsat import HTSAT_Swin_Transformer
     from clap_module.model import CLAP, CLAPAudioCfp
 
-    from bench.extractors.clap_weights import Architecture, random_state
+    from ldmbench.extractors.clap_weights import Architecture, random_state
 
     np.random.randint = lambda low, high=None: 0
     np.random.choice = lambda values: values[(len(values) - 1) // 2]

@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bench import frechet
-from bench.audio import Audio, read
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.extractors import cache
-from bench.extractors.checkpoints import CheckpointError
-from bench.metric import list_metrics, load_metric
-from bench.metrics.alignment import cosine
-from bench.system import Output
+from ldmbench.audio.sound import Audio, read
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.extractors import cache
+from ldmbench.metrics import _frechet as frechet
+from ldmbench.metrics._base import list_metrics, load_metric
+from ldmbench.metrics.alignment import cosine
+from ldmbench.system.protocol import Output
+from ldmbench.weights.checkpoint import CheckpointError
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -30,8 +30,8 @@ def _small_models(tmp_path, monkeypatch):
     """Small models under the official names, and a cache of their own."""
     import torch
 
-    from bench.extractors import clap
-    from bench.extractors.clap_weights import Architecture
+    from ldmbench.extractors import clap
+    from ldmbench.extractors.clap_weights import Architecture
 
     sizes = {
         "width": 16, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "text_width": 32, "text_layers": 2,
@@ -140,7 +140,7 @@ def test_weights_are_asked_for(name, tmp_path):
 
 
 def test_score_is_the_cosine_of_both_embeddings():
-    from bench.extractors.clap import load_clap
+    from ldmbench.extractors.clap import load_clap
 
     score = metric("clap_score")
     value = score.measure(clip(0, "rain on a roof"), Output(noise(5)))
@@ -224,7 +224,7 @@ def values_of(name, outputs, references=range(20)):
 
 
 def test_fad_is_the_frechet_distance_of_embeddings():
-    from bench.extractors.clap import load_clap
+    from ldmbench.extractors.clap import load_clap
 
     fad = metric("fad_clap")
     estimate = fad.aggregate(values_of("fad_clap", range(100, 120)))

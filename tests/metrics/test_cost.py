@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import load_metric
-from bench.system import Cost, Output
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import load_metric
+from ldmbench.system.protocol import Cost, Output
 
 COSTS = ("kbps", "tokens_per_second", "rtf", "peak_memory", "parameters")
 

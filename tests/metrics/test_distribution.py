@@ -13,16 +13,16 @@ from scipy.special import log_softmax, logit
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from bench.audio import Audio, read  # noqa: E402
-from bench.dataset import Clip  # noqa: E402
-from bench.errors import BenchError, Unscored  # noqa: E402
-from bench.extractors import NetworkExtractor, cache, panns, vggish  # noqa: E402
-from bench.extractors.checkpoints import CheckpointError  # noqa: E402
-from bench.extractors.scoring import SetMetric, Source, frechet_estimate, pack, unpack  # noqa: E402
-from bench.frechet import frechet_distance  # noqa: E402
-from bench.metric import MetricFacts, list_metrics, load_metric  # noqa: E402
-from bench.metrics.distribution import kl_divergence  # noqa: E402
-from bench.system import Output  # noqa: E402
+from ldmbench.audio.sound import Audio, read  # noqa: E402
+from ldmbench.clips.clip import Clip  # noqa: E402
+from ldmbench.errors import BenchError, Unscored  # noqa: E402
+from ldmbench.extractors import NetworkExtractor, cache, panns, vggish  # noqa: E402
+from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric  # noqa: E402
+from ldmbench.metrics._embedding import SetMetric, Source, frechet_estimate, pack, unpack  # noqa: E402
+from ldmbench.metrics._frechet import frechet_distance  # noqa: E402
+from ldmbench.metrics.distribution import kl_divergence  # noqa: E402
+from ldmbench.system.protocol import Output  # noqa: E402
+from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 NAMES = [name for name in list_metrics() if "panns" in name or "vggish" in name]

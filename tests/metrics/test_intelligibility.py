@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import recognisers
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import load_metric
-from bench.metrics.intelligibility import Errors, character_errors, normalise, word_errors
-from bench.recognisers import CHECKPOINTS, Recogniser, checkpoint, load_whisper
-from bench.system import Output
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.extractors import whisper as recognisers
+from ldmbench.extractors.whisper import CHECKPOINTS, Recogniser, checkpoint, load_whisper
+from ldmbench.metrics._base import load_metric
+from ldmbench.metrics.intelligibility import Errors, character_errors, normalise, word_errors
+from ldmbench.system.protocol import Output
 
 whisper = pytest.importorskip("whisper", reason="the extra 'models' is not installed")
 import torch  # noqa: E402
@@ -355,12 +355,14 @@ def test_a_device_that_is_not_there(folder, monkeypatch):
 
 
 def test_fetch_asks_for_the_official_file_and_its_digest(tmp_path, monkeypatch):
-    import bench.fetch
-    import bench.homes
+    import ldmbench.host.download
+    import ldmbench.host.homes
 
     asked = []
-    monkeypatch.setattr(bench.homes, "weights_home", lambda: tmp_path)
-    monkeypatch.setattr(bench.fetch, "download", lambda *arguments, **more: asked.append((*arguments, *more.values())))
+    monkeypatch.setattr(ldmbench.host.homes, "weights_home", lambda: tmp_path)
+    monkeypatch.setattr(
+        ldmbench.host.download, "download", lambda *arguments, **more: asked.append((*arguments, *more.values()))
+    )
     for size in ("large_v3_turbo", "large-v3-turbo"):
         assert recognisers.fetch_whisper(size) == tmp_path / "whisper" / "large-v3-turbo.pt"
     name, sha256 = CHECKPOINTS["large_v3_turbo"]

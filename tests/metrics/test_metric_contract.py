@@ -7,13 +7,13 @@ import pickle
 import numpy as np
 import pytest
 
-from bench import stats
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.measure import _plain
-from bench.metric import Metric, list_metrics, load_metric
-from bench.system import Cost, Output
+from ldmbench import stats
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import Metric, list_metrics, load_metric
+from ldmbench.runs.measure import _plain
+from ldmbench.system.protocol import Cost, Output
 
 RATE = 16_000
 NEEDS = {"audio", "output", "text", "bits", "tokens", "cost"}

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import load_metric
-from bench.metrics import perceptual
-from bench.metrics.perceptual import visqol
-from bench.system import Output
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics import perceptual
+from ldmbench.metrics._base import load_metric
+from ldmbench.metrics.perceptual import visqol
+from ldmbench.system.protocol import Output
 
 RATES = {"svr": 48_000, "lattice": 16_000, "exponential": 16_000}
 NAMES = {
@@ -192,7 +192,7 @@ def test_spectrograms_equal_the_librarys_to_the_last_bit(rate, bands, speech):
     from visqol.audio_utils import AudioSignal
     from visqol.gammatone import GammatoneSpectrogramBuilder
 
-    from bench.gammatone import RememberingBuilder
+    from ldmbench.metrics._gammatone import RememberingBuilder
 
     ours, theirs = (kind(bands, 50.0, speech) for kind in (RememberingBuilder, GammatoneSpectrogramBuilder))
     window = AnalysisWindow(rate)
@@ -210,7 +210,7 @@ def test_remembered_spectrograms_stay_within_their_limit(monkeypatch):
     from visqol.analysis_window import AnalysisWindow
     from visqol.audio_utils import AudioSignal
 
-    from bench import gammatone
+    from ldmbench.metrics import _gammatone as gammatone
 
     monkeypatch.setattr(gammatone, "KEEP", 40_000)
     builder, window = gammatone.RememberingBuilder(32, 50.0), AnalysisWindow(48_000)
@@ -231,7 +231,7 @@ def test_speech_patches_are_the_librarys(seed, gain, length):
     from visqol.audio_utils import AudioSignal
     from visqol.patch_creator import VadPatchCreator
 
-    from bench.gammatone import VectorVad
+    from ldmbench.metrics._gammatone import VectorVad
 
     rng = np.random.default_rng(seed)
     envelope = np.repeat(rng.random(length // 1000 + 1) < 0.4, 1000)[:length]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import mel
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.mel import mel_filters
-from bench.metric import load_metric
-from bench.metrics.spectral import AUDIOTOOLS_SCALES, DAC_SCALES
-from bench.system import Output
+from ldmbench.audio import memo
+from ldmbench.audio.sound import Audio
+from ldmbench.audio.spectra import mel_filters
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import load_metric
+from ldmbench.metrics.spectral import AUDIOTOOLS_SCALES, DAC_SCALES
+from ldmbench.system.protocol import Output
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PAIRS = runpy.run_path(str(GOLDEN / "make_signal_metrics.py"))["pairs"]()
@@ -50,7 +50,7 @@ def test_equals_the_peer(pair, name):
 
 
 def test_mel_and_stft_agree_with_their_definition_in_float64():
-    """The formula again, frame by frame with a DFT matrix, without anything of bench.mel but the filters."""
+    """The formula again, frame by frame with a DFT matrix, without anything of audio.spectra but the filters."""
     reference, estimate, rate = PAIRS["short_44k"]
 
     def spectrum(signal: np.ndarray, window: int) -> np.ndarray:
@@ -214,7 +214,7 @@ def test_shared_spectra_change_no_value_and_are_freed():
     """Metrics of one clip share spectra across outputs: the values must not depend on what ran before."""
     reference = Audio.of(np.stack([noise(seed=1), noise(seed=2)]), 44_100)
     clip = Clip("set/clip", "set", loaded=reference)
-    before = len(mel._kept)
+    before = len(memo._kept)
     for seed in (3, 4):
         # Ten samples short: the fitted copy has spectra of its own.
         output = Output(Audio.of(noise(seed=seed)[:-10], 44_100))
@@ -222,7 +222,7 @@ def test_shared_spectra_change_no_value_and_are_freed():
         for name, value in shared.items():
             alone = Clip("set/clip", "set", loaded=Audio.of(reference.samples, 44_100))
             assert load_metric(name).measure(alone, Output(Audio.of(noise(seed=seed)[:-10], 44_100))) == value
-    assert len(mel._kept) > before
+    assert len(memo._kept) > before
     del reference, clip, output, alone
     gc.collect()
-    assert len(mel._kept) <= before
+    assert len(memo._kept) <= before

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError, Unscored
-from bench.metric import load_metric
-from bench.system import Output
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import load_metric
+from ldmbench.system.protocol import Output
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 _MODULE = runpy.run_path(str(GOLDEN / "make_signal_metrics.py"))

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import audio
-from bench import metric as metrics
-from bench.audio import Audio
-from bench.metric import BaseMetric, MetricFacts
-from bench.store import ClipInfo, DatasetInfo, OutputRow, Run, RunInfo, ScoreRow
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.metrics import _base as metrics
+from ldmbench.metrics._base import BaseMetric, MetricFacts
+from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.results import Run
 
 RATE = 16_000
 CLIPS = 4

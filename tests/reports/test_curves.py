@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import BenchError, Unscored
-from reports import bdrate, curves, drawing
-from reports.bdrate import bd_rate
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.reports import bdrate, curves, drawing
+from ldmbench.reports.bdrate import bd_rate
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "bd_rate.json").read_text(encoding="utf-8"))
 

@@ -13,12 +13,13 @@ import pytest
 import soundfile
 from PIL import Image
 
-from bench import audio
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.store import ClipInfo, OutputRow, Run
-from reports import media, page, spectrogram
-from reports.published import Published, PublishedValue
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.reports import media, page, spectrogram
+from ldmbench.reports.published import Published, PublishedValue
+from ldmbench.runs.records import ClipInfo, OutputRow
+from ldmbench.runs.results import Run
 
 TITLE = "Classical codecs & a k-means mel codec"
 PUBLISHED = Published(

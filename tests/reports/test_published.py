@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
-from reports import published
+from ldmbench.errors import BenchError
+from ldmbench.reports import published
 
 HEADER = "row,system,kbps,dataset,metric,value,source\n"
 GOOD = (

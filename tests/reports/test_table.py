@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from bench.errors import BenchError
-from bench.store import OutputRow, Run, ScoreRow
-from reports import latex, result, table
-from reports.published import Published, PublishedValue
+from ldmbench.errors import BenchError
+from ldmbench.reports import latex, result
+from ldmbench.reports import text as table
+from ldmbench.reports.published import Published, PublishedValue
+from ldmbench.runs.records import OutputRow, ScoreRow
+from ldmbench.runs.results import Run
 
 PUBLISHED = Published(
     (
@@ -395,7 +397,7 @@ def test_averages_stand_in_a_section_of_their_own(runs):
 
 
 def test_only_a_suite_that_was_run_whole_is_averaged(runs, monkeypatch):
-    from reports import render
+    from ldmbench.reports import render
 
     named = tuple(dict.fromkeys(item.name for item in runs[0].info.datasets))
     whole = render.load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",), "datasets": named})

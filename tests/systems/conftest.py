@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from bench import audio
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.system import Output, System, load_system, load_system_card, resolve
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.system.protocol import Output, System
+from ldmbench.system.registry import load_system, load_system_card, resolve
 
 
 def _speech_like(rate: int = 48000, seconds: float = 2.0, seed: int = 0, channels: int = 1) -> Audio:
@@ -105,9 +106,9 @@ def snr() -> Callable[[np.ndarray, np.ndarray], float]:
 _GROWTH = """
 import importlib.util, resource, sys
 import numpy as np, pytest, torch
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.system import load_system, resolve
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.system.protocol import load_system, resolve
 
 path, name, rate, long = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 torch.set_num_threads(1)
@@ -159,7 +160,7 @@ def typed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """
 
     def ldmbench(*words: str | Path) -> str:
-        command = [sys.executable, "-m", "bench.cli", *map(str, words)]
+        command = [sys.executable, "-m", "ldmbench.cli", *map(str, words)]
         environment = {**os.environ, "LDMBENCH_CACHE": str(tmp_path / "cache")}
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.system import Output, load_system_card
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.system.protocol import Output
+from ldmbench.system.registry import load_system_card
 
 ANCHORS = [
     "reference",

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from systems import _block_convolution as blocks
-from systems._ldm_parts import for_inference, seeded, untrained_vocoder
+from ldmbench.systems.latent import block_convolution as blocks
+from ldmbench.systems.latent.parts import for_inference, seeded, untrained_vocoder
 
 
 def _filled(module: Any, seed: int = 0) -> Any:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.system import Output, load_system, load_system_card, resolve
-from systems import _ffmpeg, codec2, speex, vorbis
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.system.protocol import Output
+from ldmbench.system.registry import load_system, load_system_card, resolve
+from ldmbench.systems.codecs import _ffmpeg, codec2, speex, vorbis
 
 CODECS = ["codec2", "speex", "vorbis"]
 VARIANTS = {codec: list(load_system_card(codec).variants) for codec in CODECS}

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import dataset
-from bench.audio import Audio
-from bench.dataset import Clip, Dataset
-from bench.errors import BenchError
-from bench.system import load_system, resolve
-from systems import kmeans_mel
-from systems._mel_patches import log_mel_spectrogram
+from ldmbench.audio.sound import Audio
+from ldmbench.clips import load as dataset
+from ldmbench.clips.clip import Clip, Dataset
+from ldmbench.errors import BenchError
+from ldmbench.system.registry import load_system, resolve
+from ldmbench.systems.kmeans_mel import adapter as kmeans_mel
+from ldmbench.systems.kmeans_mel.patches import log_mel_spectrogram
 
 SMALL = "kmeans-mel@1.40kbps:vocab=256"
 
@@ -247,7 +247,8 @@ def test_other_material_and_other_vocabulary_have_their_own_codebooks(
 def test_training_gives_the_same_bits_on_one_and_two_threads() -> None:
     program = (
         "import sys, hashlib, numpy as np\n"
-        "from bench.audio import Audio\nfrom bench.dataset import Clip, Dataset\nfrom systems.kmeans_mel import fit\n"
+        "from ldmbench.audio.sound import Audio\nfrom ldmbench.clips.clip import Clip, Dataset\n"
+        "from ldmbench.systems.kmeans_mel.adapter import fit\n"
         "noise = np.random.default_rng(0).standard_normal((4, 40_000)) * np.geomspace(0.001, 1, 40_000)\n"
         "clips = tuple(Clip(str(i), 'x', loaded=Audio.of(row, 16_000)) for i, row in enumerate(noise))\n"
         "books = fit(Dataset('x', 'x', 'general', clips, ''), 512)\n"

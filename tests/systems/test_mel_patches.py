@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from systems import _mel_patches as mel
+from ldmbench.systems.kmeans_mel import patches as mel
 
 
 def noise(length: int, seed: int = 0, scale: float = 0.1) -> mel.Array:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.errors import BenchError
-from bench.system import Output, load_system, load_system_card, resolve
-from systems._packets import PacketCodec, coding_rate, fit_format
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.system.protocol import Output
+from ldmbench.system.registry import load_system, load_system_card, resolve
+from ldmbench.systems.codecs._packets import PacketCodec, coding_rate, fit_format
 
 CODECS = ["opus", "mp3", "aac", "amr-nb", "g722", "g726"]
 VARIANTS = [f"{codec}@{variant}" for codec in CODECS for variant in load_system_card(codec).variants]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BenchError
-from systems._v_diffusion import cosine_alphas, ddim, guided, seeded_noise, time_steps
+from ldmbench.errors import BenchError
+from ldmbench.systems.latent.v_diffusion import cosine_alphas, ddim, guided, seeded_noise, time_steps
 
 SHAPE = (2, 6, 4)
 

@@ -11,14 +11,15 @@ import pytest
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL
 
-from bench.audio import Audio
-from bench.system import System, load_system, resolve
-from systems import _audiosr_models as models
-from systems import _audiosr_signal as signal
-from systems import audiosr
-from systems._ldm_parts import seeded, untrained_vocoder
-from systems._openaimodel_keys import VOCODER, renamed, unet_config, unet_name, vae_name
-from systems._v_diffusion import cosine_alphas
+from ldmbench.audio.sound import Audio
+from ldmbench.system.protocol import System
+from ldmbench.system.registry import load_system, resolve
+from ldmbench.systems.audiosr import adapter as audiosr
+from ldmbench.systems.audiosr import models as models
+from ldmbench.systems.audiosr import signal as signal
+from ldmbench.systems.latent.keys import VOCODER, renamed, unet_config, unet_name, vae_name
+from ldmbench.systems.latent.parts import seeded, untrained_vocoder
+from ldmbench.systems.latent.v_diffusion import cosine_alphas
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "audiosr"
 
@@ -143,7 +144,7 @@ def narrow() -> Callable[..., Audio]:
     """Noise without anything above 4 kHz, RMS 0.05; channels differ."""
 
     def make(seconds: float, rate: int = 48_000, channels: int = 1, seed: int = 0) -> Audio:
-        from bench.filters import lowpass
+        from ldmbench.audio.filters import lowpass
 
         white = np.random.default_rng(seed).standard_normal((channels, round(seconds * rate)))
         return lowpass(Audio.of(0.12 * white, rate), 4000.0)

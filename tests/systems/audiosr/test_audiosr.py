@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError
-from bench.filters import lowpass
-from bench.system import Output, System, load_system, load_system_card, resolve
-from systems import _audiosr_models as models
-from systems import audiosr
-from systems._block_convolution import BlockConvolution
+from ldmbench.audio.filters import lowpass
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.system.protocol import Output, System
+from ldmbench.system.registry import load_system, load_system_card, resolve
+from ldmbench.systems.audiosr import adapter as audiosr
+from ldmbench.systems.audiosr import models as models
+from ldmbench.systems.latent.block_convolution import BlockConvolution
 
 Build = Callable[..., System]
 Make = Callable[..., Audio]
@@ -170,7 +171,7 @@ def test_condition_comes_from_the_condition_stage(tiny: None, weights: Callable[
 
 def test_official_shapes_are_the_official_ones(official_keys: dict[str, tuple[int, ...]]) -> None:
     """The full-size models take exactly the tensors that the official file lists."""
-    from systems._openaimodel_keys import load_unet, load_vae, load_vocoder, parts
+    from ldmbench.systems.latent.keys import load_unet, load_vae, load_vocoder, parts
 
     with torch.device("meta"):
         state = {key: torch.empty(shape) for key, shape in official_keys.items()}
@@ -243,7 +244,7 @@ def test_fetching_names_a_file_that_is_not_the_pinned_one(
     variant: str, official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variants share all shapes: only the checksum tells them apart."""
-    from bench import fetch
+    from ldmbench.host import download as fetch
 
     card = load_system_card("audiosr")
     folder = tmp_path / "audiosr" / variant
@@ -255,7 +256,7 @@ def test_fetching_names_a_file_that_is_not_the_pinned_one(
 
 def test_the_other_variants_file_loads_but_makes_another_run(tiny: None, weights: Callable[..., Path]) -> None:
     """A checkpoint of one's own is welcome; the ID of a run tells which it was."""
-    from bench.identity import weights_digest
+    from ldmbench.runs.identity import weights_digest
 
     digests = []
     for value in (0.0, 1.0):

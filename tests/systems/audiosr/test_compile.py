@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError
-from bench.system import System
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.system.protocol import System
 
 
 @pytest.mark.slow

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import audio
-from bench.filters import lowpass
-from bench.store import find_runs
-from systems import _audiosr_models as models
-from systems._v_diffusion import cosine_alphas
+from ldmbench.audio import sound as audio
+from ldmbench.audio.filters import lowpass
+from ldmbench.runs.results import find_runs
+from ldmbench.systems.audiosr import models as models
+from ldmbench.systems.latent.v_diffusion import cosine_alphas
 
 
 def drawn(key: str, shape: tuple[int, ...]) -> torch.Tensor:

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.audio import Audio
-from bench.condition import Condition
-from bench.dataset import Clip
-from bench.errors import BenchError
-from bench.system import load_system, resolve
-from systems import _audiosr_models as models
-from systems import _audiosr_signal as signal
-from systems._block_convolution import BlockConvolution
-from systems._ldm_parts import untrained_vocoder
-from systems.reference_mel import ReferenceMel
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.clips.condition import Condition
+from ldmbench.errors import BenchError
+from ldmbench.system.registry import load_system, resolve
+from ldmbench.systems.audiosr import models as models
+from ldmbench.systems.audiosr import signal as signal
+from ldmbench.systems.audiosr.reference_mel import ReferenceMel
+from ldmbench.systems.latent.block_convolution import BlockConvolution
+from ldmbench.systems.latent.parts import untrained_vocoder
 
 Make = Callable[..., Audio]
 

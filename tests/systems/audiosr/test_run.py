@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import audio
-from bench.audio import Audio
-from bench.condition import Condition
-from bench.dataset import Dataset
-from bench.folder import load_folder
-from bench.generate import generate
-from bench.plan import Plan, make_plan
-from bench.store import open_run
-from bench.suite import Suite
-from bench.system import resolve
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Dataset
+from ldmbench.clips.condition import Condition
+from ldmbench.clips.folder import load_folder
+from ldmbench.runs.generate import generate
+from ldmbench.runs.plan import Plan, make_plan
+from ldmbench.runs.results import open_run
+from ldmbench.suite import Suite
+from ldmbench.system.registry import resolve
 
 Make = Callable[..., Audio]
 

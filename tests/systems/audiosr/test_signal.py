@@ -11,9 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from bench.audio import Audio
-from bench.filters import FAMILIES
-from systems import _audiosr_signal as signal
+from ldmbench.audio.filters import FAMILIES
+from ldmbench.audio.sound import Audio
+from ldmbench.systems.audiosr import signal as signal
 
 #: Samples and cells that are stored: every fourth of the fixture's 8000, every second of its frames and bands.
 WAVE = np.s_[20000:28000:4]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from systems import _audiomae, _semanticodec_files
-from systems import _ldm_configs as configs
+from ldmbench.systems.latent import configs as configs
+from ldmbench.systems.semanticodec import audiomae as _audiomae
+from ldmbench.systems.semanticodec import files as _semanticodec_files
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError
-from bench.system import Output, load_system, load_system_card, resolve
-from systems import _semanticodec_files as files
-from systems._block_convolution import BlockConvolution
-from systems.semanticodec import SemantiCodec
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.system.protocol import Output
+from ldmbench.system.registry import load_system, load_system_card, resolve
+from ldmbench.systems.latent.block_convolution import BlockConvolution
+from ldmbench.systems.semanticodec import files as files
+from ldmbench.systems.semanticodec.adapter import SemantiCodec
 
 pytestmark = pytest.mark.usefixtures("shrunk")
 
@@ -150,12 +151,12 @@ def test_keys_and_values_of_the_condition_are_those_of_diffusers(system: Semanti
 def test_a_run_goes_from_folder_to_journal_and_resumes(
     tiny_folder: Path, tmp_path: Path, speech_like: Callable[..., Audio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import audio
-    from bench.folder import load_folder
-    from bench.generate import generate
-    from bench.plan import make_plan
-    from bench.store import open_run
-    from bench.suite import Suite
+    from ldmbench.audio import sound as audio
+    from ldmbench.clips.folder import load_folder
+    from ldmbench.runs.generate import generate
+    from ldmbench.runs.plan import make_plan
+    from ldmbench.runs.results import open_run
+    from ldmbench.suite import Suite
 
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
     sounds = {"a": (3.0, 16_000, 1), "b": (10.24, 48_000, 2), "c": (25.0, 16_000, 1)}
@@ -279,7 +280,7 @@ def test_untrained_sounds_and_its_tokens_vary(speech_like: Callable[..., Audio])
 
 
 def test_official_names_load_without_one_too_many(official: SimpleNamespace) -> None:
-    from systems import _openaimodel_keys as keys
+    from ldmbench.systems.latent import keys as keys
 
     names = {keys.unet_name(key, 2) for key in official.unet((64, 128, 192, 320), 1728)}
     assert len(names) == 1104

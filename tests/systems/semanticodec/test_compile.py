@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.audio import Audio
-from bench.dataset import Clip
-from bench.errors import BenchError
-from bench.system import load_system, resolve
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.system.registry import load_system, resolve
 
 pytestmark = pytest.mark.usefixtures("shrunk")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from systems import _ldm_configs as configs
-from systems import _openaimodel_keys as keys
-from systems import _semanticodec_files as files
-from systems._semanticodec_decoder import FADE, LATENT, Decoder, overlap_add, window_samples
+from ldmbench.systems.latent import configs as configs
+from ldmbench.systems.latent import keys as keys
+from ldmbench.systems.semanticodec import files as files
+from ldmbench.systems.semanticodec.decoder import FADE, LATENT, Decoder, overlap_add, window_samples
 
 
 def test_overlap_add_equals_the_reference(official: SimpleNamespace) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import audio
-from bench.store import find_runs
-from systems import _audiomae
-from systems import _ldm_configs as configs
+from ldmbench.audio import sound as audio
+from ldmbench.runs.results import find_runs
+from ldmbench.systems.latent import configs as configs
+from ldmbench.systems.semanticodec import audiomae as _audiomae
 
 
 @pytest.mark.slow

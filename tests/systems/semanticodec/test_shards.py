@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import audio
-from bench.audio import Audio
-from bench.folder import load_folder
-from bench.generate import generate
-from bench.plan import make_plan
-from bench.store import open_run
-from bench.suite import Suite
-from bench.system import resolve
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.folder import load_folder
+from ldmbench.runs.generate import generate
+from ldmbench.runs.plan import make_plan
+from ldmbench.runs.results import open_run
+from ldmbench.suite import Suite
+from ldmbench.system.registry import resolve
 
 pytestmark = pytest.mark.usefixtures("shrunk")
 

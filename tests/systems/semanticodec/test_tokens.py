@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from systems import _audiomae as audiomae
-from systems import _semanticodec_tokens as coding
+from ldmbench.systems.semanticodec import audiomae as audiomae
+from ldmbench.systems.semanticodec import tokens as coding
 
 
 def test_counts_equal_the_reference_at_every_length(official: SimpleNamespace) -> None:

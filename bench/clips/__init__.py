@@ -1,0 +1,1 @@
+"""Datasets: cards, pinned lists and folders become clips."""

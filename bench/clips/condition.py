@@ -1,0 +1,50 @@
+"""Input conditions of a dataset: how ``clip.input`` of an enhancement task is made from ``clip.audio``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from ldmbench.audio.filters import FAMILIES, iir_lowpass, lowpass, stft_lowpass
+from ldmbench.audio.sound import Audio
+from ldmbench.cards import Card
+
+
+class Condition(Card):
+    """One way to degrade a clip, declared in a dataset's card under ``[conditions.NAME]``.
+
+    ``lowpass`` removes what is above ``cutoff_hz`` at the clip's own rate: with ``filter`` ``kaiser`` by a steep FIR of
+    60 dB, with ``stft`` by silencing bins of its STFT, with ``cheby1``, ``butter``, ``ellip`` or ``bessel`` by that
+    family at ``order``, forwards and backwards; ``random`` draws one of these four for each clip from the clip's
+    seed. ``resample`` takes the clip to ``rate`` Hz and leaves it there; ``gap`` silences ``start_s`` to ``end_s``.
+    """
+
+    kind: Literal["lowpass", "resample", "gap"]
+    cutoff_hz: float = 0.0
+    filter: Literal["kaiser", "stft", "cheby1", "butter", "ellip", "bessel", "random"] = "kaiser"
+    order: int = 8
+    rate: int = 0
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+    def apply(self, audio: Audio, seed: int = 0) -> Audio:
+        """The degraded input for ``audio``; ``seed`` is the clip's."""
+        if self.kind == "lowpass":
+            family = self.family(seed)
+            if family == "kaiser":
+                return lowpass(audio, self.cutoff_hz)
+            if family == "stft":
+                return stft_lowpass(audio, self.cutoff_hz)
+            return iir_lowpass(audio, self.cutoff_hz, family, self.order)
+        if self.kind == "resample":
+            return audio.at(self.rate)
+        samples = np.array(audio.samples)
+        samples[:, round(self.start_s * audio.rate) : round(self.end_s * audio.rate)] = 0.0
+        return Audio(samples, audio.rate)
+
+    def family(self, seed: int) -> str:
+        """The filter a clip with this seed gets."""
+        if self.filter != "random":
+            return self.filter
+        return FAMILIES[int(np.random.default_rng(seed).integers(len(FAMILIES)))]

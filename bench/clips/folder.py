@@ -1,0 +1,146 @@
+"""Any folder of audio as a dataset, with an optional CSV of texts and groups."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from ldmbench.audio.sound import AUDIO_SUFFIXES
+from ldmbench.clips.card import Content
+from ldmbench.clips.clip import Clip, Dataset, clips_digest
+from ldmbench.errors import BenchError
+from ldmbench.host.homes import file_digest
+
+#: Looked for in the folder where no other CSV is named.
+CSV_NAME = "clips.csv"
+
+_COLUMNS = ("path", "text", "group", "language")
+
+
+def load_folder(
+    folder: str | Path, content: Content = "general", table: str | Path | None = None, name: str = ""
+) -> Dataset:
+    """Every audio file below ``folder``, in the order of their paths.
+
+    Hidden files are passed over; files that are not audio by their name are left out and named in the
+    notes. With a CSV (``table``, or ``clips.csv`` in the folder) the clips are its rows: ``path`` relative to
+    the folder, and optionally ``text``, ``group`` and ``language``.
+
+    Args:
+        folder: The folder.
+        content: What it holds; speech metrics are computed for ``speech`` only.
+        table: The CSV.
+        name: Name of the dataset, by default that of the folder.
+
+    Raises:
+        BenchError: If there is no such folder, no audio in it, or the CSV is not valid.
+    """
+    folder = Path(folder).resolve()
+    if not folder.is_dir():
+        raise BenchError(f"{folder} is not a folder", fix="name an existing folder of audio files")
+    name = name or folder.name
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path, folder)]
+    # What is no UTF-8 cannot be written into a run's records.
+    misnamed = [path for path in found if not _utf8(path)]
+    found = [path for path in found if _utf8(path)]
+    table = Path(table).resolve() if table else folder / CSV_NAME
+    listed = table.exists() or table != folder / CSV_NAME
+    rows = _read_table(table) if listed else [{"path": str(path.relative_to(folder))} for path in found if _audio(path)]
+    if not rows:
+        kinds = ", ".join(sorted({path.suffix or path.name for path in found})) or "no files"
+        raise BenchError(f"{folder} holds no audio", kinds, f"it should hold one of {', '.join(AUDIO_SUFFIXES)}")
+    paths = [folder / row["path"] for row in rows]
+    files = {Path(row["path"]) for row in rows}
+    stems = Counter(path.with_suffix("") for path in files)
+    clips = []
+    for row, path in zip(rows, paths, strict=True):
+        relative = Path(row["path"])
+        # a.wav beside a.flac (or a.wav.wav) are two clips: only then does the ending become part of the name.
+        stem = relative.with_suffix("")
+        label = relative if stems[stem] > 1 or stem in files else stem
+        clips.append(
+            Clip(
+                id=f"{name}/{label.as_posix()}",
+                dataset=name,
+                content=content,
+                path=path,
+                text=row.get("text") or None,
+                group=row.get("group") or None,
+                language=row.get("language") or "",
+            )
+        )
+    notes = []
+    skipped = [str(path.relative_to(folder)) for path in found if not _audio(path) and path != table]
+    if skipped:
+        notes.append(f"{name}: left out, not audio by their names: {_some(skipped)}")
+    if misnamed:
+        odd = [str(path.relative_to(folder)).encode(errors="backslashreplace").decode() for path in misnamed]
+        notes.append(f"{name}: left out, names that are not UTF-8: {_some(odd)}")
+    if listed:
+        chosen = {path.resolve() for path in paths}
+        unlisted = [str(p.relative_to(folder)) for p in found if _audio(p) and p.resolve() not in chosen]
+        if unlisted:
+            notes.append(f"{name}: left out, not in {table.name}: {_some(unlisted)}")
+    identities = [_identity(path) for path in paths]
+    return Dataset(name, f"Folder {name}", content, tuple(clips), clips_digest(clips, identities), tuple(notes))
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle)
+            columns = reader.fieldnames or []
+            rows = [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
+    except FileNotFoundError:
+        raise BenchError(
+            f"{path} does not exist", fix="name an existing CSV with the columns path,text,group"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BenchError(f"{path} is not a CSV in UTF-8", str(error)) from None
+    unknown = [column for column in columns if column not in _COLUMNS]
+    if "path" not in columns or unknown:
+        raise BenchError(
+            f"{path} has the wrong columns",
+            ", ".join(columns) or "none",
+            f"use {', '.join(_COLUMNS)} (path is required)",
+        )
+    for number, row in enumerate(rows, 2):
+        relative = Path(row["path"])
+        if not row["path"] or relative.is_absolute() or ".." in relative.parts:
+            raise BenchError(
+                f"{path} line {number} has no usable path", repr(row["path"]), "write it relative to the folder"
+            )
+    repeated = [name for name, count in Counter(str(Path(row["path"])) for row in rows).items() if count > 1]
+    if repeated:
+        raise BenchError(f"{path} lists files twice", _some(repeated), "keep one row for each")
+    return rows
+
+
+def _identity(path: Path) -> str:
+    """Digest of the file, or why there is none: a file that cannot be read is a clip that will fail."""
+    try:
+        return file_digest(path)
+    except (OSError, BenchError) as error:
+        return f"unreadable: {error}"
+
+
+def _audio(path: Path) -> bool:
+    return path.suffix.lower() in AUDIO_SUFFIXES
+
+
+def _utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -1,0 +1,260 @@
+"""Datasets whose clips are parts of YouTube videos: found in a local folder by name, captions by their official id."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ldmbench.audio.sound import AUDIO_SUFFIXES
+from ldmbench.errors import BenchError
+
+if TYPE_CHECKING:
+    from ldmbench.clips.card import DatasetCard, Source
+
+#: (YouTube id, first second): what identifies a clip.
+Segment = tuple[str, float]
+
+#: Seconds of a clip.
+CLIP_SECONDS = 10.0
+
+#: A file longer than this is no clip but the video it comes from.
+LONGEST_SECONDS = CLIP_SECONDS + 1.0
+
+#: Names of clips named in one line; the rest is counted.
+_SHOWN = 8
+
+#: ``ID``, ``ID_START`` or ``ID_START_END``. An id has 11 characters, and may hold ``-`` and ``_`` anywhere.
+_NAME = re.compile(r"(?P<id>[A-Za-z0-9_-]{11})(_(?P<start>\d+(\.\d+)?)(_(?P<end>\d+(\.\d+)?))?)?")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds of the clips asked for.
+
+    Attributes:
+        paths: The file of each clip that is there.
+        unusable: Why a clip's file cannot stand for it, for clips that have only such a file.
+    """
+
+    paths: Mapping[Segment, Path]
+    unusable: Mapping[Segment, str]
+
+
+@dataclass(frozen=True)
+class Located:
+    """The rows of a list with their captions and files.
+
+    Attributes:
+        rows: As ``ldmbench.clips.card.read_list`` gives them, with ``id`` and ``text`` filled in.
+        paths: Clip id -> file, for clips that are there.
+        missing: Clip id -> why there is no file, for the others.
+        identity: For each row, the SHA-256 of its file or the word ``missing``.
+        notes: Lines a user should see.
+    """
+
+    rows: tuple[dict[str, str], ...]
+    paths: Mapping[str, Path]
+    missing: Mapping[str, str]
+    identity: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def segments_of(stem: str, wanted: Mapping[str, Collection[float]]) -> list[Segment]:
+    """The clips among ``wanted`` that a file name stands for.
+
+    Read are ``ID``, ``ID_START`` and ``ID_START_END``, with or without the ``Y`` that AudioSet puts before an id;
+    start and end in seconds or in milliseconds. A name without a start stands for every clip of the video. Numbers
+    that are no id are never taken for one.
+
+    Args:
+        stem: Name of the file without folders and ending.
+        wanted: YouTube id -> first seconds of its clips.
+
+    Returns:
+        No clip, one, or several where the name does not tell.
+    """
+    found: list[Segment] = []
+    for text in (stem, stem[1:]) if stem.startswith("Y") else (stem,):
+        match = _NAME.fullmatch(text)
+        if match is None:
+            continue
+        for start in wanted.get(match["id"], ()):
+            if match["start"] is None or _same_part(start, float(match["start"]), match["end"]):
+                found.append((match["id"], start))
+    return found
+
+
+def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
+    """Look for clips below a folder by the names of its audio files.
+
+    Raises:
+        BenchError: If two files have the name of one clip, or one file's name fits two clips.
+    """
+    wanted: dict[str, list[float]] = {}
+    for video, start in dict.fromkeys(segments):
+        wanted.setdefault(video, []).append(start)
+    by_clip: dict[Segment, list[Path]] = {}
+    unclear: dict[Path, list[Segment]] = {}
+    for path in _audio_files(folder):
+        fitting = segments_of(path.stem, wanted)
+        if len(fitting) > 1:
+            unclear[path] = fitting
+        elif fitting:
+            by_clip.setdefault(fitting[0], []).append(path)
+    for path, fitting in unclear.items():
+        raise BenchError(
+            f"the name of {path} fits {len(fitting)} clips",
+            some([label(*segment) for segment in fitting]),
+            "add the first second to the name: ID_START",
+        )
+    doubled = {segment: paths for segment, paths in by_clip.items() if len(paths) > 1}
+    for segment, paths in doubled.items():
+        more = f"; so do {len(doubled) - 1} more clips" if len(doubled) > 1 else ""
+        raise BenchError(
+            f"clip {label(*segment)} has {len(paths)} files in {folder}",
+            some([str(path.relative_to(folder)) for path in sorted(paths)]) + more,
+            "keep one of them, or name the folder that holds one of each",
+        )
+    chosen = {segment: paths[0] for segment, paths in by_clip.items()}
+    unusable = {}
+    for segment, path in chosen.items():
+        seconds = _seconds(path)
+        if seconds is not None and seconds > LONGEST_SECONDS:
+            unusable[segment] = f"{path} is {seconds:.1f} s long, not the clip of {CLIP_SECONDS:g} s: cut it"
+    return Found({segment: path for segment, path in chosen.items() if segment not in unusable}, unusable)
+
+
+def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
+    """Captions and files for the rows of a list.
+
+    Raises:
+        BenchError: If the captions are not there or are not the pinned ones, or a file name is not clear.
+    """
+    from ldmbench.host.homes import file_digest
+
+    captions = read_captions(card, rows)
+    folder = clips_folder(card.source)
+    found = find_clips(folder, [(row["youtube_id"], float(row["start_time"])) for row in rows])
+    filled, identity = [], []
+    paths: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    lost: dict[Segment, str] = {}
+    for row in rows:
+        segment = (row["youtube_id"], float(row["start_time"]))
+        name = f"{label(*segment)}_{row['id']}"
+        filled.append({**row, "id": name, "text": captions[row["id"]]})
+        if path := found.paths.get(segment):
+            paths[name] = path
+            identity.append(file_digest(path))
+        else:
+            missing[name] = found.unusable.get(segment) or f"no file of clip {label(*segment)} in {folder}"
+            lost[segment] = missing[name]
+            identity.append("missing")
+    notes = [f"{card.name}: {text}" for text in found.unusable.values()]
+    if lost:
+        clips = len({(row["youtube_id"], row["start_time"]) for row in rows})
+        notes.append(
+            f"{card.name}: {len(lost)} of {clips} clips are missing in {folder}"
+            f" (name them Y{next(iter(lost))[0]}.wav, or set {card.source.env}): "
+            + some([label(*segment) for segment in lost])
+        )
+    return Located(tuple(filled), paths, missing, tuple(identity), tuple(notes))
+
+
+def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Caption of each row's ``id``, from the official CSV of the dataset.
+
+    Raises:
+        BenchError: If the CSV is not there, is not the pinned one, or does not hold a listed caption.
+    """
+    from ldmbench.host.homes import file_digest
+
+    source = card.source
+    places = captions_places(source)
+    there = [place for place in places if place.is_file()]
+    right = [place for place in there if file_digest(place) == source.sha256]
+    if not right and there:
+        found = ", ".join(f"{place} has SHA-256 {file_digest(place)[:12]}" for place in there)
+        raise BenchError(
+            f"the captions of {card.name} are not the pinned ones",
+            f"{found}, expected {source.sha256[:12]}",
+            f"run ldmbench fetch {card.name}, or put {source.url} there",
+        )
+    if not right:
+        raise BenchError(
+            f"the captions of {card.name} are not here",
+            f"looked for {' and '.join(map(str, places))}",
+            f"run ldmbench fetch {card.name}, or put {source.url} there",
+        )
+    table = csv.DictReader(io.StringIO(right[0].read_text(encoding="utf-8"), newline=""))
+    known = {entry[source.key]: entry for entry in table}
+    captions = {}
+    for row in rows:
+        entry = known.get(row["id"])
+        if entry is None or (entry["youtube_id"], entry["start_time"]) != (row["youtube_id"], row["start_time"]):
+            raise BenchError(
+                f"{right[0]} has no caption {row['id']} of clip {row['youtube_id']}_{row['start_time']}",
+                fix="restore the list of the dataset",
+            )
+        captions[row["id"]] = entry["caption"].strip()
+    return captions
+
+
+def clips_folder(source: Source) -> Path:
+    """The folder with the clips: the one named by the variable ``source.env``, or one in the data home."""
+    return Path(os.environ.get(source.env) or _home(source)).expanduser().absolute()
+
+
+def captions_places(source: Source) -> list[Path]:
+    """Where the official CSV may lie: in the folder of the clips, or where ``fetch`` puts it."""
+    name = source.url.rpartition("/")[2]
+    return list(dict.fromkeys((clips_folder(source) / name, _home(source) / name)))
+
+
+def label(video: str, start: float) -> str:
+    """``7fmOlUlwoNg_20``."""
+    return f"{video}_{start:g}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _home(source: Source) -> Path:
+    from ldmbench.host.homes import data_home
+
+    return data_home() / source.folder
+
+
+def _same_part(start: float, begins: float, end: str | None) -> bool:
+    """Whether a name's start (and end) mean the clip at ``start``, in seconds or in milliseconds."""
+    for unit in (1.0, 1000.0):
+        if begins == start * unit and (end is None or 0 < float(end) - begins <= LONGEST_SECONDS * unit):
+            return True
+    return False
+
+
+def _audio_files(folder: Path) -> Iterable[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            # An id may begin with "-" or "_" but not with a dot, which hides a file.
+            if not name.startswith(".") and name.lower().endswith(AUDIO_SUFFIXES):
+                yield Path(place, name)
+
+
+def _seconds(path: Path) -> float | None:
+    """Duration by the file's header; None where only decoding would tell, or would fail."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, OSError):
+        return None

@@ -1,0 +1,1 @@
+"""The machine underneath: files and folders, downloads, processes, memory, progress."""

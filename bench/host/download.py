@@ -1,0 +1,138 @@
+"""Getting files: checked and resumable downloads, archives, pinned hub snapshots."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ldmbench.errors import BenchError
+from ldmbench.host.homes import file_digest, only_one, sha256
+from ldmbench.host.progress import transfer
+
+if TYPE_CHECKING:
+    pass
+
+#: Called with the bytes there are and the bytes there will be (None where the server does not say).
+Progress = Callable[[int, int | None], None]
+
+_BLOCK = 1 << 20
+_TIMEOUT_S = 60.0
+
+
+def download(url: str, path: Path, sha256: str, progress: Progress | None = None) -> Path:
+    """Bring ``url`` (https, http or file) to ``path``; nothing is done where the right file already is.
+
+    What arrives is kept in ``path.part``, so that a cut connection or Ctrl-C costs nothing: the next call asks
+    for the rest. The file appears under its name only when its checksum is right.
+
+    Args:
+        url: The address.
+        path: The file to write; its folder is made.
+        sha256: SHA-256 (hex) the file must have.
+        progress: Told how far it is, for every megabyte; None shows a bar.
+
+    Raises:
+        BenchError: If the address cannot be read, the checksum is wrong, or the disk is full.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("https", "http", "file"):
+        raise BenchError(f"cannot download {url}", "not an https, http or file address", "correct the card")
+    if len(sha256) != 64:
+        raise BenchError(f"cannot download {url}", f"no SHA-256 to check it by ({sha256!r})", "pin it in the card")
+    if progress is None:
+        with transfer(path.name) as shown:
+            return download(url, path, sha256, shown)
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(str(path.resolve())):
+            if path.is_file() and file_digest(path) == sha256.lower():
+                return path
+            earlier = part.is_file()
+            found = _receive_all(url, part, progress)
+            if found != sha256.lower() and earlier:
+                # What was there may have been the beginning of something else.
+                part.unlink()
+                found = _receive_all(url, part, progress)
+            if found != sha256.lower():
+                part.unlink()
+                raise BenchError(
+                    f"{url} is not the file that was pinned",
+                    f"SHA-256 {found}, expected {sha256.lower()}",
+                    "try again; if it stays so, the file was changed at its source",
+                )
+            part.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchError(f"cannot write {path}", reason, "free disk space or choose another folder", 1) from None
+    return path
+
+
+def _receive_all(url: str, part: Path, progress: Progress | None) -> str:
+    """Receive until nothing is missing; the SHA-256 of what arrived."""
+    while not _receive(url, part, progress):
+        pass
+    return sha256(part)
+
+
+def _receive(url: str, part: Path, progress: Progress | None) -> bool:
+    """Append what the server sends to ``part``; False where the connection was cut after some of it."""
+    import http.client
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "ldmbench"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    start = have
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            # Only "206 Partial Content" continues; anything else sends the whole file again.
+            if have and response.status != 206:
+                have = start = 0
+            length = response.headers.get("Content-Length")
+            total = None if length is None else have + int(length)
+            with part.open("ab" if have else "wb") as handle:
+                while block := response.read(_BLOCK):
+                    handle.write(block)
+                    have += len(block)
+                    if progress:
+                        progress(have, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:
+            # The part is as long as the file already, or longer: its checksum decides.
+            return True
+        raise BenchError(f"cannot download {url}", f"HTTP {error.code} {error.reason}", "check the address") from None
+    except urllib.error.URLError as error:
+        reason = getattr(error.reason, "strerror", None) or str(error.reason)
+        raise BenchError(f"cannot download {url}", reason, "check the network and the address") from None
+    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+        if have == start:
+            raise BenchError(f"cannot download {url}", f"connection lost: {error}", "run the command again") from None
+        return False
+    if total is not None and have < total:
+        if have == start:
+            raise BenchError(f"cannot download {url}", f"connection lost at {have} of {total} bytes", "try again")
+        return False
+    return True
+
+
+def snapshot(repo: str, revision: str, kind: str, folder: Path, files: list[str]) -> None:
+    """The repository at its pinned revision (all of it where no files are named), in ``folder``."""
+    if not revision:
+        raise BenchError(f"cannot fetch {repo}", "its card pins no revision", "pin one")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise BenchError(
+            f"cannot fetch {repo}", "huggingface_hub is not installed", "pip install 'ldmbench[models]'"
+        ) from None
+    try:
+        snapshot_download(
+            repo_id=repo, revision=revision, repo_type=kind, local_dir=folder, allow_patterns=files or None
+        )
+    except Exception as error:  # whatever the HTTP library of the day raises
+        raise BenchError(f"cannot fetch {repo}", str(error), "check the network and the revision in the card") from None

@@ -1,0 +1,288 @@
+"""Metrics: the protocol, the facts every metric declares, and how a name becomes a metric."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench import stats
+from ldmbench.audio.memo import remember
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.card import Content
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.names import Name, Setting, parse, show, unknown
+from ldmbench.stats import Estimate
+from ldmbench.system.protocol import Output
+
+Signal = NDArray[np.float32]
+Value = float | NDArray[np.float64]
+
+#: Reference and output may differ by this many seconds before a comparison is refused.
+LENGTH_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What a metric says about itself; tables, checks and comparisons read only this.
+
+    Attributes:
+        name: Name with everything that changes the number (variant, settings).
+        title: A short column heading.
+        version: Raised whenever the numbers change; scores of different versions are not comparable.
+        unit: Unit of the value, empty for scores without one.
+        better: Direction of improvement; ``neither`` for plain facts such as a parameter count.
+        rate: Rate in Hz at which reference and output are compared, 0 for the reference's own.
+        needs: What it needs: ``audio`` (reference and output), ``output`` (output audio only), ``text``,
+            ``bits``, ``tokens``, ``cost``.
+        source: Paper and equation, standard and clause, or file of the reference implementation.
+        content: Kinds of content it is defined for; empty means all.
+        kind: How values become an estimate: ``mean`` over clips, ``ratio`` of sums of ``[2]`` values, ``largest``
+            of them, or ``set`` (the metric's own aggregate over vectors).
+        device: True where a model is behind it: it runs in the main process, on the chosen device, in batches.
+        timed: True where the value changes from run to run (time, memory).
+        digits: Decimals shown in tables.
+        extras: Optional dependency groups of ldmbench that it needs.
+    """
+
+    name: str
+    title: str
+    version: int = 1
+    unit: str = ""
+    better: Literal["lower", "higher", "neither"] = "higher"
+    rate: int = 0
+    needs: tuple[str, ...] = ("audio",)
+    source: str = ""
+    content: tuple[Content, ...] = ()
+    kind: Literal["mean", "ratio", "largest", "set"] = "mean"
+    device: bool = False
+    timed: bool = False
+    digits: int = 3
+    extras: tuple[str, ...] = ()
+
+    def applies_to(self, content: Content) -> bool:
+        """Whether the metric is defined for this kind of content."""
+        return not self.content or content in self.content
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A measure of one output, and the estimate over many.
+
+    A metric with ``facts.device`` also has ``measure_batch(clips, outputs) -> list[Value | Exception]`` and
+    is constructed with ``device=`` and ``weights=`` through its factory.
+    """
+
+    facts: MetricFacts
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """The value of one clip.
+
+        Raises:
+            Unscored: If the metric has no value for this clip.
+        """
+        ...
+
+    def aggregate(self, values: Sequence[Any]) -> Estimate:
+        """The estimate over the scored values."""
+        ...
+
+
+class BaseMetric:
+    """Base of metric classes: aggregates by ``facts.kind``."""
+
+    facts: MetricFacts
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """The value of one clip."""
+        raise NotImplementedError
+
+    def aggregate(self, values: Sequence[Any]) -> Estimate:
+        """Mean over clips, ratio of sums, or the largest value."""
+        if self.facts.kind == "ratio":
+            return stats.ratio(values)
+        return stats.largest(values) if self.facts.kind == "largest" else stats.mean(values)
+
+
+@dataclass
+class SignalMetric(BaseMetric):
+    """A function of two mono signals of equal rate and length, made a metric by ``@metric``."""
+
+    facts: MetricFacts
+    function: Callable[..., float]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def measure(self, clip: Clip, output: Output) -> float:
+        """The function's value on the mono mix of both, at ``facts.rate``."""
+        reference, estimate, rate = signals(clip, output, self.facts.rate)
+        return float(self.function(reference, estimate, rate, **self.settings))
+
+
+def sounds(clip: Clip, output: Output, rate: int = 0) -> tuple[Audio, Audio]:
+    """Reference and output as mono sounds of one rate and length; the same objects on every call.
+
+    Both are mixed to mono and resampled to ``rate`` (0: the reference's own rate). The output is trimmed or
+    zero-padded to the reference's length.
+
+    Raises:
+        BenchError: If there is no output audio, or the durations differ by more than ``LENGTH_TOLERANCE``.
+    """
+    if output.audio is None:
+        raise BenchError(f"{clip.id} has no output audio", fix="use a metric that does not need audio")
+    reference = clip.audio
+    rate = rate or reference.rate
+    if abs(reference.duration - output.audio.duration) > LENGTH_TOLERANCE:
+        raise BenchError(
+            f"{clip.id}: reference and output differ in length",
+            f"{reference.duration:.3f} s and {output.audio.duration:.3f} s",
+            "trim the output to the reference",
+        )
+    first = reference.mono().at(rate)
+    second = output.audio.mono().at(rate)
+    if second.length != first.length:
+        # Fitted once, so that what metrics keep with a sound (ldmbench.audio.memo.remember) is found again.
+        second = remember(second, ("fit", first.length), partial(second.fit, first.length))
+    return first, second
+
+
+def signals(clip: Clip, output: Output, rate: int = 0) -> tuple[Signal, Signal, int]:
+    """``sounds`` as arrays: reference ``[time]``, output ``[time]`` and their rate in Hz.
+
+    Raises:
+        BenchError: If there is no output audio, or the durations differ by more than ``LENGTH_TOLERANCE``.
+    """
+    first, second = sounds(clip, output, rate)
+    return first.samples[0], second.samples[0], first.rate
+
+
+def refuse_silence(reference: Signal) -> None:
+    """Raise ``Unscored`` for a reference in which nothing sounds."""
+    if not np.any(reference):
+        raise Unscored("the reference is silent")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A registered metric: how to build it from variant and settings."""
+
+    build: Callable[..., Metric]
+    variants: Mapping[str, Mapping[str, Setting]]
+    defaults: Mapping[str, Setting]
+
+
+_registry: dict[str, _Entry] = {}
+
+
+def metric(
+    name: str, *, variants: Mapping[str, Mapping[str, Setting]] | None = None, **facts: Any
+) -> Callable[[Callable[..., float]], Callable[..., float]]:
+    """Register a function ``f(reference, estimate, rate, *, setting=default, ...) -> float`` as a metric.
+
+    ``reference`` and ``estimate`` are float32 ``[time]``, mono, of equal length, at ``rate`` Hz. Keyword-only
+    parameters are settings: ``lsd:n_fft=1024`` gets its own name in tables. A variant is a set of settings
+    under a name; the pseudo-setting ``rate`` of a variant changes ``facts.rate``.
+
+    Example:
+        >>> @metric("peak_error", title="Peak error", better="lower", source="this docstring")
+        ... def peak_error(reference, estimate, rate):
+        ...     return float(abs(reference - estimate).max())
+    """
+
+    def register_function(function: Callable[..., float]) -> Callable[..., float]:
+        parameters = inspect.signature(function).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+        def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+            settings = dict(settings)
+            rate = cast(int, settings.pop("rate", facts.get("rate", 0)))
+            declared = MetricFacts(**{**facts, "name": str(asked), "rate": rate})
+            title = declared.title if str(asked) == name else declared.title + str(asked).removeprefix(name)
+            return SignalMetric(replace(declared, title=title), function, settings)
+
+        _registry[name] = _Entry(build, variants or {}, defaults)
+        return function
+
+    return register_function
+
+
+def register(
+    name: str,
+    build: Callable[[Name, Mapping[str, Setting]], Metric],
+    *,
+    variants: Mapping[str, Mapping[str, Setting]] | None = None,
+    defaults: Mapping[str, Setting] | None = None,
+) -> None:
+    """Register a metric class through a function of its parsed name and its settings."""
+    _registry[name] = _Entry(build, variants or {}, defaults or {})
+
+
+def list_metrics() -> list[str]:
+    """Names of all metrics, variants included as ``NAME@VARIANT``."""
+    _import_all()
+    names = []
+    for name, entry in _registry.items():
+        names += [name, *(f"{name}@{variant}" for variant in entry.variants)]
+    return sorted(names)
+
+
+def load_metric(name: str) -> Metric:
+    """``NAME[@VARIANT][:setting=value,...]`` as a metric.
+
+    Raises:
+        BenchError: If metric, variant or setting is unknown, or a value has the wrong type.
+    """
+    _import_all()
+    asked = parse(name)
+    if asked.name not in _registry:
+        raise unknown("metric", asked.name, _registry)
+    entry = _registry[asked.name]
+    if asked.variant and asked.variant not in entry.variants:
+        raise unknown(f"variant of {asked.name}", asked.variant, entry.variants)
+    settings = {**entry.defaults, **entry.variants.get(asked.variant, {})}
+    for key, value in asked.settings.items():
+        if key not in entry.defaults:
+            raise unknown(f"setting of {asked.name}", key, entry.defaults)
+        default = entry.defaults[key]
+        if isinstance(default, float) and isinstance(value, int):
+            value = float(value)
+        if type(value) is not type(default):
+            raise BenchError(f"setting {key!r} of {asked.name} must be like {default!r}", f"{value!r}")
+        settings[key] = value
+    return entry.build(asked, settings)
+
+
+def settings_title(asked: Name) -> str:
+    """What a column heading adds for overridden settings, such as `` windows=all UNTRAINED``."""
+    own = [f"{key}={show(value)}" for key, value in asked.settings.items() if key != "untrained"]
+    title = f" {','.join(own)}" if own else ""
+    return title + (" UNTRAINED" if asked.settings.get("untrained") else "")
+
+
+def untrained(name: str) -> str:
+    """The metric's name with random weights where it has a model (``fd_panns:untrained=true``), else as it is."""
+    load_metric(name)
+    asked = parse(name)
+    if "untrained" not in _registry[asked.name].defaults:
+        return name
+    return str(Name(asked.name, asked.variant, {**asked.settings, "untrained": True}))
+
+
+@cache
+def _import_all() -> None:
+    """Import every module of metrics and of the entry points ``ldmbench.metrics``; none imports a model."""
+    from importlib.metadata import entry_points
+
+    package = importlib.import_module("ldmbench.metrics")
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"ldmbench.metrics.{module.name}")
+    for point in entry_points(group="ldmbench.metrics"):
+        point.load()

@@ -1,0 +1,254 @@
+"""Metrics on embeddings: sounds go through an extractor together, clips' rows are kept, sets of rows are compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.extractors import Features, NetworkExtractor, cache, make_fingerprint
+from ldmbench.metrics import _frechet as frechet
+from ldmbench.metrics._base import BaseMetric, MetricFacts, Value
+from ldmbench.stats import Estimate
+from ldmbench.system.protocol import Output
+from ldmbench.weights.checkpoint import CheckpointError
+
+Rows = NDArray[np.float64]
+
+#: Part of the key of remembered estimates; raised when intervals change and values do not.
+_INTERVALS = 1
+
+#: Sounds whose features are asked for, and what came of it.
+Side = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where embeddings come from: an extractor, one of its layers, and how the extractor is loaded.
+
+    Attributes:
+        load: ``load(device=, weights=, untrained=, official=)`` gives the extractor.
+        checkpoints: Official files it needs; each has ``find(weights)``.
+        layer: The layer that is used.
+        untrained: Use seeded random weights.
+        official: Insist on the official files.
+    """
+
+    load: Callable[..., NetworkExtractor]
+    checkpoints: tuple[Any, ...]
+    layer: str
+    untrained: bool
+    official: bool
+
+
+class EmbeddingMetric(BaseMetric):
+    """Base: embeds references and outputs together, and hands each clip's pair on.
+
+    ``measure_batch`` hears every sound once for all metrics with the same extractor; see ``ldmbench.extractors``.
+    """
+
+    def __init__(self, facts: MetricFacts, source: Source) -> None:
+        self.facts = facts
+        self.source = source
+        self.configure()
+
+    def configure(self, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> None:
+        """Where the extractor runs and where its checkpoint lies; it is loaded when first needed.
+
+        Args:
+            device: ``cpu``, ``cuda``, ``cuda:1``, ...
+            weights: Folder or file of the checkpoint; None for the weights home.
+            untrained: Refused unless the metric's name says so too.
+
+        Raises:
+            BenchError: If random weights are asked for under a name that does not tell.
+        """
+        if untrained and not self.source.untrained:
+            name = self.facts.name
+            raise BenchError(
+                f"{name} with random weights needs a name that says so",
+                fix=f"use {name}{',' if ':' in name else ':'}untrained=true",
+            )
+        self._device, self._weights = device, weights
+
+    def problem(self) -> str:
+        """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
+        import importlib.util
+
+        if absent := [name for name in ("torch", "torchaudio") if importlib.util.find_spec(name) is None]:
+            return f"{' and '.join(absent)} not installed (fix: pip install 'ldmbench[models]')"
+        if not self.source.untrained:
+            try:
+                for checkpoint in self.source.checkpoints:
+                    checkpoint.find(self._weights)
+            except BenchError as error:
+                return str(error)
+        return ""
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """One clip's value.
+
+        Raises:
+            Unscored: If the extractor finds nothing in either sound.
+            BenchError: If audio is missing or the extractor cannot be loaded.
+        """
+        (value,) = self.measure_batch([clip], [output])
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
+        """Each clip's value, or why there is none.
+
+        Raises:
+            CheckpointError: If the extractor cannot be loaded.
+        """
+        source = self.source
+        extractor = source.load(
+            device=self._device, weights=self._weights, untrained=source.untrained, official=source.official
+        )
+        both = "audio" in self.facts.needs
+        sounds: dict[Side, Any] = {}
+        values: dict[int, Value | Exception] = {}
+        for position, (clip, output) in enumerate(zip(clips, outputs, strict=True)):
+            try:
+                if output.audio is None:
+                    raise BenchError(f"{clip.id} has no output audio", fix="use a metric that does not need audio")
+                pair = {(position, "reference"): clip.audio} if both else {}
+                sounds |= {**pair, (position, "output"): output.audio}
+            except BenchError as error:
+                values[position] = error
+        heard = _embed(extractor, sounds)
+        for position in range(len(clips)):
+            if position not in values:
+                values[position] = self._value(heard, position, both)
+        return [values[position] for position in range(len(clips))]
+
+    def _value(self, heard: Mapping[Side, Features | Exception], position: int, both: bool) -> Any:
+        rows = []
+        for side in ("reference", "output") if both else ("output",):
+            features = heard[position, side]
+            if isinstance(features, Exception):
+                return features
+            rows.append(np.atleast_2d(features[self.source.layer]).astype(np.float64))
+        if not any(len(side) for side in rows):
+            return Unscored("neither sound is as long as one frame of the extractor")
+        try:
+            return self.compare(*rows)
+        except Unscored as reason:
+            return reason
+
+    def compare(self, *rows: Rows) -> Value:
+        """A clip's value from its rows ``[frames, dim]`` of reference and output (or of the output alone)."""
+        raise NotImplementedError
+
+
+class SetMetric(EmbeddingMetric):
+    """A distance between two sets of rows; a clip's value is its rows, packed into a vector.
+
+    Args:
+        facts: The metric's facts.
+        source: Where the embeddings come from.
+        estimate: Estimate from the clips' rows: one list of ``[frames, dim]`` for each side.
+    """
+
+    def __init__(self, facts: MetricFacts, source: Source, estimate: Callable[..., Estimate]) -> None:
+        super().__init__(facts, source)
+        self.estimate = estimate
+
+    def compare(self, *rows: Rows) -> Value:
+        """The rows as one vector."""
+        return pack(*rows)
+
+    def aggregate(self, values: Sequence[Any]) -> Estimate:
+        """The distance, remembered in the cache home by the digest of its clips' rows."""
+        if not values:
+            return Estimate(None)
+        arrays = [np.ascontiguousarray(value, np.float64) for value in values]
+        key = hashlib.sha256()
+        for array in arrays:
+            key.update(np.int64(array.size).tobytes() + array.tobytes())
+        mark = make_fingerprint(metric=self.facts.name, version=self.facts.version, intervals=_INTERVALS)
+        known = cache.get(mark, key.hexdigest())
+        if known is None:
+            sides = zip(*(unpack(array) for array in arrays), strict=True)
+            estimate = self.estimate(*(list(side) for side in sides))
+            numbers = [np.nan if item is None else item for item in (estimate.value, estimate.low, estimate.high)]
+            known = {"estimate": np.array(numbers, np.float64)}
+            cache.put(mark, key.hexdigest(), known)
+        value, low, high = (None if np.isnan(item) else float(item) for item in known["estimate"])
+        return Estimate(value, low, high, len(values))
+
+
+def pack(*sides: Rows) -> Rows:
+    """Rows ``[frames, dim]`` of one or more sides as one vector: sides, dim, frames of each side, then the rows."""
+    counts = [len(side) for side in sides]
+    return np.concatenate([[len(sides), sides[0].shape[1], *counts], *(side.ravel() for side in sides)])
+
+
+def unpack(vector: Rows) -> list[Rows]:
+    """What ``pack`` packed."""
+    sides, width = int(vector[0]), int(vector[1])
+    counts = vector[2 : 2 + sides].astype(np.int64)
+    rows = vector[2 + sides :].reshape(-1, width)
+    return [np.asarray(part) for part in np.split(rows, np.cumsum(counts)[:-1])]
+
+
+def pooled(side: Sequence[Rows]) -> tuple[Rows, NDArray[np.int64]]:
+    """All rows of a side, and the clip of each."""
+    return np.concatenate(side), np.repeat(np.arange(len(side)), [len(rows) for rows in side])
+
+
+def frechet_estimate(reference: Sequence[Rows], output: Sequence[Rows]) -> Estimate:
+    """Frechet distance of all rows, with its interval over clips; no value for fewer than two rows."""
+    (x, own_x), (y, own_y) = pooled(reference), pooled(output)
+    if min(len(x), len(y)) < 2:
+        return Estimate(None)
+    return frechet.interval(frechet.frechet(x, y, (own_x, own_y)))
+
+
+def infinity_estimate(
+    reference: Sequence[Rows], output: Sequence[Rows], steps: int, smallest: int, seed: int
+) -> Estimate:
+    """Frechet distance extrapolated to infinitely many rows, without an interval; no value for too few rows."""
+    (x, _), (y, _) = pooled(reference), pooled(output)
+    if len(x) < 2 or len(y) <= smallest:
+        return Estimate(None)
+    return Estimate(frechet.frechet_infinity(x, y, steps=steps, smallest=smallest, seed=seed))
+
+
+def kernel_estimate(
+    reference: Sequence[Rows], output: Sequence[Rows], bandwidth: Literal["output", "reference"]
+) -> Estimate:
+    """Kernel distance of all rows, with its interval; no value where most rows are equal or there is only one."""
+    (x, own_x), (y, own_y) = pooled(reference), pooled(output)
+    if min(len(x), len(y)) < 2 or frechet.median_distance(y if bandwidth == "output" else x) == 0:
+        return Estimate(None)
+    return frechet.kernel_distance(x, y, (own_x, own_y), bandwidth=bandwidth)
+
+
+def _embed(extractor: NetworkExtractor, sounds: Mapping[Side, Audio]) -> dict[Side, Features | Exception]:
+    """Features of each sound; where a batch fails (out of memory, say), its sounds are tried one by one."""
+    if not sounds:
+        return {}
+    try:
+        return dict(zip(sounds, extractor.embed(list(sounds.values())), strict=True))
+    except CheckpointError:
+        raise
+    except (BenchError, RuntimeError) as error:
+        if len(sounds) == 1:
+            if isinstance(error, RuntimeError):
+                error = BenchError("the extractor failed", str(error), exit_code=1)
+            return dict.fromkeys(sounds, error)
+    results: dict[Side, Features | Exception] = {}
+    for side, sound in sounds.items():
+        results |= _embed(extractor, {side: sound})
+    return results

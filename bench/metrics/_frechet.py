@@ -1,0 +1,302 @@
+"""Distances between sets of embeddings (Frechet, its limit for many, kernel), inception score, and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ldmbench.stats import LEVEL, RESAMPLES, Estimate
+
+Rows = NDArray[np.float64]
+Groups = NDArray[np.int64]
+
+_SEED = 20_240_502
+
+#: Rows of a kernel matrix that are held at once.
+_BLOCK = 1024
+
+
+class Distance(NamedTuple):
+    """A distance, and how it moves when clips are drawn again.
+
+    Attributes:
+        value: The distance.
+        pull: ``[clips]`` what one more copy of a clip adds to the distance, to first order; sums to 0.
+    """
+
+    value: float
+    pull: Rows
+
+
+def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
+    """Frechet distance between the Gaussians fitted to two sets of rows ``[n, d]`` and ``[m, d]``, in float64.
+
+    The squared difference of the means, plus the traces of the covariances (n - 1 in the denominator), minus
+    twice the trace of the square root of their product. That trace is the nuclear norm of the cross-Gram matrix
+    of the centred rows over sqrt((n - 1)(m - 1)): a sum of singular values, where the root of a product of
+    singular covariances would be the root of rounding noise.
+
+    Raises:
+        ValueError: If a set has fewer than two rows, or their widths differ.
+
+    Source: Dowson and Landau, The Frechet distance between multivariate normal distributions, J. Multivariate
+    Anal. 12 (1982), equation 4; Heusel et al., arXiv:1706.08500, equation 6.
+    """
+    x, y = _pair(first, second)
+    return _frechet(x, y, pulls=False)[0]
+
+
+def frechet(first: ArrayLike, second: ArrayLike, groups: tuple[ArrayLike, ArrayLike] | None = None) -> Distance:
+    """``frechet_distance`` and the pull of every clip on it.
+
+    Args:
+        first: Reference rows ``[n, d]``.
+        second: Output rows ``[m, d]``.
+        groups: For each row of either set, the number of its clip, 0 to clips - 1; None where row i of both
+            sets is clip i. A clip is drawn with its reference.
+
+    Raises:
+        ValueError: If a set has fewer than two rows, or their widths differ.
+
+    Source: the derivative of the nuclear norm is the polar factor: Watson, Linear Algebra Appl. 170 (1992).
+    """
+    x, y = _pair(first, second)
+    value, pull_x, pull_y = _frechet(x, y, pulls=True)
+    owners, clips = _owners(groups, len(x), len(y))
+    return Distance(value, _per_clip(owners[0], pull_x, clips) + _per_clip(owners[1], pull_y, clips))
+
+
+def interval(distance: Distance, level: float = LEVEL) -> Estimate:
+    """The distance with a seeded bootstrap interval over clips.
+
+    Clips are drawn again ``ldmbench.stats.RESAMPLES`` times with their references, and the distance follows each
+    draw to first order (by the clips' pulls). The whole distance of each draw would mislead: a draw repeats
+    clips, its covariances lose rank, and where there are fewer clips than dimensions the repeated distance lies
+    far above the distance itself. The interval is about what this many clips give; the bias of a Frechet
+    distance at a finite number of clips, which every published value has, is part of that.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 2.7.2 and 2.7.4
+    (nonparametric delta method, empirical influence values).
+    """
+    clips = len(distance.pull)
+    if clips < 2:
+        return Estimate(distance.value, n=clips)
+    draws = np.random.default_rng(_SEED).integers(0, clips, (RESAMPLES, clips))
+    # A draw of n clips has (n - 1) / n of the variance of the clips themselves.
+    moves = distance.pull[draws].sum(axis=1) * np.sqrt(clips / (clips - 1))
+    tail = (1 - level) / 2
+    low, high = distance.value + np.quantile(moves, (tail, 1 - tail))
+    return Estimate(distance.value, max(0.0, float(low)), float(high), clips)
+
+
+def frechet_infinity(
+    reference: ArrayLike, output: ArrayLike, *, steps: int = 25, smallest: int = 500, seed: int = 0
+) -> float:
+    """Frechet distance extrapolated to infinitely many output rows.
+
+    The distance of the whole reference to ``steps`` seeded draws of outputs, of sizes equally spaced from
+    ``smallest`` to all, is fitted by a line in 1 / size; the value is the line's intercept, which may be below 0.
+    Draws are without replacement, so that the largest is all outputs (fadtk draws with replacement, unseeded,
+    which adds the bias of repeated rows).
+
+    Raises:
+        ValueError: If there are not more than ``smallest`` outputs.
+
+    Source: Chong and Forsyth, Effectively unbiased FID and Inception Score, arXiv:1911.07023, section 3; Gui et
+    al., Adapting Frechet audio distance for generative music evaluation, arXiv:2311.01616; fadtk ec74b1f,
+    ``fad.py``, ``score_inf``.
+    """
+    x, y = _pair(reference, output)
+    if len(y) <= smallest:
+        raise ValueError(f"{len(y)} outputs, more than {smallest} are needed")
+    random = np.random.default_rng(seed)
+    sizes = np.linspace(smallest, len(y), steps).astype(np.int64)
+    values = [_frechet(x, y[random.permutation(len(y))[:size]], pulls=False)[0] for size in sizes]
+    return float(np.polyfit(1.0 / sizes, values, 1)[1])
+
+
+def kernel_distance(
+    reference: ArrayLike,
+    output: ArrayLike,
+    groups: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    bandwidth: Literal["output", "reference"] = "output",
+    scale: float = 100.0,
+) -> Estimate:
+    """Kernel audio distance: ``scale`` times the unbiased squared MMD with a Gaussian kernel, in float64.
+
+    The kernel is exp(-distance^2 / (2 sigma^2 + 1e-8)); sigma is the median distance between two rows of the
+    set named by ``bandwidth`` (the lower of two middle ones). Pairs of a row with itself are left out within a
+    set. It may be below 0. The interval is a percentile bootstrap over clips, in which two copies of one clip
+    are no pair.
+
+    Args:
+        reference: Rows ``[n, d]``.
+        output: Rows ``[m, d]``.
+        groups: The clip of each row, as in ``frechet``.
+        bandwidth: kadtk takes the outputs' median, which changes from system to system; ``reference`` does not.
+        scale: Factor of the result.
+
+    Raises:
+        ValueError: If a set has fewer than two rows, their widths differ, or sigma is 0.
+
+    Source: Chung et al., KAD: No more FAD!, arXiv:2502.15602; kadtk 8bda71d, ``kad.py``,
+    ``calc_kernel_audio_distance``; Gretton et al., A kernel two-sample test, JMLR 13 (2012), equation 3.
+    """
+    x, y = _pair(reference, output)
+    owners, clips = _owners(groups, len(x), len(y))
+    sigma = median_distance(y if bandwidth == "output" else x)
+    if sigma == 0:
+        raise ValueError(f"more than half of the {bandwidth} embeddings are equal, the kernel has no width")
+    gamma = 1.0 / (2.0 * sigma**2 + 1e-8)
+    sums = [
+        _kernel_sums(x, x, owners[0], owners[0], clips, gamma, within=True),
+        _kernel_sums(y, y, owners[1], owners[1], clips, gamma, within=True),
+        _kernel_sums(x, y, owners[0], owners[1], clips, gamma, within=False),
+    ]
+    sizes = [np.bincount(owner, minlength=clips).astype(np.float64) for owner in owners]
+    value = scale * float(_mmd(np.ones((1, clips)), sums, sizes)[0])
+    if clips < 3:
+        return Estimate(value, n=clips)
+    random = np.random.default_rng(_SEED)
+    draws = random.multinomial(clips, np.full(clips, 1 / clips), RESAMPLES).astype(np.float64)
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(scale * _mmd(draws, sums, sizes), (tail, 1 - tail))
+    return Estimate(value, float(low), float(high), clips)
+
+
+def median_distance(rows: Rows) -> float:
+    """The median Euclidean distance between two different rows of ``[n, d]``, the lower of two middle ones."""
+    from scipy.spatial.distance import pdist
+
+    distances = pdist(rows)
+    middle = (len(distances) - 1) // 2
+    return float(np.partition(distances, middle)[middle])
+
+
+def inception_scores(logits: ArrayLike, splits: int = 10, seed: int = 2020) -> Rows:
+    """Inception scores ``[splits]`` of ``logits`` ``[clips, classes]``, permuted by a legacy NumPy generator.
+
+    Split i holds the permuted rows ``i * clips // splits`` to ``(i + 1) * clips // splits``; its score is the
+    exponential of the mean divergence of a clip's softmax from the split's mean softmax.
+
+    Raises:
+        ValueError: If there are fewer clips than splits.
+
+    Source: Salimans et al., arXiv:1606.03498, section 4; audioldm_eval 8dc07ee, ``metrics/isc.py``.
+    """
+    from scipy.special import log_softmax
+
+    array = np.asarray(logits, np.float64)
+    clips = len(array)
+    if clips < splits:
+        raise ValueError(f"{clips} clips for {splits} splits")
+    order = np.random.RandomState(seed).permutation(clips)
+    log_p = log_softmax(array[order], axis=1)
+    p = np.exp(log_p)
+    scores = []
+    for split in range(splits):
+        rows = slice(split * clips // splits, (split + 1) * clips // splits)
+        divergence = p[rows] * (log_p[rows] - np.log(p[rows].mean(axis=0)))
+        scores.append(np.exp(divergence.sum(axis=1).mean()))
+    return np.array(scores)
+
+
+def _frechet(x: Rows, y: Rows, pulls: bool) -> tuple[float, Rows, Rows]:
+    from scipy.linalg import qr, svd, svdvals
+
+    n, m = len(x), len(y)
+    shift = x.mean(axis=0) - y.mean(axis=0)
+    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
+    norm = np.sqrt((n - 1.0) * (m - 1.0))
+    if min(n, m) <= x.shape[1]:
+        basis_a = basis_b = None
+        cross = a @ b.T
+    else:
+        # The same singular values, from the triangles of either set: d x d instead of n x m.
+        if pulls:
+            basis_a, triangle_a = qr(a, mode="economic")
+            basis_b, triangle_b = qr(b, mode="economic")
+        else:
+            basis_a = basis_b = None
+            triangle_a, triangle_b = (qr(rows, mode="r")[0][: rows.shape[1]] for rows in (a, b))
+        cross = triangle_a @ triangle_b.T
+    if pulls:
+        left, singular, right = svd(cross, full_matrices=False)
+    else:
+        singular = svdvals(cross)
+    squares_a, squares_b = np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b)
+    value = float(shift @ shift + squares_a.sum() / (n - 1) + squares_b.sum() / (m - 1) - 2 * singular.sum() / norm)
+    value = max(0.0, value)
+    if not pulls:
+        return value, np.zeros(0), np.zeros(0)
+    polar = left @ right
+    if basis_a is None or basis_b is None:
+        rows_a, rows_b = (cross * polar).sum(axis=1), (cross * polar).sum(axis=0)
+    else:
+        # Row sums of (a b^T) * (basis_a polar basis_b^T) without either n x m matrix.
+        rows_a = np.einsum("ij,ij->i", a @ (triangle_b.T @ polar.T), basis_a)
+        rows_b = np.einsum("ij,ij->i", b @ (triangle_a.T @ polar), basis_b)
+    pull_a = 2 * (a @ shift) / n + squares_a / (n - 1) - rows_a / norm
+    pull_b = -2 * (b @ shift) / m + squares_b / (m - 1) - rows_b / norm
+    return value, pull_a - pull_a.mean(), pull_b - pull_b.mean()
+
+
+def _mmd(weights: Rows, sums: Sequence[Rows], sizes: Sequence[Rows]) -> Rows:
+    """Unbiased squared MMD for clip weights ``[draws, clips]`` from sums of the kernel over pairs of clips."""
+    x, y = sizes
+    within_x = _mean_over_pairs(weights, sums[0], x, x, x * (x - 1))
+    within_y = _mean_over_pairs(weights, sums[1], y, y, y * (y - 1))
+    return within_x + within_y - 2 * _mean_over_pairs(weights, sums[2], x, y, x * y)
+
+
+def _mean_over_pairs(weights: Rows, sums: Rows, first: Rows, second: Rows, own_pairs: Rows) -> Rows:
+    """Mean of the kernel over pairs of rows; pairs inside a clip count once per copy, never across its copies."""
+    own = np.diag(sums)
+    total = np.einsum("ij,ij->i", weights @ (sums - np.diag(own)), weights) + weights @ own
+    pairs = (weights @ first) * (weights @ second) - weights**2 @ (first * second) + weights @ own_pairs
+    mean: Rows = total / pairs
+    return mean
+
+
+def _kernel_sums(a: Rows, b: Rows, own_a: Groups, own_b: Groups, clips: int, gamma: float, within: bool) -> Rows:
+    """Sums ``[clips, clips]`` of the kernel over the rows of two clips; within a set, no row with itself."""
+    from scipy.sparse import csr_array
+
+    squares_a, squares_b = np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b)
+    members = csr_array((np.ones(len(b)), (np.arange(len(b)), own_b)), shape=(len(b), clips))
+    sums = np.zeros((clips, clips))
+    for start in range(0, len(a), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        distances = squares_a[rows, None] + squares_b - 2 * (a[rows] @ b.T)
+        kernel = np.exp(-gamma * np.maximum(distances, 0.0))
+        if within:
+            inside = np.arange(len(kernel))
+            kernel[inside, start + inside] = 0.0
+        np.add.at(sums, own_a[rows], kernel @ members)
+    return sums
+
+
+def _pair(first: ArrayLike, second: ArrayLike) -> tuple[Rows, Rows]:
+    x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise ValueError(f"two sets of at least two rows of equal width are needed, not {x.shape} and {y.shape}")
+    return x, y
+
+
+def _owners(groups: tuple[ArrayLike, ArrayLike] | None, n: int, m: int) -> tuple[tuple[Groups, Groups], int]:
+    if groups is None:
+        if n != m:
+            raise ValueError(f"{n} and {m} rows: which row belongs to which clip?")
+        return (np.arange(n), np.arange(n)), n
+    first, second = (np.asarray(group, np.int64) for group in groups)
+    if first.shape != (n,) or second.shape != (m,):
+        raise ValueError(f"{n} and {m} rows, but clips for {first.shape} and {second.shape}")
+    return (first, second), int(max(first.max(), second.max())) + 1
+
+
+def _per_clip(owner: Groups, pull: Rows, clips: int) -> Rows:
+    return np.asarray(np.bincount(owner, pull, clips), np.float64)

@@ -1,0 +1,1 @@
+"""Runs: planned, generated, measured, stored, and read back."""

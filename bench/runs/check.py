@@ -1,0 +1,168 @@
+"""Preflight: everything a run needs, looked at before anything is computed."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ldmbench.clips.card import list_datasets, load_dataset_card, obtain
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
+from ldmbench.names import parse
+from ldmbench.runs.plan import Plan, missing
+from ldmbench.system.card import SystemSpec
+
+#: Import names that show whether an optional dependency group is installed.
+_EXTRAS = {"models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"), "cluster": ("ray",)}
+
+#: Bytes a second of stored output takes at most: stereo float32 at 48 kHz.
+_BYTES_PER_SECOND = 2 * 4 * 48_000
+
+#: Duration assumed for a clip whose file was not opened, seconds.
+_ASSUMED_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a preflight.
+
+    Attributes:
+        level: ``ok``, ``warning`` (the run will start) or ``error`` (it will not).
+        subject: The system, dataset or metric.
+        text: What was found.
+        fix: What to do about it.
+    """
+
+    level: Literal["ok", "warning", "error"]
+    subject: str
+    text: str
+    fix: str = ""
+
+
+def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
+    """Extras, programs, encoders and weights of the systems."""
+    return [finding for spec in specs for finding in _system(spec)]
+
+
+def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
+    """Datasets, metrics (with their checkpoints in ``weights``) and disk; systems are ``check_systems``'s."""
+    findings = []
+    for dataset in plan.datasets:
+        count = sum(clip.dataset == dataset.name for clip in plan.clips)
+        absent = [clip for clip in dataset.clips if clip.path is not None and not clip.path.is_file()]
+        if absent:
+            text = f"{len(absent)} of {len(dataset.clips)} clips are missing, the first is {absent[0].path}"
+            findings.append(Finding("error", dataset.name, text, _obtain(dataset.name)))
+        elif missing(plan.clips, dataset) == count and plan.suite.task != "generate":
+            findings.append(Finding("error", dataset.name, f"none of the {count} clips is there", dataset.notes[-1]))
+            continue
+        else:
+            findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
+        findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
+    for name in plan.metrics:
+        findings += _metric(plan, name, weights)
+    findings.append(_disk(plan))
+    return findings
+
+
+def _obtain(dataset: str) -> str:
+    name = parse(dataset).name
+    return obtain(load_dataset_card(name)) if name in list_datasets() else "correct the CSV or the folder"
+
+
+def _system(spec: SystemSpec) -> Iterator[Finding]:
+    missing = missing_extras(spec.card.extras)
+    if missing:
+        yield Finding("error", spec.label, f"needs {', '.join(missing)}", install(spec.card.extras))
+        return
+    absent = [program for program in spec.card.programs if shutil.which(program) is None]
+    if absent:
+        yield Finding("error", spec.label, f"program {', '.join(absent)} not found", f"install {', '.join(absent)}")
+        return
+    try:
+        reason = _available(spec)
+        if not reason and spec.card.weights and not spec.untrained:
+            from ldmbench.weights.folder import weights_folder
+
+            weights_folder(spec)
+    except BenchError as error:
+        yield Finding("error", spec.label, error.what + (f": {error.found}" if error.found else ""), error.fix)
+        return
+    if reason:
+        yield Finding("error", spec.label, reason)
+    elif spec.untrained:
+        yield Finding("warning", spec.label, "UNTRAINED: seeded random weights")
+    else:
+        yield Finding("ok", spec.label, spec.card.title)
+
+
+def _available(spec: SystemSpec) -> str:
+    """What the adapter itself says is missing, from its function ``available()``, or empty."""
+    if spec.card.command:
+        return ""
+    name = spec.card.module.partition(":")[0]
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise BenchError(f"its adapter {name} cannot be imported", str(error), "reinstall ldmbench") from None
+    available = getattr(module, "available", None)
+    return str(available()) if available else ""
+
+
+def _metric(plan: Plan, name: str, weights: Path | None) -> Iterator[Finding]:
+    metric: Any = load_metric(name)
+    missing = missing_extras(metric.facts.extras)
+    if missing:
+        yield Finding("error", name, f"needs {', '.join(missing)}", install(metric.facts.extras))
+        return
+    applies = [dataset.name for dataset in plan.datasets if metric.facts.applies_to(dataset.content)]
+    if not applies:
+        kinds = " and ".join(metric.facts.content)
+        text = f"is for {kinds} and not computed here: no dataset is declared to be that"
+        yield Finding("warning", name, text, f"for a folder, --content {metric.facts.content[0]}")
+        return
+    if metric.facts.device:
+        metric.configure(plan.specs[0].device, weights)
+        if text := metric.problem():
+            yield Finding("error", name, text)
+            return
+    yield Finding("ok", name, metric.facts.title)
+
+
+def _disk(plan: Plan) -> Finding:
+    seconds = sum(_seconds(clip.start, clip.end) for clip in plan.clips)
+    needed = int(seconds * _BYTES_PER_SECOND) * len(plan.specs)
+    folder = plan.paths[0]
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"about {_size(needed)} at most for outputs, {_size(free)} free"
+    if needed > free:
+        return Finding("warning", "disk", text, "free space or choose another --out")
+    return Finding("ok", "disk", text)
+
+
+def missing_extras(extras: Sequence[str]) -> list[str]:
+    """Packages of these dependency groups that cannot be imported."""
+    return [name for extra in extras for name in _EXTRAS.get(extra, ()) if importlib.util.find_spec(name) is None]
+
+
+def install(extras: Sequence[str]) -> str:
+    """The command that installs dependency groups."""
+    return f"pip install 'ldmbench[{','.join(extras)}]'"
+
+
+def _seconds(start: float, end: float | None) -> float:
+    return end - start if end is not None else _ASSUMED_SECONDS
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"

@@ -1,0 +1,95 @@
+"""Append-only files of JSON lines with one writer: the part of a run that survives ``kill -9``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import IO, Any
+
+from ldmbench.errors import BenchError
+from ldmbench.host.files import not_written
+
+
+class Journal:
+    """An append-only file of JSON lines, flushed to the disk at every append; a torn last line is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            # Unbuffered: after a failed append nothing must be left over for the next one or for close().
+            self._handle: FileIO = path.open("ab", buffering=0)
+            self._size = _whole_lines(path)
+            if path.stat().st_size != self._size:
+                self._handle.truncate(self._size)
+        except OSError as error:
+            raise not_written(path, error) from None
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows; either all of them are in the file afterwards, or none."""
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        left = memoryview(text.encode())
+        size = self._size + len(left)
+        try:
+            while left:
+                left = left[self._handle.write(left) :]
+            os.fsync(self._handle.fileno())
+        except BaseException as error:
+            self._handle.truncate(self._size)
+            if isinstance(error, OSError):
+                raise not_written(self._path, error) from None
+            raise
+        self._size = size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a journal; a torn last line is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as handle:
+        for number, line in enumerate(handle, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line)
+            except ValueError as error:  # UnicodeDecodeError is one, too.
+                raise BenchError(
+                    f"{path} line {number} is not valid JSON", str(error), "remove the run and start it again"
+                ) from None
+
+
+def _whole_lines(path: Path) -> int:
+    """Bytes up to and including the last newline."""
+    with path.open("rb") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            handle.seek(start)
+            found = handle.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def lock(path: Path) -> IO[bytes]:
+    """Hold the folder ``path`` for this process until the returned file is closed; refuse if another holds it."""
+    import fcntl
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = (path / ".lock").open("ab")
+    except OSError as error:
+        raise not_written(path, error) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise BenchError(f"{path} is in use", "another ldmbench writes to it", "wait until it is done") from None
+    return handle

@@ -1,0 +1,295 @@
+"""The second stage of a run: metrics turn audio on disk into score rows, computing only what is missing."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldmbench.audio import sound as audio_io
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.host import interrupt
+from ldmbench.host.executor import executor
+from ldmbench.host.progress import progress
+from ldmbench.metrics._base import Metric, load_metric
+from ldmbench.runs.records import OutputRow, ScoreRow
+from ldmbench.runs.results import Run, open_run
+from ldmbench.runs.store import RunWriter
+from ldmbench.system.protocol import Cost, Output
+
+#: Outputs of one clip that are scored in one task: enough to share the reference's work between systems.
+_OUTPUTS_PER_TASK = 8
+
+#: Clips handed to a metric with a model at once.
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """Metrics still to be computed for one output; ``run`` is the position of its run in the list.
+
+    Attributes:
+        run: Position of the run.
+        row: The output.
+        audio: Its file, None where there is none.
+        metrics: Names of the metrics.
+        parameters: Learned parameters of the system.
+    """
+
+    run: int
+    row: OutputRow
+    audio: Path | None
+    metrics: tuple[str, ...]
+    parameters: int | None
+
+    def refuse_other_reference(self, digest: str) -> None:
+        """Raise ``BenchError`` if the reference is not the one the output was made for."""
+        if self.row.reference and digest and digest != self.row.reference:
+            raise BenchError(
+                f"the reference of {self.row.clip} changed since the output was made",
+                f"{digest[:12]}, it was {self.row.reference[:12]}",
+                "run the suite again",
+            )
+
+    def output(self) -> Output:
+        """The output as the metrics see it, read back from disk."""
+        return Output(
+            audio_io.read(self.audio) if self.audio else None,
+            self.row.bits,
+            details={**self.row.details, "token_count": self.row.tokens},
+            path=self.audio,
+            cost=Cost(self.row.seconds, self.row.peak_memory, self.parameters),
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """The jobs of one clip, which share the clip's decoded and resampled reference."""
+
+    clip: Clip
+    jobs: tuple[Job, ...]
+
+
+def measure(
+    paths: Sequence[Path], clips: Sequence[Clip], metrics: Sequence[str], options: Options, writers: Sequence[RunWriter]
+) -> None:
+    """Compute every missing score of the runs at ``paths`` and append it to their journals.
+
+    Args:
+        paths: Run folders.
+        clips: The clips, as planned.
+        metrics: Names of the metrics.
+        options: Where and how.
+        writers: Open writers of the same runs.
+    """
+    runs = [open_run(path) for path in paths]
+    local = [name for name in metrics if not load_metric(name).facts.device]
+    tasks = missing(runs, clips, local, options.retry_failed)
+    # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
+    tasks.sort(key=_weight, reverse=True)
+    total = sum(len(job.metrics) for task in tasks for job in task.jobs)
+    with progress("score", total, options.quiet) as advance:
+        for index, result in executor(options.jobs, len(tasks)).map(score, tasks):
+            interrupt.check()
+            task = tasks[index]
+            rows = result if not isinstance(result, Exception) else list(_all_failed(task, result))
+            for position in {run for run, _ in rows}:
+                writers[position].add_scores(row for run, row in rows if run == position)
+            advance(len(rows), task.clip.id)
+    _measure_on_device(runs, clips, [name for name in metrics if name not in local], options, writers)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how metrics are computed.
+
+    Attributes:
+        jobs: Processes for metrics without a model.
+        device: Device of metrics with a model.
+        weights: Folder of their checkpoints, None for the weights home.
+        quiet: Show no progress.
+        retry_failed: Compute scores again that failed before.
+    """
+
+    jobs: int = 1
+    device: str = "cpu"
+    weights: Path | None = None
+    quiet: bool = False
+    retry_failed: bool = False
+
+
+def missing(
+    runs: Sequence[Run], clips: Sequence[Clip], metrics: Sequence[str], retry_failed: bool = False
+) -> list[Task]:
+    """What is not in the journals yet, or was computed by another version of a metric, or for another output.
+
+    With ``retry_failed`` also what failed.
+    """
+    tasks = []
+    for clip in clips:
+        jobs = []
+        for position, run in enumerate(runs):
+            row = run.outputs.get(clip.id)
+            if row is None or row.status != "ok":
+                continue
+            names = tuple(name for name in metrics if _wanted(run, clip, name, retry_failed))
+            if names:
+                jobs.append(Job(position, row, run.audio_path(clip.id), names, run.info.parameters))
+        for start in range(0, len(jobs), _OUTPUTS_PER_TASK):
+            tasks.append(Task(clip, tuple(jobs[start : start + _OUTPUTS_PER_TASK])))
+    return tasks
+
+
+def score(task: Task) -> list[tuple[int, ScoreRow]]:
+    """Score the outputs of one clip; (position of the run, row) for every job and metric."""
+    from threadpoolctl import threadpool_limits
+
+    rows: list[tuple[int, ScoreRow]] = []
+    # One thread, here as in worker processes: the number of threads can change the last digit of a sum.
+    with threadpool_limits(1):
+        clip = task.clip.load() if task.clip.path is not None else task.clip
+        digest = clip.loaded.digest() if clip.loaded is not None else ""
+        for job in task.jobs:
+            try:
+                job.refuse_other_reference(digest)
+                output = job.output()
+            except BenchError as error:
+                rows += _all_failed(Task(clip, (job,)), error)
+                continue
+            for name in job.metrics:
+                rows.append((job.run, _score_one(_metric(name), clip, output, job.row)))
+    return rows
+
+
+def _score_one(metric: Metric, clip: Clip, output: Output, row: OutputRow) -> ScoreRow:
+    facts = metric.facts
+    try:
+        value = _plain(metric.measure(clip, output), facts.kind)
+    except Exception as error:
+        return _without_value(clip, facts.name, facts.version, row, error)
+    return ScoreRow(clip.id, facts.name, facts.version, "ok", value, output=row.digest)
+
+
+def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: Exception) -> ScoreRow:
+    if isinstance(error, Unscored):
+        return ScoreRow(clip.id, name, version, "unscored", message=str(error), output=row.digest)
+    message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+    logging.getLogger(__name__).debug("%s of %s failed", name, clip.id, exc_info=error)
+    return ScoreRow(clip.id, name, version, "failed", message=" ".join(message.split()), output=row.digest)
+
+
+def _plain(value: Any, kind: str) -> float | list[float]:
+    """A value as the journal holds it; another shape, or a number that is not finite, is a fault of the metric."""
+    array = np.asarray(value, np.float64)
+    if array.shape != {"mean": (), "largest": (), "ratio": (2,)}.get(kind, (array.size,)):
+        raise ValueError(f"the metric returned an array {array.shape} as its {kind} value")
+    if not np.isfinite(array).all():
+        raise ValueError(f"the metric returned {value}")
+    return float(array) if array.ndim == 0 else [float(number) for number in array]
+
+
+def _all_failed(task: Task, error: Exception) -> Iterator[tuple[int, ScoreRow]]:
+    """Rows for a task that ended without an answer, for a reference or output file that went missing, say."""
+    for job in task.jobs:
+        for name in job.metrics:
+            yield job.run, _without_value(task.clip, name, _metric(name).facts.version, job.row, error)
+
+
+def _wanted(run: Run, clip: Clip, name: str, retry_failed: bool) -> bool:
+    facts = _metric(name).facts
+    if not facts.applies_to(clip.content):
+        return False
+    row = run.scores.get((clip.id, name))
+    return row is None or row.version != facts.version or (retry_failed and row.status == "failed")
+
+
+def _measure_on_device(
+    runs: Sequence[Run], clips: Sequence[Clip], names: Sequence[str], options: Options, writers: Sequence[RunWriter]
+) -> None:
+    """Metrics with a model: in this process, in batches of similar length, each decoded once for all metrics."""
+    jobs = [(task.clip, job) for task in missing(runs, clips, names, options.retry_failed) for job in task.jobs]
+    if not jobs:
+        return
+    wanted = {name for _, job in jobs for name in job.metrics}
+    metrics: dict[str, Any] = {name: load_metric(name) for name in names if name in wanted}
+    for metric in metrics.values():
+        metric.configure(options.device, options.weights)
+    jobs.sort(key=lambda pair: pair[1].row.seconds_audio, reverse=True)
+    with progress("score with models", sum(len(job.metrics) for _, job in jobs), options.quiet) as advance:
+        for start in range(0, len(jobs), _BATCH):
+            batch = [_Loaded.of(clip, job) for clip, job in jobs[start : start + _BATCH]]
+            for name, metric in metrics.items():
+                chosen = [item for item in batch if name in item.job.metrics]
+                ready = [item for item in chosen if item.output is not None]
+                found = dict(zip(map(id, ready), _values(metric, ready), strict=True))
+                interrupt.check()
+                for item in chosen:
+                    value = found.get(id(item), item.error)
+                    row = _device_row(metric, item.clip, item.job, value, writers[item.job.run])
+                    writers[item.job.run].add_scores([row])
+                advance(len(chosen), name)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A clip and an output in memory, or why one of them is not."""
+
+    clip: Clip
+    job: Job
+    output: Output | None
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, clip: Clip, job: Job) -> _Loaded:
+        try:
+            ready = clip.load() if clip.path is not None else clip
+            if ready.loaded is not None:
+                job.refuse_other_reference(ready.loaded.digest())
+            return cls(ready, job, job.output())
+        except BenchError as error:
+            return cls(clip, job, None, error)
+
+
+def _values(metric: Any, items: Sequence[_Loaded]) -> list[Any]:
+    """A value or an exception for each; a batch that fails as a whole is tried again one by one."""
+    if not items:
+        return []
+    try:
+        values = list(metric.measure_batch([item.clip for item in items], [item.output for item in items]))
+        if len(values) != len(items):
+            raise ValueError(f"the metric returned {len(values)} values for {len(items)} clips")
+    except Exception as error:
+        return [error] if len(items) == 1 else [_values(metric, [item])[0] for item in items]
+    return values
+
+
+def _device_row(metric: Metric, clip: Clip, job: Job, value: Any, writer: RunWriter) -> ScoreRow:
+    facts = metric.facts
+    if isinstance(value, Exception):
+        return _without_value(clip, facts.name, facts.version, job.row, value)
+    stored: float | list[float] | str
+    try:
+        stored = _plain(value, facts.kind)
+    except Exception as error:
+        return _without_value(clip, facts.name, facts.version, job.row, error)
+    if facts.kind == "set":
+        stored = writer.store_vector(clip.id, facts.name, np.asarray(value, np.float64))
+    return ScoreRow(clip.id, facts.name, facts.version, "ok", stored, output=job.row.digest)
+
+
+def _weight(task: Task) -> float:
+    seconds = max((job.row.seconds_audio for job in task.jobs), default=0.0)
+    count = sum(len(job.metrics) for job in task.jobs)
+    return seconds * count if math.isfinite(seconds) else 0.0
+
+
+@cache
+def _metric(name: str) -> Metric:
+    return load_metric(name)

@@ -1,0 +1,157 @@
+"""A plan: which systems hear which clips under which ID, before anything is computed."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ldmbench.clips.clip import Clip, Dataset
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
+from ldmbench.runs.identity import identity, run_id
+from ldmbench.runs.records import ClipInfo, DatasetInfo, RunInfo
+from ldmbench.runs.store import run_path
+from ldmbench.suite import Suite
+from ldmbench.system.card import SystemSpec
+
+#: Distributions whose versions can change a number; recorded with every run.
+_RECORDED = (
+    "ldmbench", "numpy", "scipy", "av", "soundfile", "soxr", "scikit-learn", "visqol-python", "pesq", "pystoi",
+    "torch", "torchaudio", "transformers", "diffusers", "openai-whisper", "espeakng-loader",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run of a suite will do.
+
+    Attributes:
+        suite: The suite, with a folder already in place of its datasets where one was given.
+        specs: The systems.
+        datasets: The datasets.
+        clips: All planned clips, seeded.
+        metrics: Names of the metrics.
+        runs: One record per system, in the order of ``specs``.
+        paths: Run folders, in the same order.
+    """
+
+    suite: Suite
+    specs: tuple[SystemSpec, ...]
+    datasets: tuple[Dataset, ...]
+    clips: tuple[Clip, ...]
+    metrics: tuple[str, ...]
+    runs: tuple[RunInfo, ...]
+    paths: tuple[Path, ...]
+
+
+def make_plan(
+    suite: Suite,
+    datasets: Sequence[Dataset],
+    specs: Sequence[SystemSpec],
+    root: Path,
+    limit: int = 0,
+    seed: int | None = None,
+    metrics: Sequence[str] = (),
+) -> Plan:
+    """Choose the clips, seed them and name the runs.
+
+    Args:
+        suite: The suite.
+        datasets: Its datasets, loaded.
+        specs: The systems to run.
+        root: Folder of all runs.
+        limit: Clips per dataset, 0 for those of the suite.
+        seed: Seed of the runs, None for the suite's.
+        metrics: Metrics beyond those of the suite.
+
+    Raises:
+        BenchError: If a system is of another task, a metric is unknown, or there are no systems or clips.
+    """
+    names = tuple(dict.fromkeys((*suite.metrics, *metrics)))
+    for name in names:
+        load_metric(name)
+    if not specs:
+        raise BenchError(f"suite {suite.name} names no systems", fix="choose some with -s SYSTEM")
+    labels = [spec.label for spec in specs]
+    for spec in specs:
+        if spec.card.task != suite.task and spec.card.name not in ANY_TASK:
+            raise BenchError(
+                f"system {spec.label} does not fit suite {suite.name}",
+                f"its task is {spec.card.task}, the suite's is {suite.task}",
+                "choose another system or suite",
+            )
+        if labels.count(spec.label) > 1:
+            raise BenchError(f"system {spec.label} is named twice", fix="name it once")
+    seed = suite.seed if seed is None else seed
+    count = min((number for number in (limit, suite.clips) if number), default=0)
+    clips = [clip.seeded(seed) for item in datasets for clip in (item.clips[:count] if count else item.clips)]
+    repeated = [name for name, number in Counter(clip.id for clip in clips).items() if number > 1]
+    if repeated:
+        raise BenchError(f"clip {repeated[0]} is in suite {suite.name} twice", fix="name each dataset once")
+    runs, paths = [], []
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for spec in specs:
+        parts = identity(spec, datasets, [clip.id for clip in clips], seed)
+        info = RunInfo(
+            id=run_id(parts),
+            suite=suite.name,
+            system=spec.label,
+            title=spec.card.title,
+            task=suite.task,
+            settings=dict(spec.settings),
+            seed=seed,
+            untrained=spec.untrained,
+            limit=limit if limit and limit < (suite.clips or max(len(item.clips) for item in datasets)) else 0,
+            identity=parts,
+            datasets=tuple(
+                DatasetInfo(item.name, item.title, item.content, item.digest, item.notes, missing(clips, item))
+                for item in datasets
+            ),
+            clips=tuple(_info(clip) for clip in clips),
+            metrics=names,
+            environment={**environment(), "device": spec.device},
+            created=now,
+        )
+        runs.append(info)
+        paths.append(run_path(root, suite.name, spec.label, info.id))
+    return Plan(suite, tuple(specs), tuple(datasets), tuple(clips), names, tuple(runs), tuple(paths))
+
+
+def missing(clips: Sequence[Clip], dataset: Dataset) -> int:
+    """How many of the planned clips of a dataset should have reference audio and have none."""
+    return sum(bool(clip.missing) for clip in clips if clip.dataset == dataset.name)
+
+
+#: Systems that need no more than a reference and so fit every task.
+ANY_TASK = ("reference", "noise")
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions and platform of this process."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "processor": platform.machine()}
+    for name in _RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _info(clip: Clip) -> ClipInfo:
+    return ClipInfo(
+        id=clip.id,
+        dataset=clip.dataset,
+        path=str(clip.path or ""),
+        start=clip.start,
+        end=clip.end,
+        text=clip.text or "",
+        group=clip.group or "",
+        language=clip.language,
+    )

@@ -1,0 +1,191 @@
+"""From names to runs: what the command line and a Python user both call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldmbench.clips.card import Content
+from ldmbench.clips.clip import Dataset
+from ldmbench.clips.folder import load_folder
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import untrained
+from ldmbench.runs.check import Finding, check_plan, check_systems
+from ldmbench.runs.measure import Options
+from ldmbench.runs.plan import Plan, make_plan
+from ldmbench.runs.results import Run, find_runs, open_run
+from ldmbench.runs.run import run
+from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
+from ldmbench.system.card import SystemSpec
+from ldmbench.system.registry import resolve
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for, in names.
+
+    Attributes:
+        suite: Name or TOML file.
+        systems: Names, the suite's where empty.
+        metrics: Metrics beyond the suite's.
+        datasets: Those of the suite's datasets that are wanted, all where empty.
+        audio: Folder in place of the suite's datasets, under each of their conditions.
+        table: CSV of texts and groups for that folder.
+        content: What that folder holds.
+        limit: Clips of each dataset, 0 for those of the suite.
+        seed: Seed of the runs, None for the suite's.
+        device: ``cpu``, ``cuda``, ...
+        weights: Folder of official checkpoints, None for the weights home.
+        untrained: Build models with seeded random weights.
+        out: Folder of all runs.
+        skip_unavailable: Leave out systems whose preflight fails.
+    """
+
+    suite: str
+    systems: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    audio: Path | None = None
+    table: Path | None = None
+    content: Content = "general"
+    limit: int = 0
+    seed: int | None = None
+    device: str = "cpu"
+    weights: Path | None = None
+    untrained: bool = False
+    out: Path = Path("runs")
+    skip_unavailable: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request looked at.
+
+    Attributes:
+        plan: What would be done by the systems that are ready; None where none is.
+        findings: The preflight.
+        left_out: Systems that were left out, each with the reason.
+    """
+
+    plan: Plan | None
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What keeps the run from starting."""
+        return [finding for finding in self.findings if finding.level == "error"]
+
+
+def prepare(request: Request) -> Prepared:
+    """Look at everything a request needs; nothing is computed but built-in clips that are not there yet.
+
+    Raises:
+        BenchError: If something asked for does not exist, or does not fit together.
+    """
+    suite = load_suite(request.suite)
+    if request.datasets:
+        suite = with_datasets(suite, request.datasets)
+    datasets: list[Dataset]
+    if request.audio is not None:
+        folder = load_folder(request.audio, request.content, request.table)
+        suite, datasets = with_folder(suite, folder)
+    elif request.table is not None:
+        raise BenchError("a CSV of texts belongs to a folder", fix="name the folder with --audio as well")
+    else:
+        datasets = load_datasets(suite)
+    metrics = request.metrics
+    if request.untrained:
+        # The whole path runs without any checkpoint; the metrics' names then say so, as the systems' rows do.
+        suite = suite.model_copy(
+            update={name: tuple(map(untrained, getattr(suite, name))) for name in ("metrics", "curves")}
+        )
+        metrics = tuple(map(untrained, metrics))
+    specs = _specs(request, request.systems or suite.systems)
+    findings = check_systems(specs)
+    failing = {finding.subject: finding for finding in findings if finding.level == "error"}
+    left_out = []
+    if request.skip_unavailable:
+        left_out = [f"{name}: {finding.text}" for name, finding in failing.items()]
+        findings = [finding for finding in findings if finding.subject not in failing]
+    # What fails its preflight cannot be planned, but the rest is looked at all the same.
+    ready = [spec for spec in specs if spec.label not in failing]
+    if specs and not ready:
+        return Prepared(None, tuple(findings), tuple(left_out))
+    plan = make_plan(suite, datasets, ready, request.out, request.limit, request.seed, metrics)
+    return Prepared(plan, (*findings, *check_plan(plan, request.weights)), tuple(left_out))
+
+
+def evaluate(suite: str, systems: Sequence[str] = (), options: Options | None = None, **request: object) -> list[Run]:
+    """Run systems on a suite; what is already in the run folder is not computed again.
+
+    Args:
+        suite: Name or TOML file of a suite.
+        systems: Names of systems, the suite's where empty.
+        options: Where and how to measure.
+        **request: Further fields of ``Request``: ``audio``, ``limit``, ``metrics``, ``out``, ...
+
+    Returns:
+        The runs as they are on disk.
+
+    Raises:
+        BenchError: If the preflight finds an error; nothing was started then.
+    """
+    prepared = prepare(Request(suite, tuple(systems), **request))  # type: ignore[arg-type]
+    for finding in prepared.errors:
+        raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
+    if prepared.plan is None:
+        raise BenchError("no system is left to run", "; ".join(prepared.left_out))
+    return run(prepared.plan, options or Options())
+
+
+def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -> list[Run]:
+    """Runs named by suites, run folders or folders above them, as their suites list the systems.
+
+    Args:
+        targets: The names.
+        root: Folder of all runs.
+        systems: Labels, or names that stand for all variants; all systems where empty.
+
+    Raises:
+        BenchError: If there are none.
+    """
+    runs: list[Run] = []
+    for target in targets:
+        path = Path(target)
+        if (path / "run.json").exists():
+            runs.append(open_run(path))
+            continue
+        found = find_runs(root, target)
+        if not found and path.is_dir():
+            found = find_runs(path.parent, path.name)
+        if not found:
+            raise BenchError(f"there are no runs of {target!r}", f"looked in {root}", f"ldmbench run {target}")
+        runs += found
+    runs = _in_order(runs)
+    if systems:
+        runs = [run for run in runs if run.info.system in systems or run.info.system.partition("@")[0] in systems]
+        if not runs:
+            raise BenchError(
+                f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
+            )
+    return runs
+
+
+def _in_order(runs: list[Run]) -> list[Run]:
+    """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
+
+    def key(run: Run) -> tuple[str, int, list[tuple[float, str]]]:
+        suite = run.info.suite.partition("+")[0]
+        listed = load_suite(suite).systems if suite in list_suites() else ()
+        place = listed.index(run.info.system) if run.info.system in listed else len(listed)
+        parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
+        return run.info.suite, place, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
+
+    return sorted(runs, key=key)
+
+
+def _specs(request: Request, names: Sequence[str]) -> list[SystemSpec]:
+    return [resolve(name, request.device, request.untrained, request.weights) for name in names]

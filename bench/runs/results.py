@@ -1,0 +1,139 @@
+"""A run as it is read back: its rows, and the estimates over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldmbench import stats
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
+from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.store import folder_name, read_records
+from ldmbench.stats import Estimate
+
+
+@dataclass
+class Run:
+    """One system on one suite, as read from disk.
+
+    Attributes:
+        path: The run folder.
+        info: ``run.json``.
+        outputs: Newest row of each clip.
+        scores: Newest row of each (clip, metric) that belongs to the clip's present output.
+        problem: Why the system could not be set up just now, empty where it could.
+    """
+
+    path: Path
+    info: RunInfo
+    outputs: dict[str, OutputRow]
+    scores: dict[tuple[str, str], ScoreRow]
+    problem: str = ""
+
+    @property
+    def pending(self) -> int:
+        """Planned clips that have no output row yet: above 0 the run was interrupted."""
+        return sum(clip.id not in self.outputs for clip in self.info.clips)
+
+    @property
+    def failures(self) -> list[tuple[str, str, str]]:
+        """(clip, stage or metric, message) of everything that failed, in planned order."""
+        rows = [("every clip", "setup", self.problem)] if self.problem else []
+        for clip in self.info.clips:
+            output = self.outputs.get(clip.id)
+            if output is not None and output.status == "failed":
+                rows.append((clip.id, "output", output.message))
+            for metric in self.info.metrics:
+                score = self.scores.get((clip.id, metric))
+                if score is not None and score.status == "failed":
+                    rows.append((clip.id, metric, score.message))
+        return rows
+
+    def audio_path(self, clip: str) -> Path | None:
+        """The output file of a clip, None where it failed or has no audio."""
+        row = self.outputs.get(clip)
+        return self.path / row.audio if row is not None and row.status == "ok" and row.audio else None
+
+    def estimate(self, metric: str, dataset: str | None = None) -> Estimate | None:
+        """The estimate of ``metric`` over the clips of ``dataset`` (all datasets where None).
+
+        None where the metric does not apply to the dataset or was never asked for.
+        """
+        loaded = load_metric(metric)
+        names = [name for name in self._applying(metric) if dataset in (None, name)]
+        if not names:
+            return None
+        values, failed, unscored = self._values(metric, names)
+        return replace(loaded.aggregate(values), failed=failed, unscored=unscored)
+
+    def average(self, metric: str) -> Estimate | None:
+        """The mean of ``metric`` over the datasets, each counting the same however many clips it has.
+
+        None where the metric applies to fewer than two datasets, or is no mean over clips.
+        """
+        names = self._applying(metric)
+        if len(names) < 2 or load_metric(metric).facts.kind != "mean":
+            return None
+        found = [self._values(metric, [name]) for name in names]
+        estimate = stats.mean_of_means([values for values, _, _ in found])
+        failed, unscored = sum(item[1] for item in found), sum(item[2] for item in found)
+        return replace(estimate, failed=failed, unscored=unscored)
+
+    def _applying(self, metric: str) -> list[str]:
+        """Datasets that the metric was asked for and applies to."""
+        facts = load_metric(metric).facts
+        if metric not in self.info.metrics:
+            return []
+        return [item.name for item in self.info.datasets if facts.applies_to(item.content)]
+
+    def _values(self, metric: str, datasets: Sequence[str]) -> tuple[list[Any], int, int]:
+        """Values of the scored clips of some datasets, and how many clips failed and are unscored."""
+        values: list[Any] = []
+        failed = unscored = 0
+        for clip in self.info.clips:
+            if clip.dataset not in datasets:
+                continue
+            output, score = self.outputs.get(clip.id), self.scores.get((clip.id, metric))
+            if output is not None and output.status == "failed":
+                failed += 1
+            elif score is not None and score.status == "ok":
+                values.append(self._value(score))
+            elif score is not None:
+                failed += score.status == "failed"
+                unscored += score.status == "unscored"
+        return values, failed, unscored
+
+    def _value(self, row: ScoreRow) -> Any:
+        if not isinstance(row.value, str):
+            return row.value
+        try:
+            return np.load(self.path / row.value, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BenchError(
+                f"{self.path / row.value} cannot be read", str(error), "remove the run and start it again"
+            ) from None
+
+
+def open_run(path: str | Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        BenchError: If the folder is not a run, or was written by another version of the layout.
+    """
+    return Run(Path(path), *read_records(Path(path)))
+
+
+def find_runs(root: Path, suite: str) -> list[Run]:
+    """Runs of a suite below ``root``: the newest of each system, in the order in which they were made."""
+    newest: dict[str, Run] = {}
+    for path in sorted((root / folder_name(suite)).glob("*/*/run.json")):
+        run = open_run(path.parent)
+        other = newest.get(run.info.system)
+        if other is None or run.info.created > other.info.created:
+            newest[run.info.system] = run
+    return sorted(newest.values(), key=lambda run: (run.info.created, run.info.system))

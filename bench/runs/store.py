@@ -1,0 +1,181 @@
+"""The run folder ``runs/SUITE/SYSTEM/ID/``: the only module that knows what lies in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.sound import Audio
+from ldmbench.audio.sound import write as write_audio
+from ldmbench.errors import BenchError
+from ldmbench.host.files import not_written
+from ldmbench.runs.journal import Journal, lock, read_journal
+from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+
+#: Characters of a file name; most file systems allow 255 bytes, suffixes and temporary names included.
+_LONGEST_NAME = 180
+
+
+Records = tuple[RunInfo, dict[str, OutputRow], dict[tuple[str, str], ScoreRow]]
+
+
+def read_records(path: Path) -> Records:
+    """What a run folder holds: its record, the newest row of each clip, and of each (clip, metric).
+
+    Raises:
+        BenchError: If the folder is not a run, or was written by another version of the layout.
+    """
+    try:
+        content = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        schema = content.get("schema")
+    except (FileNotFoundError, NotADirectoryError):
+        raise BenchError(f"{path} is not a run", "no run.json in it", "name a suite or a folder below runs/") from None
+    except (ValueError, AttributeError) as error:
+        raise BenchError(
+            f"{path}/run.json is not a JSON record", str(error), "remove the run and start it again"
+        ) from None
+    if schema != SCHEMA:
+        raise BenchError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", "run it again")
+    try:
+        return _records(path, content)
+    except (TypeError, KeyError) as error:
+        # Valid JSON with other fields: written by another version, or by hand.
+        raise BenchError(f"{path} is not a run of this version", str(error), "run it again") from None
+
+
+def _records(path: Path, content: dict[str, Any]) -> Records:
+    content["datasets"] = tuple(DatasetInfo(**{**item, "notes": tuple(item["notes"])}) for item in content["datasets"])
+    content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
+    content["metrics"] = tuple(content["metrics"])
+    outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / "outputs.jsonl")}
+    scores = {}
+    for line in read_journal(path / "scores.jsonl"):
+        row = ScoreRow(**line)
+        output = outputs.get(row.clip)
+        if output is not None and row.output == output.digest:
+            scores[row.clip, row.metric] = row
+    return RunInfo(**content), outputs, scores
+
+
+def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
+    """Where a run lies: ``ROOT/SUITE/SYSTEM/ID``."""
+    return root / folder_name(suite) / folder_name(system) / run_id
+
+
+class RunWriter:
+    """The single writer of a run folder; use as a context manager.
+
+    Raises:
+        BenchError: If another process writes to the same run, or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, info: RunInfo) -> None:
+        self.path = path
+        self._lock = lock(path)
+        try:
+            if (path / "run.json").exists():
+                old = read_records(path)[0]
+                # What was asked for before stays part of the run; what it is and when it began does not change.
+                metrics = (*old.metrics, *(name for name in info.metrics if name not in old.metrics))
+                info = replace(old, metrics=metrics, parameters=info.parameters or old.parameters)
+            self.info = info
+            self._write_info()
+            self._outputs = Journal(path / "outputs.jsonl")
+            self._scores = Journal(path / "scores.jsonl")
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._outputs.close()
+        self._scores.close()
+        self._lock.close()
+
+    def add_output(self, row: OutputRow, audio: Audio | None = None) -> OutputRow:
+        """Store the audio, then the row that refers to it; returns the row as stored."""
+        if audio is not None and not row.audio:
+            relative = Path("audio") / f"{_file_name(row.clip)}.wav"
+            write_audio(self.path / relative, audio)
+            row = replace(row, audio=relative.as_posix())
+        if audio is not None:
+            row = replace(
+                row, digest=audio.digest(), rate=audio.rate, channels=audio.channels, seconds_audio=audio.duration
+            )
+        self._outputs.append([asdict(row)])
+        return row
+
+    def add_scores(self, rows: Iterable[ScoreRow]) -> None:
+        """Append score rows in one flush."""
+        self._scores.append([asdict(row) for row in rows])
+
+    def store_vector(self, clip: str, metric: str, vector: NDArray[np.float64]) -> str:
+        """Store a vector beside the journal; returns the name to put into the score row."""
+        relative = Path("vectors") / folder_name(metric) / f"{_file_name(clip)}.npy"
+        target = self.path / relative
+        temporary = target.with_suffix(".tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as handle:
+                np.save(handle, vector, allow_pickle=False)
+            temporary.replace(target)
+        except OSError as error:
+            raise not_written(target, error) from None
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return relative.as_posix()
+
+    def set_parameters(self, parameters: int | None) -> None:
+        """Record the number of learned parameters once the system is built."""
+        if parameters != self.info.parameters:
+            self.info = replace(self.info, parameters=parameters)
+            self._write_info()
+
+    def _write_info(self) -> None:
+        text = json.dumps(asdict(self.info), indent=1, ensure_ascii=False)
+        target = self.path / "run.json"
+        if target.exists() and target.read_text(encoding="utf-8") == text:
+            return
+        temporary = target.with_suffix(".tmp")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(target)
+        except OSError as error:
+            raise not_written(target, error) from None
+
+
+def _file_name(name: str) -> str:
+    """A relative path without its suffix, that no two names share; ``/`` still makes folders.
+
+    Dots of folders are escaped, so that the folder of ``a.wav/b`` never meets the file of ``a``.
+    """
+    *folders, last = name.split("/")
+    return "/".join([*(_part(folder).replace(".", "%2E") for folder in folders), _part(last)])
+
+
+def folder_name(name: str) -> str:
+    """One folder for ``name``, whatever is in it; settings of a system may hold a path."""
+    return _part(name)
+
+
+def _part(text: str) -> str:
+    """``text`` as one file name that is safe on every file system and at most 180 characters long."""
+    part = quote(text, safe="@=,+- ")
+    if set(part) <= {"."}:
+        part = "%" + part.replace(".", "%2E")  # "", "." and ".." are no names; no quoted text begins like this.
+    if len(part) > _LONGEST_NAME:
+        # Only here does a "%~" occur: "~" itself is never quoted.
+        part = f"{part[: _LONGEST_NAME - 34]}%~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return part

@@ -1,0 +1,1 @@
+"""Systems: the protocol, the cards, and how a name becomes a system."""

@@ -1,0 +1,79 @@
+"""The base of codec adapters: what goes in, what is transmitted, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.system.card import SystemSpec
+from ldmbench.system.protocol import Output
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A clip as a codec transmits it.
+
+    Attributes:
+        payload: Whatever ``decode`` needs: packets, codes, ...
+        bits: Its size in bits.
+        tokens: Integer codes ``[layers, frames]``, for codecs that have them.
+        details: Recorded with the output.
+    """
+
+    payload: Any
+    bits: int
+    tokens: NDArray[np.int64] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Codec:
+    """Base of codec adapters: subclasses write ``encode`` and ``decode``.
+
+    The clip is resampled to ``rate`` and, where its channel count is not among the card's, mixed down to
+    mono (both recorded in ``details``); the decoded sound is trimmed or padded to the clip's duration.
+    """
+
+    #: Rate in Hz that ``encode`` receives; 0 leaves the clip's own.
+    rate: int
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self.spec = spec
+        self.card = spec.card
+        self.rate = spec.card.rate
+
+    def encode(self, audio: Audio) -> Stream:
+        """Code ``audio`` (at ``rate``, with a channel count of the card)."""
+        raise NotImplementedError
+
+    def decode(self, stream: Stream) -> Audio:
+        """Decode, aligned with the input to the sample."""
+        raise NotImplementedError
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        """Yield the decoded clips with their bits."""
+        for clip in clips:
+            source, details = self.adapt(clip.audio)
+            stream = self.encode(source)
+            decoded = self.decode(stream)
+            fitted = decoded.fit(round(source.duration * decoded.rate))
+            yield Output(fitted, stream.bits, stream.tokens, {**details, **stream.details})
+
+    def adapt(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
+        """The clip as ``encode`` wants it, and a record of what was changed."""
+        details: dict[str, Any] = {}
+        if audio.channels not in self.card.channels:
+            if 1 not in self.card.channels:
+                audio = audio.with_channels(self.card.channels[0])
+            else:
+                details["downmix"] = f"mean of {audio.channels} channels"
+                audio = audio.mono()
+        if self.rate and audio.rate != self.rate:
+            details["resampled_from"] = audio.rate
+            audio = audio.at(self.rate)
+        return audio, details

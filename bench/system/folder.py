@@ -1,0 +1,45 @@
+"""A folder of outputs that somebody else made, as a system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ldmbench.audio import sound as audio_io
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.names import Name
+from ldmbench.system.card import SystemCard, SystemSpec, Task
+from ldmbench.system.protocol import Output
+
+
+def folder_spec(folder: Path, task: Task, digest: str) -> SystemSpec:
+    """A spec that stands for a folder of outputs; ``digest`` identifies the files in it."""
+    name = folder.name.replace("@", "-").replace(":", "-") or "folder"
+    card = SystemCard(name=name, title=f"Folder {folder.name}", task=task, licence="unknown", settings={"digest": ""})
+    return SystemSpec(card, Name(name), {"digest": digest})
+
+
+class FolderSystem:
+    """A folder of outputs somebody else made: each clip has its file, and the run refers to it.
+
+    Args:
+        spec: Stands for the folder.
+        pairs: Clip id -> output file.
+    """
+
+    def __init__(self, spec: SystemSpec, pairs: Mapping[str, Path]) -> None:
+        self.card = spec.card
+        self._pairs = pairs
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        """Yield the files' audio.
+
+        Raises:
+            BenchError: If a clip has no file, or its file cannot be read.
+        """
+        for clip in clips:
+            if clip.id not in self._pairs:
+                raise BenchError(f"{self.card.name} has no file for {clip.id}", fix="name each file like its reference")
+            path = self._pairs[clip.id]
+            yield Output(audio_io.read(path), path=path)

@@ -1,0 +1,120 @@
+"""The table's model: columns, cells and rows, ready to be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ldmbench.metrics._base import MetricFacts
+from ldmbench.stats import Estimate
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric on one dataset.
+
+    Attributes:
+        dataset: Dataset with its condition.
+        facts: What the metric declares.
+        n: Clips behind a full cell: the largest n of the column.
+        ranked: Whether best and second are marked; not where versions or clip lists differ between rows.
+    """
+
+    dataset: str
+    facts: MetricFacts
+    n: int
+    ranked: bool = True
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        return self.facts.name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands where a row and a column meet.
+
+    Attributes:
+        estimate: The measured estimate, None where the metric does not apply or was not asked for.
+        published: The published number of the same system, dataset and metric.
+        difference: Measured minus published.
+        rank: 1 for the best of the column, 2 for the second, else 0; equal printed numbers share a rank.
+        deviates: Whether the cell stands on fewer clips than the column promises, so that it must say its n.
+    """
+
+    estimate: Estimate | None = None
+    published: float | None = None
+    difference: float | None = None
+    rank: int = 0
+    deviates: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system with its cells, in the order of the columns.
+
+    Attributes:
+        label: What names the row; with the start of the run's id where two runs have one system.
+        system: The system's label, empty for a row that was only published.
+        title: The system's title.
+        run: Id of the run.
+        marks: ``untrained``, ``partial``, ``interrupted``, ``published``.
+        cells: One for each column.
+    """
+
+    label: str
+    system: str
+    title: str
+    run: str
+    marks: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a suite, ready to be printed.
+
+    Attributes:
+        suite: Name of the suite (several, joined by commas).
+        columns: Grouped by dataset.
+        rows: In the order of the runs.
+        banners: What must be read before any number: UNTRAINED, PARTIAL, INTERRUPTED, FAILED.
+        notes: What must be read beside the numbers: n, marks, refusals.
+        sources: Where the published numbers come from.
+    """
+
+    suite: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    banners: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets, in order."""
+        return unique(column.dataset for column in self.columns)
+
+    def places(self, dataset: str) -> list[int]:
+        """Indices of the columns of a dataset."""
+        return [place for place, column in enumerate(self.columns) if column.dataset == dataset]
+
+    def section(self, dataset: str) -> list[Row]:
+        """The rows that have something to show on a dataset: all measured ones, and published ones with a number."""
+        return [
+            row
+            for row in self.rows
+            if row.run or any(row.cells[place].published is not None for place in self.places(dataset))
+        ]
+
+
+def number(value: float, digits: int) -> str:
+    """A number as printed, without a negative zero."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def unique(items: Iterable[str]) -> tuple[str, ...]:
+    """The items in order, each once."""
+    return tuple(dict.fromkeys(items))

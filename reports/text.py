@@ -1,0 +1,283 @@
+"""A result table as text: terminal, Markdown, CSV, JSON, LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ldmbench.reports.cells import Cell, Column, Row, Table, number
+from ldmbench.reports.latex import to_latex
+from ldmbench.reports.result import build
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Row",
+    "Table",
+    "build",
+    "to_csv",
+    "to_json",
+    "to_latex",
+    "to_markdown",
+    "to_terminal",
+]
+
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+
+#: Columns of the CSV.
+CSV_COLUMNS = (
+    *("system", "run", "marks", "kbps", "dataset", "metric", "unit", "better", "value", "low", "high"),
+    *("n", "failed", "unscored", "rank", "published", "difference"),
+)
+
+#: Stands where a metric does not apply.
+DASH = "–"
+
+
+def to_terminal(table: Table, *, intervals: bool = False, width: int | None = None, colour: bool = False) -> str:
+    """The table as fixed-width text, one section for each dataset.
+
+    Where a dataset's columns do not fit into ``width``, they continue in a further section; numbers are never cut.
+
+    Args:
+        table: The table.
+        intervals: Whether to show 95 % intervals below the values.
+        width: Characters in a line; the terminal's own where None.
+        colour: Whether to colour the best (green) and the second (cyan) of each column.
+    """
+    import shutil
+
+    from rich.console import Console
+
+    width = shutil.get_terminal_size().columns if width is None else width
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=max(width, 20),
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    for line in table.banners:
+        console.print(line, style="bold")
+    for dataset in table.datasets:
+        for places in _sections(table, dataset, intervals, width):
+            _print_section(console, table, dataset, places, intervals)
+    console.print()
+    for line in (
+        *(_legend(table, "green", "cyan") if colour else ()),
+        *table.notes,
+        *(f"Published: {source}" for source in table.sources),
+    ):
+        console.print(line)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def to_markdown(table: Table, *, intervals: bool = False) -> str:
+    """The table as GitHub Markdown: a table for each dataset, best in bold, second in italics."""
+    parts = [f"> **{_md(line)}**" for line in table.banners]
+    for dataset in table.datasets:
+        places = table.places(dataset)
+        header = ["System", *(_md(_heading(table.columns[place])) for place in places)]
+        lines = [_md_row(header), _md_row([":---", *["---:"] * len(places)])]
+        for row in table.section(dataset):
+            cells = []
+            for place in places:
+                first, *more = (_md(line) for line in cell_lines(row.cells[place], table.columns[place], intervals))
+                mark = {1: "**", 2: "*"}.get(row.cells[place].rank, "")
+                cells.append("<br>".join([f"{mark}{first}{mark}", *more]))
+            lines.append(_md_row([_md(row_name(row)), *cells]))
+        parts.append(f"### {_md(dataset)}\n\n" + "\n".join(lines))
+    notes = [*_legend(table, "bold", "italics"), *table.notes, *(f"Published: {source}" for source in table.sources)]
+    parts.append("\n".join(f"- {_md(line)}" for line in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """One line for each cell, numbers in full precision."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        pairs = list(zip(table.columns, row.cells, strict=True))
+        rates = {
+            column.dataset: cell.estimate.value
+            for column, cell in pairs
+            if column.metric == "kbps" and cell.estimate is not None
+        }
+        for column, cell in pairs:
+            if cell.estimate is None and cell.published is None:
+                continue
+            writer.writerow(
+                {
+                    "system": row.label,
+                    "run": row.run,
+                    "marks": "+".join(row.marks),
+                    "kbps": rates.get(column.dataset),
+                    "dataset": column.dataset,
+                    "metric": column.metric,
+                    "unit": column.facts.unit,
+                    "better": column.facts.better,
+                    "rank": cell.rank or None,
+                    "published": cell.published,
+                    "difference": cell.difference,
+                    **(asdict(cell.estimate) if cell.estimate else {}),
+                }
+            )
+    return stream.getvalue()
+
+
+def to_json(table: Table) -> str:
+    """The table as JSON, numbers in full precision, ``null`` where there is none."""
+    content = asdict(table)
+    for column, entry in zip(table.columns, content["columns"], strict=True):
+        facts = column.facts
+        entry["metric"] = facts.name
+        entry["facts"] = {
+            "title": facts.title,
+            "unit": facts.unit,
+            "better": facts.better,
+            "version": facts.version,
+            "digits": facts.digits,
+            "source": facts.source,
+        }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def cell_lines(cell: Cell, column: Column, intervals: bool) -> list[str]:
+    """What a cell says, a line for each kind of fact: value, interval, counts, published."""
+    digits = column.facts.digits
+    found = cell.estimate
+    lines = [value_text(cell, column)]
+    if found is not None and intervals and found.low is not None and found.high is not None:
+        lines.append(f"[{number(found.low, digits)}, {number(found.high, digits)}]")
+    if counts := count_text(cell):
+        lines.append(counts)
+    if cell.published is not None:
+        difference = "" if cell.difference is None else f" ({signed(cell.difference, digits)})"
+        lines.append(f"publ. {number(cell.published, digits)}{difference}")
+    return lines
+
+
+def value_text(cell: Cell, column: Column) -> str:
+    """The value as printed, a dash where there is none; ``count_text`` says why."""
+    if cell.estimate is None or cell.estimate.value is None:
+        return DASH
+    return number(cell.estimate.value, column.facts.digits)
+
+
+def count_text(cell: Cell) -> str:
+    """``n=11, 1 FAILED`` where the cell stands on fewer clips than the column promises, else nothing."""
+    found = cell.estimate
+    if found is None or not cell.deviates:
+        return ""
+    parts = [f"n={found.n}"] if found.n else []
+    parts += [f"{found.failed} FAILED"] if found.failed else []
+    parts += [f"{found.unscored} unscored"] if found.unscored else []
+    return ", ".join(parts) or "n=0"
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign, ``±0`` spelt as ``+0.00``."""
+    text = number(value, digits)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def row_name(row: Row) -> str:
+    """The label of a row with its marks in capitals."""
+    return row.label + "".join(f" [{mark.upper()}]" for mark in row.marks)
+
+
+def _heading(column: Column) -> str:
+    unit = f" ({column.facts.unit})" if column.facts.unit else ""
+    arrow = ARROWS[column.facts.better]
+    return f"{column.facts.title}{unit}{' ' + arrow if arrow else ''}"
+
+
+def _legend(table: Table, best: str, second: str) -> list[str]:
+    ranked = any(cell.rank for row in table.rows for cell in row.cells)
+    return [f"Best of each column in {best}, second in {second}"] if ranked else []
+
+
+def _sections(table: Table, dataset: str, intervals: bool, width: int) -> list[list[int]]:
+    """The columns of a dataset, packed into as few sections as the width allows."""
+    name = _name_width(table)
+    sections: list[list[int]] = []
+    room = 0
+    for place in table.places(dataset):
+        needs = _column_width(table, place, intervals) + 3
+        if not sections or needs > room:
+            sections.append([])
+            room = width - name
+        sections[-1].append(place)
+        room -= needs
+    return sections
+
+
+def _column_width(table: Table, place: int, intervals: bool) -> int:
+    column = table.columns[place]
+    lines = [line for row in table.rows for line in cell_lines(row.cells[place], column, intervals)]
+    return max([_longest_word(_heading(column)), *map(len, lines)])
+
+
+def _name_width(table: Table) -> int:
+    return max([len("System"), *(_longest_word(row_name(row)) for row in table.rows)])
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()))
+
+
+def _print_section(console: Any, table: Table, dataset: str, places: list[int], intervals: bool) -> None:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    # Every width is set: left alone, rich takes room from the wrong column and then exceeds the line.
+    names = [row_name(row) for row in table.section(dataset)]
+    least = [_name_width(table), *(_column_width(table, place, intervals) for place in places)]
+    full = [max(map(len, ["System", *names])), *(len(_heading(table.columns[place])) for place in places)]
+    spare = console.width - sum(least) - 3 * len(places)
+    widths = []
+    for narrow, wide in zip(least, full, strict=True):
+        extra = min(max(wide - narrow, 0), max(spare, 0))
+        widths.append(narrow + extra)
+        spare -= extra
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    grid.add_column(Text("System"), width=widths[0], overflow="fold")
+    for place, width in zip(places, widths[1:], strict=True):
+        heading = Text(_heading(table.columns[place]), justify="right")
+        grid.add_column(heading, justify="right", width=width, overflow="fold")
+    for row in table.section(dataset):
+        cells = []
+        for place in places:
+            style = {1: "bold green", 2: "cyan"}.get(row.cells[place].rank, "")
+            first, *more = cell_lines(row.cells[place], table.columns[place], intervals)
+            cells.append(Text("\n").join([Text(first, style), *(Text(line) for line in more)]))
+        grid.add_row(Text(row_name(row)), *cells)
+    console.print()
+    console.print(dataset, style="bold")
+    # A column that is wider than the terminal wraps there rather than losing digits here.
+    width = console.width
+    console.width = max(width, sum(widths) + 3 * len(places))
+    console.print(grid)
+    console.width = width
+
+
+def _md(text: str) -> str:
+    for character in "\\`*_[]<>|#~":
+        text = text.replace(
+            character, f"\\{character}" if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]
+        )
+    return " ".join(text.split())
+
+
+def _md_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,1 @@
+"""Anchors, bounds and references: systems that no paper proposes and every table needs."""

@@ -1,0 +1,1 @@
+"""AudioLDM, AudioLDM 2 and Tango: text to audio through diffusers."""

@@ -1,0 +1,157 @@
+"""What the text-to-audio adapters share: settings, batches of equal length, a generator per clip, trimming."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.system.card import SystemSpec
+from ldmbench.system.protocol import Output
+from ldmbench.systems.latent.parts import parameters
+from ldmbench.systems.latent.settings import check_sampling, check_setting, on_device, quiet
+from ldmbench.weights.folder import weights_folder
+
+Waves = NDArray[np.float32]
+
+
+class LatentDiffusion:
+    """Base of the adapters: subclasses load or build ``models`` and turn prompts into waveforms.
+
+    Clips of equal length go through the model together. All noise of a clip is drawn on the CPU from a generator
+    seeded by ``clip.seed``, so that device, batch and order do not change it; what remains is rounding, which
+    depends on the batch size (bit-equal at equal batch size on one device).
+
+    Settings: ``steps`` of the sampler, ``cfg`` guidance scale (1 is none), ``negative`` prompt (underscores stand
+    for spaces, which names of systems cannot hold), ``seconds`` of sound (0 is the duration of the clip's
+    reference), ``eta`` of DDIM (the share of fresh noise in a step), ``precision`` of the weights.
+    """
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self.spec = spec
+        self.card = spec.card
+        self.steps = int(spec.settings["steps"])
+        self.cfg = float(spec.settings["cfg"])
+        self.negative = spoken(spec.settings.get("negative", ""))
+        self.seconds = float(spec.settings.get("seconds", 0.0))
+        self.eta = float(spec.settings.get("eta", 0.0))
+        self.precision = str(spec.settings["precision"])
+        check_setting(spec, "steps", 1 <= self.steps <= 1000, "1 to 1000")
+        check_setting(spec, "seconds", self.seconds >= 0 and math.isfinite(self.seconds), "0 or more")
+        check_sampling(spec)
+        self.models: dict[str, Any] = {}
+        self.rate = 0
+        with quiet():
+            self._prepare()
+
+    @property
+    def parameters(self) -> int:
+        """Learned values of all models together."""
+        return parameters(self.models.values())
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        """Yield the sound of every clip, in order; clips of equal length are generated together."""
+        import torch
+
+        # Before anything is computed: a clip without a prompt must not cost the others their minutes.
+        prompts = [self.prompt(clip) for clip in clips]
+        lengths = [self.samples(clip) for clip in clips]
+        groups: dict[int, list[int]] = {}
+        for index, length in enumerate(lengths):
+            groups.setdefault(self.frames(length), []).append(index)
+        outputs: dict[int, Output] = {}
+        with torch.inference_mode(), quiet():
+            for frames, members in groups.items():
+                chosen = [clips[index] for index in members]
+                waves, details = self.generate(chosen, [prompts[index] for index in members], frames)
+                for index, wave, detail in zip(members, waves, details, strict=True):
+                    outputs[index] = Output(self.trimmed(wave, lengths[index]), details=detail)
+        yield from (outputs[index] for index in range(len(clips)))
+
+    def generate(
+        self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
+    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+        """Waveforms ``[clips, time]`` of at least ``frames`` mel frames, and the details of each."""
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> None:
+        """Fill ``models`` from the official files in ``folder``."""
+        raise NotImplementedError
+
+    def untrained(self) -> None:
+        """Fill ``models`` in full size with seeded random weights."""
+        raise NotImplementedError
+
+    @property
+    def hop(self) -> int:
+        """Samples per mel frame."""
+        return math.prod(self.models["vocoder"].config.upsample_rates)
+
+    @property
+    def shrink(self) -> int:
+        """Mel frames (and mel bands) per latent frame (and latent band)."""
+        return int(2 ** (len(self.models["vae"].config.block_out_channels) - 1))
+
+    def prompt(self, clip: Clip) -> str:
+        """What the model is asked for.
+
+        Raises:
+            BenchError: If the clip has no caption.
+        """
+        if not (clip.text or "").strip():
+            raise BenchError(f"{clip.id} has no caption", fix="give one in the column text of the dataset's CSV")
+        return str(clip.text).strip()
+
+    def samples(self, clip: Clip) -> int:
+        """Length to generate for a clip, in samples."""
+        seconds = self.seconds or clip.audio.duration
+        return max(1, round(seconds * self.rate))
+
+    def frames(self, samples: int) -> int:
+        """Mel frames that hold ``samples``, a multiple of what the autoencoder shrinks."""
+        return math.ceil(samples / (self.hop * self.shrink)) * self.shrink
+
+    def trimmed(self, wave: Waves, length: int) -> Audio:
+        """The first ``length`` samples; a vocoder returns a few more than its frames."""
+        if len(wave) < length:
+            raise ValueError(f"{len(wave)} samples were generated where {length} are needed")
+        return Audio.of(wave[:length], self.rate)
+
+    def generators(self, clips: Sequence[Clip], each: int = 1) -> list[Any]:
+        """``each`` seeded generators per clip; the first is the one a single candidate gets."""
+        import torch
+
+        seeds = [seed for clip in clips for seed in _seeds(clip.seed, each)]
+        return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+    def _prepare(self) -> None:
+        import torch
+
+        device = self.spec.device
+        on_device(device)
+        if self.spec.untrained:
+            self.untrained()
+        else:
+            self.load(weights_folder(self.spec))
+        for model in self.models.values():
+            model.requires_grad_(False).eval().to(device=device, dtype=getattr(torch, self.precision))
+        self.rate = int(self.models["vocoder"].config.sampling_rate)
+
+
+def spoken(setting: Any) -> str:
+    """A setting that is a text: names of systems hold no spaces, so underscores stand for them."""
+    return str(setting).replace("_", " ").strip()
+
+
+def _seeds(first: int, count: int) -> list[int]:
+    """``first``, then seeds derived from it."""
+    rest = (hashlib.sha256(f"{first}/{index}".encode()).digest()[:4] for index in range(1, count))
+    return [first, *(int.from_bytes(digest, "little") for digest in rest)]

@@ -1,0 +1,163 @@
+"""Tango: text to audio through FLAN-T5, a cross-attention latent diffusion U-Net, AudioLDM's VAE and HiFi-GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.systems.audioldm.base import LatentDiffusion, Waves
+from ldmbench.systems.audioldm.vae import read_vae
+from ldmbench.systems.latent import configs as configs
+from ldmbench.systems.latent.parts import read_json, seeded, untrained_vocoder
+from ldmbench.systems.latent.tokenizers import character_tokenizer, load_tokenizer
+from ldmbench.weights.tensors import fitted, read_tensors
+
+#: Tokens of FLAN-T5 that are read.
+TOKENS = 512
+
+#: Places of FLAN-T5's tokenizer and configuration below the folder, which the published ones do not hold.
+_T5_PLACES = ("", "flan-t5-large", "tokenizer")
+
+
+class Tango(LatentDiffusion):
+    """The stock U-Net and T5 encoder with the official checkpoint's keys, and the sampling loop of ``models.py``.
+
+    Sampling is DDPM (``v`` prediction, stochastic), guided by the empty or the ``negative`` prompt. The original
+    rounds its output to 16 bits; here it stays as the vocoder made it.
+
+    Source: Ghosal et al. 2023 (arXiv:2304.13731); declare-lab/tango, ``tango.py`` and ``models.py``.
+    """
+
+    tokenizer: Any
+    scheduler: Any
+
+    def load(self, folder: Path) -> None:
+        """Fill ``models`` from ``main_config.json``, ``vae_config.json``, ``stft_config.json`` and their weights."""
+        from diffusers import UNet2DConditionModel
+        from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+        what = f"{folder} is not a folder of Tango"
+        main = read_json(folder / "main_config.json", what)
+        if "t5" not in str(main.get("text_encoder_name")):
+            raise BenchError(what, f"its text encoder is {main.get('text_encoder_name')}", "use a Tango with FLAN-T5")
+        stft = read_json(folder / "stft_config.json", what)
+        vae, vocoder = read_vae(folder / "pytorch_model_vae.bin", read_json(folder / "vae_config.json", what), stft)
+        path = folder / "pytorch_model_main.bin"
+        state = read_tensors(path)
+        strange = sorted(key for key in state if not key.startswith(("unet.", "text_encoder.")))
+        if strange:
+            raise BenchError(f"the weights in {path} do not fit", f"keys {', '.join(strange[:3])}", "use a Tango file")
+        config = self._unet_config(folder, str(main.get("unet_model_config_path") or ""))
+        unet = fitted(lambda: UNet2DConditionModel(**config), _below("unet.", state), path)
+        words = T5Config(**self._t5_config(folder))
+        t5 = fitted(lambda: T5EncoderModel(words), _below("text_encoder.", state), path)
+        self.models = {"text_encoder": t5, "unet": unet, "vae": vae, "vocoder": vocoder}
+        places = [name for name in _T5_PLACES if any((folder / name / file).is_file() for file in _T5_FILES)]
+        place = places[0] if places else ""
+        self.tokenizer = load_tokenizer(T5Tokenizer, folder, place, t5.config.vocab_size, TOKENS)
+        self._schedule()
+
+    def untrained(self) -> None:
+        """Fill ``models`` in full size; the tokenizer reads single characters."""
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import T5Config, T5EncoderModel
+
+        self.models = {
+            "text_encoder": seeded(lambda: T5EncoderModel(T5Config(**configs.FLAN_T5_LARGE))),
+            "unet": seeded(lambda: UNet2DConditionModel(**configs.TANGO_UNET)),
+            "vae": seeded(lambda: AutoencoderKL(**configs.VAE, scaling_factor=configs.TANGO_SCALING)),
+            "vocoder": untrained_vocoder(configs.VOCODER),
+        }
+        self.tokenizer = character_tokenizer(TOKENS)
+        self._schedule()
+
+    def generate(
+        self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
+    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+        """Waveforms ``[clips, time]`` from one sampling of the whole batch."""
+        import torch
+        from diffusers.utils.torch_utils import randn_tensor
+
+        unet, vae, vocoder = (self.models[name] for name in ("unet", "vae", "vocoder"))
+        text, mask = self._encoded(prompts)
+        generators = self.generators(clips)
+        bands = vocoder.config.model_in_dim // self.shrink
+        shape = (len(clips), unet.config.in_channels, frames // self.shrink, bands)
+        self.scheduler.set_timesteps(self.steps, device=unet.device)
+        latents = randn_tensor(shape, generator=generators, device=unet.device, dtype=unet.dtype)
+        latents = latents * self.scheduler.init_noise_sigma
+        guided = self.cfg > 1
+        for step in self.scheduler.timesteps:
+            seen = torch.cat([latents] * 2) if guided else latents
+            guess = unet(seen, step, encoder_hidden_states=text, encoder_attention_mask=mask).sample
+            if guided:
+                without, with_text = guess.chunk(2)
+                guess = without + self.cfg * (with_text - without)
+            latents = self.scheduler.step(guess, step, latents, generator=generators).prev_sample
+        mel = vae.decode(latents / vae.config.scaling_factor).sample
+        waves = vocoder(mel.squeeze(1)).float().cpu().numpy()
+        return np.atleast_2d(waves), [self.facts(prompt) for prompt in prompts]
+
+    def facts(self, prompt: str) -> dict[str, Any]:
+        """What is recorded about a clip: whether its prompt was cut, and which tokenizer read it."""
+        facts: dict[str, Any] = {}
+        if self.spec.untrained:
+            facts["tokenizer"] = "characters, not the official one"
+        count = len(self.tokenizer(prompt).input_ids)
+        if count > self.tokenizer.model_max_length:
+            facts["prompt_cut"] = f"{count} tokens, {self.tokenizer.model_max_length} are read"
+        return facts
+
+    def _encoded(self, prompts: Sequence[str]) -> tuple[Any, Any]:
+        """Hidden states ``[n, tokens, width]`` and their mask, the negative prompts' first where there is guidance."""
+        import torch
+
+        encoder = self.models["text_encoder"]
+
+        def encode(texts: list[str], padding: bool | str, limit: int) -> tuple[Any, Any]:
+            tokens = self.tokenizer(texts, max_length=limit, padding=padding, truncation=True, return_tensors="pt")
+            tokens = tokens.to(encoder.device)
+            states = encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)[0]
+            return states, tokens.attention_mask == 1
+
+        text, mask = encode(list(prompts), True, self.tokenizer.model_max_length)
+        if self.cfg <= 1:
+            return text, mask
+        without, hidden = encode([self.negative] * len(prompts), "max_length", text.shape[1])
+        return torch.cat([without, text]), torch.cat([hidden, mask])
+
+    def _schedule(self) -> None:
+        from diffusers import DDPMScheduler
+
+        self.scheduler = DDPMScheduler(**configs.TANGO_SCHEDULER)
+
+    def _unet_config(self, folder: Path, named: str) -> dict[str, Any]:
+        """The U-Net's configuration: the file that the main one names, where the folder holds it, or Tango's own.
+
+        The published folders name a file of the code repository.
+        """
+        for place in (folder / named, folder / Path(named).name) if named else ():
+            if place.is_file():
+                content = read_json(place, f"{folder} is not a folder of Tango")
+                return {key: value for key, value in content.items() if not key.startswith("_")}
+        return configs.TANGO_UNET
+
+    def _t5_config(self, folder: Path) -> dict[str, Any]:
+        """FLAN-T5's configuration: the ``config.json`` in the folder, or that of FLAN-T5-large."""
+        for place in _T5_PLACES:
+            if (folder / place / "config.json").is_file():
+                return read_json(folder / place / "config.json", f"{folder} is not a folder of Tango")
+        return configs.FLAN_T5_LARGE
+
+
+#: Any of these is a tokenizer of T5.
+_T5_FILES = ("tokenizer.json", "spiece.model")
+
+
+def _below(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

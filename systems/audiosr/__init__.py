@@ -1,0 +1,1 @@
+"""AudioSR: any input to 48 kHz."""

@@ -1,0 +1,30 @@
+"""AMR narrow-band through OpenCORE, as the PyAV wheel carries it."""
+
+from __future__ import annotations
+
+from ldmbench.errors import BenchError
+from ldmbench.system.card import SystemSpec
+from ldmbench.systems.codecs._packets import PacketCodec
+
+_MODES = (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2)
+
+
+class AmrNb(PacketCodec):
+    """Adaptive Multi-Rate, one fixed mode, without discontinuous transmission.
+
+    Setting: ``kbps``, one of the eight modes. Packets are those of the storage format (RFC 4867, 5.3): whole bytes
+    with one of header in each, so that mode 4.75 measures 5.2 kbps.
+    """
+
+    encoder = "libopencore_amrnb"
+    decoder = "libopencore_amrnb"
+    sample_format = "s16"
+    #: The look-ahead of the linear prediction: 5 ms (3GPP TS 26.090, 5.2.1). FFmpeg states 50, which is not so.
+    lead = 40
+    constant = False
+
+    def __init__(self, spec: SystemSpec) -> None:
+        super().__init__(spec)
+        if self.kbps not in _MODES:
+            modes = ", ".join(f"{mode:g}" for mode in _MODES)
+            raise BenchError(f"amr-nb has no mode {self.kbps:g}", fix=f"choose one of {modes}")

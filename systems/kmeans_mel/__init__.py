@@ -1,0 +1,1 @@
+"""A codec without weights: k-means codebooks over log-mel patches."""

@@ -1,0 +1,1 @@
+"""Pieces that latent diffusion adapters share."""

@@ -1,0 +1,138 @@
+"""Parts of latent diffusion systems: loaded from official folders with every key accounted for, or seeded at random."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ldmbench.errors import BenchError
+from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, short
+
+T = TypeVar("T")
+
+
+def model_index(folder: Path, pipeline: str) -> dict[str, Any]:
+    """``model_index.json`` of a diffusers folder.
+
+    Raises:
+        BenchError: If there is none, or it belongs to another pipeline.
+    """
+    path = folder / "model_index.json"
+    index = read_json(path, f"{folder} is not a folder of {pipeline}")
+    if index.get("_class_name") != pipeline:
+        raise BenchError(
+            f"{folder} is not a folder of {pipeline}",
+            f"its model_index.json says {index.get('_class_name', 'nothing')}",
+            "name the folder with the official files",
+        )
+    return index
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object; ``what`` begins the error's line.
+
+    Raises:
+        BenchError: If the file is missing or is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchError(what, f"no {path.name} in {path.parent}", "fetch it again or correct --weights") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BenchError(what, f"{path}: {error}", "fetch it again") from None
+    if not isinstance(content, dict):
+        raise BenchError(what, f"{path} holds a {type(content).__name__}", "fetch it again")
+    return content
+
+
+def load_part(kind: Any, folder: Path, name: str) -> Any:
+    """A model of class ``kind`` from ``folder/name`` (``config.json`` and safetensors or a tensors-only pickle).
+
+    Raises:
+        BenchError: If files are missing or damaged, or any key is missing, superfluous or of another shape.
+    """
+    place = folder / name
+    read_json(place / "config.json", f"{folder} lacks {name}")
+    try:
+        model, report = kind.from_pretrained(
+            place, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except Exception as error:  # these libraries raise whatever their readers do
+        raise BenchError(f"{name} in {folder} cannot be loaded", short(error), "fetch it again") from error
+    missing = not_ending(report["missing_keys"], (*STORED_BEFORE, *TIED))
+    unexpected = not_ending(report["unexpected_keys"], STORED_BEFORE)
+    mismatched = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
+    check_keys(place, missing, unexpected, mismatched)
+    return model
+
+
+def load_scheduler(folder: Path) -> Any:
+    """DDIM with the schedule in ``folder/scheduler``.
+
+    Raises:
+        BenchError: If it is missing.
+    """
+    from diffusers import DDIMScheduler
+
+    config = read_json(folder / "scheduler" / "scheduler_config.json", f"{folder} lacks scheduler")
+    return DDIMScheduler.from_config(config)
+
+
+def seeded(make: Callable[[], T]) -> T:
+    """What ``make`` builds when torch's generator starts at 0; the generator is put back."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make()
+
+
+def untrained_vocoder(config: Mapping[str, Any]) -> Any:
+    """A HiFi-GAN with seeded weights of unit gain: at its own initialisation the output is silence."""
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    def make() -> Any:
+        model = SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
+        for value in model.parameters():
+            if value.ndim > 1:
+                value.data.normal_(0.0, math.prod(value.shape[1:]) ** -0.5)
+        return model
+
+    return seeded(make)
+
+
+def parameters(models: Iterable[Any]) -> int:
+    """Number of learned values in the models, each counted once."""
+    found = {id(value): value.numel() for model in models for value in model.parameters()}
+    return sum(found.values())
+
+
+def for_inference(model: Any, device: str, precision: str = "float32", blocks: bool = False) -> None:
+    """Move ``model`` to ``device`` in ``precision``, as fast as it gets; it can learn and load nothing any more.
+
+    On a CPU it gets memory of its own, so that a file that was mapped for it can be let go.
+
+    Args:
+        model: A module.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        precision: One of ``PRECISIONS``.
+        blocks: Convolve by blocks where that is possible (``systems/_block_convolution.py``): faster where there are
+            many places, as in autoencoders and vocoders, and slower in a U-Net.
+    """
+    import torch
+
+    from ldmbench.systems.latent.block_convolution import by_blocks
+
+    model.requires_grad_(False).eval().to(device)
+    if blocks:
+        by_blocks(model)
+    if precision != "float32":
+        model.to(getattr(torch, precision))
+    # Two-dimensional convolutions are faster, on CPU and GPU, where the channels of one place lie together.
+    model.to(memory_format=torch.channels_last)
+    if torch.device(device).type == "cpu":
+        for value in (*model.parameters(), *model.buffers()):
+            value.data = value.data.clone()

@@ -1,0 +1,147 @@
+"""DDIM for models that predict v: the schedule of a checkpoint, guidance in one call, noise seeded per clip."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ldmbench.errors import BenchError
+
+#: ``noise(i, shape)``: the i-th draw of one clip (or window), standard normal; 0 is where sampling starts from.
+Noise = Callable[[int, tuple[int, ...]], Any]
+#: ``predict(x, t)``: v of ``x`` ``[n, ...]`` at time step ``t``.
+Predict = Callable[[Any, int], Any]
+#: ``evaluate(x, t, condition)``: v of ``x`` ``[n, ...]`` at time steps ``t`` ``[n]`` under ``condition`` ``[n, ...]``.
+Evaluate = Callable[[Any, Any, Any], Any]
+#: ``watch(t, x, x0)`` sees every step: the time step, the new latent, and the predicted clean one.
+Watch = Callable[[int, Any, Any], None]
+
+
+def time_steps(steps: int, trained: int = 1000) -> list[int]:
+    """Time steps of DDIM from high to low: ``0, c, 2c, ...`` plus one, where ``c = trained // steps``.
+
+    Source: haoheliu/SemantiCodec-inference and haoheliu/versatile_audio_super_resolution, ``ddim.py``.
+
+    Raises:
+        BenchError: If ``steps`` does not divide ``trained``: the reference then takes another number of steps, or
+            one that does not exist.
+    """
+    if not 1 <= steps < trained or trained % steps:
+        allowed = ", ".join(str(count) for count in range(1, trained) if trained % count == 0)
+        raise BenchError(
+            f"DDIM cannot take {steps} steps", f"{trained} trained ones are spaced evenly", f"use {allowed}"
+        )
+    return [start + 1 for start in range(0, trained, trained // steps)][::-1]
+
+
+def cosine_alphas(trained: int = 1000) -> list[float]:
+    """``alphas_cumprod`` of the cosine schedule with zero terminal signal-to-noise ratio, betas unclipped.
+
+    For systems without a checkpoint; official ones carry theirs.
+
+    Source: Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17.
+    """
+    shares = [math.cos((index / trained + 0.008) / 1.008 * math.pi / 2) ** 2 for index in range(trained + 1)]
+    return [share / shares[0] for share in shares[1:-1]] + [0.0]
+
+
+def ddim(
+    predict: Predict,
+    alphas_cumprod: Sequence[float],
+    noises: Sequence[Noise],
+    shape: tuple[int, ...],
+    steps: int,
+    eta: float,
+    device: Any = "cpu",
+    watch: Watch | None = None,
+) -> Any:
+    """Latents ``[n, *shape]`` in float32, one for every member of ``noises``.
+
+    Draw 0 of each is where it starts, draw ``i`` is the fresh noise of step ``i``; with ``eta`` 0 the steps draw
+    nothing.
+
+    Args:
+        predict: The model, already guided.
+        alphas_cumprod: Share of signal power left after each trained step, as the checkpoint stores it.
+        noises: Where each latent's noise comes from.
+        shape: Of one latent.
+        steps: How many; see ``time_steps``.
+        eta: 0 is deterministic, 1 has the variance of the ancestral sampler.
+        device: Where to compute.
+        watch: Called after each step.
+
+    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16; Salimans & Ho 2022 (arXiv:2202.00512), appendix D.
+
+    Raises:
+        BenchError: If ``steps`` cannot be taken.
+    """
+    import torch
+
+    def draw(index: int) -> Any:
+        return torch.stack([torch.as_tensor(noise(index, shape)).reshape(shape) for noise in noises]).to(device)
+
+    alphas = [float(value) for value in alphas_cumprod]
+    times = time_steps(steps, len(alphas))
+    latents = draw(0)
+    for index, time in enumerate(times, start=1):
+        before = alphas[time]
+        after = alphas[times[index]] if index < len(times) else alphas[0]
+        spread = eta * math.sqrt((1 - after) / (1 - before) * (1 - before / after))
+        velocity = predict(latents, time).float()
+        clean = math.sqrt(before) * latents - math.sqrt(1 - before) * velocity
+        noisy = math.sqrt(before) * velocity + math.sqrt(1 - before) * latents
+        latents = math.sqrt(after) * clean + math.sqrt(1 - after - spread**2) * noisy
+        if spread:
+            latents = latents + spread * draw(index)
+        if watch:
+            watch(time, latents, clean)
+    return latents
+
+
+def guided(evaluate: Evaluate, conditional: Any, unconditional: Any, scale: float) -> Predict:
+    """Classifier-free guidance, ``u + scale * (c - u)``, with both halves in one call of the model.
+
+    At ``scale`` 1 and 0 only the half that counts is computed.
+
+    Args:
+        evaluate: The model.
+        conditional: Conditions ``[n, ...]``.
+        unconditional: The same without information ``[n, ...]``.
+        scale: Guidance scale.
+
+    Source: Ho & Salimans 2022 (arXiv:2207.12598), eq. 6 in the form of Stable Diffusion.
+    """
+    import torch
+
+    # Put together once: the conditions stay the same through all steps.
+    single = {0.0: unconditional, 1.0: conditional}.get(float(scale))
+    both = torch.cat([unconditional, conditional]) if single is None else single
+
+    def predict(latents: Any, time: int) -> Any:
+        seen = torch.cat([latents, latents]) if single is None else latents
+        times = torch.full((len(seen),), time, dtype=torch.long, device=seen.device)
+        velocity = evaluate(seen, times, both)
+        if single is not None:
+            return velocity
+        without, with_condition = velocity.float().chunk(2)
+        return without + scale * (with_condition - without)
+
+    return predict
+
+
+def seeded_noise(seed: int, *place: int | str) -> Noise:
+    """Draws from a generator of their own for every seed, place (a window's number, ...) and index.
+
+    They are made on the CPU, and neither the order in which they are asked for nor their batch changes them.
+    """
+    import torch
+
+    def noise(index: int, shape: tuple[int, ...]) -> Any:
+        name = "/".join(str(part) for part in (seed, *place, index))
+        digest = hashlib.sha256(name.encode()).digest()
+        generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+        return torch.randn(shape, generator=generator)
+
+    return noise

@@ -1,0 +1,118 @@
+"""Conditions degrade the input and leave the reference alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.clips.condition import Condition
+from ldmbench.errors import BenchError
+
+Sound = Callable[..., Audio]
+
+
+def level(sound: Audio) -> float:
+    """Root mean square away from the ends."""
+    inner = sound.samples[:, sound.length // 4 : -sound.length // 4]
+    return float(np.sqrt(np.mean(np.square(inner, dtype=np.float64))))
+
+
+def test_lowpass_keeps_what_is_below_and_removes_what_is_above(tone: Sound) -> None:
+    condition = Condition(kind="lowpass", cutoff_hz=2000)
+    below, above = tone(hz=1900), tone(hz=2600)
+    assert np.allclose(condition.apply(below).samples[:, 4000:12000], below.samples[:, 4000:12000], atol=1e-3)
+    assert level(condition.apply(above)) < level(above) * 10 ** (-50 / 20)
+    assert condition.apply(above).length == above.length
+
+
+def test_lowpass_refuses_a_rate_that_has_nothing_to_remove(tone: Sound) -> None:
+    with pytest.raises(BenchError, match="needs a rate above"):
+        Condition(kind="lowpass", cutoff_hz=7900).apply(tone())
+
+
+def test_resample_leaves_the_sound_at_the_lower_rate(tone: Sound) -> None:
+    low = Condition(kind="resample", rate=8000).apply(tone())
+    assert (low.rate, low.length) == (8000, 8000)
+
+
+def test_gap_is_silent_and_exact(tone: Sound) -> None:
+    sound = tone(channels=2)
+    gap = Condition(kind="gap", start_s=0.25, end_s=0.5).apply(sound)
+    assert not gap.samples[:, 4000:8000].any()
+    assert np.array_equal(gap.samples[:, :4000], sound.samples[:, :4000])
+    assert np.array_equal(gap.samples[:, 8000:], sound.samples[:, 8000:])
+    assert sound.samples[:, 4000:8000].any(), "the sound itself must stay as it was"
+
+
+def test_a_clip_applies_its_condition_to_the_input_only(tone: Sound) -> None:
+    sound = tone()
+    clip = Clip("d/c", "d@gap", condition=Condition(kind="gap", start_s=0, end_s=1), loaded=sound)
+    assert not clip.input.samples.any()
+    assert clip.audio is sound
+    assert Clip("d/c", "d", loaded=sound).input is sound
+
+
+@pytest.mark.parametrize("family", ["cheby1", "butter", "ellip", "bessel"])
+def test_a_family_of_filters_is_zero_phase_and_steep(tone: Sound, family: str) -> None:
+    condition = Condition(kind="lowpass", cutoff_hz=2000, filter=family)  # type: ignore[arg-type]
+    below, above = tone(hz=500), tone(hz=5000)
+    inner = slice(4000, 12000)
+    kept = condition.apply(below).samples[0, inner]
+    gain = float(kept @ below.samples[0, inner] / (below.samples[0, inner] @ below.samples[0, inner]))
+    # A Bessel filter already falls in its pass-band; what no zero-phase filter does is delay.
+    assert 0.85 < gain < 1.02
+    assert np.allclose(kept, gain * below.samples[0, inner], atol=1e-3)
+    assert level(condition.apply(above)) < level(above) * 10 ** (-50 / 20)
+    assert condition.apply(above).length == above.length
+
+
+def test_the_families_differ_at_the_edge(tone: Sound) -> None:
+    edge = tone(hz=2000)
+    levels = {
+        family: level(Condition(kind="lowpass", cutoff_hz=2000, filter=family).apply(edge)) / level(edge)  # type: ignore[arg-type]
+        for family in ("cheby1", "butter", "ellip", "bessel")
+    }
+    # Forwards and backwards: twice the 0.1 dB ripple, twice the 3 dB of Butterworth's edge.
+    assert 20 * np.log10(levels["cheby1"]) == pytest.approx(-0.2, abs=0.02)
+    assert 20 * np.log10(levels["ellip"]) == pytest.approx(-0.2, abs=0.02)
+    assert 20 * np.log10(levels["butter"]) == pytest.approx(-6.02, abs=0.05)
+
+
+def test_a_random_family_belongs_to_the_clip(tone: Sound) -> None:
+    condition = Condition(kind="lowpass", cutoff_hz=2000, filter="random")
+    drawn = [condition.family(seed) for seed in range(40)]
+    assert set(drawn) == {"cheby1", "butter", "ellip", "bessel"}
+    assert drawn == [condition.family(seed) for seed in range(40)]
+    clip = Clip("d/c", "d@x", condition=condition, loaded=tone(hz=2000)).seeded(0)
+    fixed = Condition(kind="lowpass", cutoff_hz=2000, filter=condition.family(clip.seed))  # type: ignore[arg-type]
+    assert np.array_equal(clip.input.samples, fixed.apply(clip.audio).samples)
+
+
+def test_a_clip_shorter_than_the_filter_is_one_clear_line() -> None:
+    with pytest.raises(BenchError, match="too short for this low-pass"):
+        Condition(kind="lowpass", cutoff_hz=2000, filter="butter").apply(Audio.of([0.1] * 10, 16_000))
+
+
+def test_bins_of_the_stft_are_silenced_as_torch_would() -> None:
+    """The reference is torch's STFT and its inverse, with the same bins set to zero."""
+    torch = pytest.importorskip("torch")
+    white = np.random.default_rng(0).standard_normal(44_100).astype(np.float32) * 0.1
+    made = Condition(kind="lowpass", cutoff_hz=4000, filter="stft").apply(Audio.of(white, 44_100))
+    window = torch.hann_window(2048)
+    bins = torch.stft(torch.from_numpy(white), 2048, 441, window=window, return_complex=True)
+    bins[int(1025 * 4000 / 22_050) :] = 0
+    expected = torch.istft(bins, 2048, 441, window=window, length=44_100).numpy()
+    # At the ends only the number of windows that reach over them differs.
+    np.testing.assert_allclose(made.samples[0][2048:-2048], expected[2048:-2048], atol=1e-6)
+    np.testing.assert_allclose(made.samples[0], expected, atol=5e-3)
+    assert made.length == 44_100
+
+
+@pytest.mark.parametrize(("cutoff", "length"), [(4000, 1024), (24_000, 48_000), (0, 48_000)])
+def test_stft_lowpass_refuses_what_it_cannot_do(cutoff: float, length: int) -> None:
+    with pytest.raises(BenchError, match=r"too short|needs a rate above"):
+        Condition(kind="lowpass", cutoff_hz=cutoff, filter="stft").apply(Audio.of(np.ones(length), 48_000))

@@ -1,0 +1,89 @@
+"""Files pair by name; what does not pair is named and never substituted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.pairs import pair_folders
+from ldmbench.errors import BenchError
+from ldmbench.system.folder import folder_spec
+
+Sound = Callable[..., Audio]
+
+
+@pytest.fixture
+def make(tmp_path: Path, tone: Sound) -> Callable[..., Path]:
+    def folder(name: str, *files: str, hz: float = 440.0) -> Path:
+        for file in files:
+            audio.write(tmp_path / name / file, tone(0.1, hz=hz))
+        return tmp_path / name
+
+    return folder
+
+
+def test_pairs_by_path_but_for_the_ending(make: Callable[..., Path]) -> None:
+    reference = make("ref", "a.wav", "deep/b.wav", "only.wav")
+    generated = make("gen", "a.wav", "deep/b.wav", "b.wav")
+    (generated / "a.wav").rename(generated / "a.flac")
+    dataset, pairs = pair_folders(generated, reference, "speech")
+    assert [clip.id for clip in dataset.clips] == ["ref/a", "ref/deep/b"]
+    assert dataset.content == "speech"
+    assert pairs == {"ref/a": generated / "a.flac", "ref/deep/b": generated / "deep" / "b.wav"}
+    assert [clip.path for clip in dataset.clips] == [reference / "a.wav", reference / "deep" / "b.wav"]
+    assert dataset.notes == (
+        "gen: 1 without a reference, left out: b",
+        "ref: 1 without a generated file, left out: only",
+    )
+
+
+def test_all_paired_has_no_notes(make: Callable[..., Path]) -> None:
+    assert pair_folders(make("gen", "a.wav"), make("ref", "a.wav"))[0].notes == ()
+
+
+def test_nothing_pairs(make: Callable[..., Path]) -> None:
+    with pytest.raises(BenchError, match=r"has the name of one of .*2 and 1 files, as x and a.*name each generated"):
+        pair_folders(make("gen", "x.wav", "y.wav"), make("ref", "a.wav"))
+
+
+def test_one_name_with_two_endings_is_not_guessed(make: Callable[..., Path]) -> None:
+    reference = make("ref", "a.wav", "a.flac", "b.wav")
+    dataset, pairs = pair_folders(make("gen", "a.wav", "b.wav"), reference)
+    assert list(pairs) == ["ref/b"]
+    assert any("left out: a.flac, a.wav" in note for note in dataset.notes)
+    both = pair_folders(make("gen", "a.flac"), reference)[1]
+    assert {name: path.name for name, path in both.items()} == {
+        "ref/a.flac": "a.flac", "ref/a.wav": "a.wav", "ref/b": "b.wav",
+    }  # fmt: skip
+
+
+def test_texts_come_with_the_reference(make: Callable[..., Path], tmp_path: Path) -> None:
+    reference = make("ref", "a.wav")
+    (tmp_path / "texts.csv").write_text("path,text,group\na.wav,hello,f\n")
+    dataset, _ = pair_folders(make("gen", "a.wav"), reference, "speech", tmp_path / "texts.csv")
+    assert (dataset.clips[0].text, dataset.clips[0].group) == ("hello", "f")
+
+
+def test_the_digest_follows_both_sides(make: Callable[..., Path]) -> None:
+    generated, reference = make("gen", "a.wav"), make("ref", "a.wav")
+    before = pair_folders(generated, reference)[0].digest
+    assert pair_folders(generated, reference)[0].digest == before
+    make("gen", "a.wav", hz=500)
+    changed = pair_folders(generated, reference)[0].digest
+    make("ref", "a.wav", hz=600)
+    assert len({before, changed, pair_folders(generated, reference)[0].digest}) == 3
+
+
+def test_a_missing_folder(make: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="is not a folder"):
+        pair_folders(tmp_path / "none", make("ref", "a.wav"))
+
+
+@pytest.mark.parametrize(("name", "label"), [("gen", "gen"), ("a@6kbps", "a-6kbps"), ("x:y", "x-y")])
+def test_a_folder_stands_for_a_system(name: str, label: str) -> None:
+    spec = folder_spec(Path("/somewhere") / name, "codec", "0123")
+    assert (spec.label, spec.card.task, spec.settings) == (label, "codec", {"digest": "0123"})

@@ -1,0 +1,287 @@
+"""The run folder: what is written is read back, what is stale or broken is not taken for a result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ldmbench.audio import sound as audio
+from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
+from ldmbench.runs import store
+from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.results import find_runs, open_run
+from ldmbench.runs.store import RunWriter, run_path
+
+Sound = Callable[..., Audio]
+
+INFO = RunInfo(
+    id="0123456789ab",
+    suite="mini",
+    system="opus@6kbps",
+    title="Opus",
+    task="codec",
+    settings={"bitrate": 6000, "cbr": True},
+    seed=0,
+    untrained=False,
+    limit=0,
+    identity={"card": "x"},
+    datasets=(DatasetInfo("d", "D", "speech", "0", ("a note",)), DatasetInfo("m", "M", "music", "1")),
+    clips=(ClipInfo("d/a", "d", "/a.wav", text="hello"), ClipInfo("d/b", "d", end=2.0), ClipInfo("m/c", "m")),
+    metrics=("snr", "si_sdr"),
+    environment={"python": "3"},
+    created="2026-01-01T00:00:00+00:00",
+)
+
+
+def ok(clip: str, metric: str, value: Any, digest: str, version: int = 1) -> ScoreRow:
+    return ScoreRow(clip, metric, version, "ok", value, output=digest)
+
+
+def test_round_trip(tmp_path: Path, tone: Sound) -> None:
+    sound = tone(0.5, channels=2)
+    with RunWriter(tmp_path, INFO) as writer:
+        row = writer.add_output(OutputRow("d/a", "ok", bits=100, tokens=3, details={"x": [1]}), sound)
+        failed = writer.add_output(OutputRow("d/b", "failed", "it broke"))
+        writer.add_scores([ok("d/a", "snr", 1.5, row.digest), ok("d/a", "kbps", [1.0, 2.0], row.digest)])
+    run = open_run(tmp_path)
+    assert run.info == INFO
+    assert run.outputs == {"d/a": row, "d/b": failed}
+    assert (row.rate, row.channels, row.seconds_audio, row.digest) == (16_000, 2, 0.5, sound.digest())
+    assert audio.read(run.audio_path("d/a")).digest() == sound.digest()
+    assert run.audio_path("d/b") is None
+    assert run.audio_path("m/c") is None
+    assert run.pending == 1
+    assert run.failures == [("d/b", "output", "it broke")]
+    assert run.scores["d/a", "kbps"].value == [1.0, 2.0]
+
+
+def test_an_output_that_already_is_a_file_is_referred_to(tmp_path: Path, tone: Sound) -> None:
+    audio.write(tmp_path / "elsewhere.wav", tone())
+    with RunWriter(tmp_path / "run", INFO) as writer:
+        writer.add_output(OutputRow("d/a", "ok", audio=str(tmp_path / "elsewhere.wav")), tone())
+    run = open_run(tmp_path / "run")
+    assert run.audio_path("d/a") == tmp_path / "elsewhere.wav"
+    assert run.outputs["d/a"].digest == tone().digest()
+    assert not (tmp_path / "run" / "audio").exists()
+
+
+def test_the_newest_row_counts_and_scores_of_another_output_do_not(tmp_path: Path, tone: Sound) -> None:
+    with RunWriter(tmp_path, INFO) as writer:
+        old = writer.add_output(OutputRow("d/a", "ok"), tone(hz=300))
+        writer.add_scores([ok("d/a", "snr", 1.0, old.digest), ok("d/a", "si_sdr", 1.0, old.digest)])
+        new = writer.add_output(OutputRow("d/a", "ok"), tone(hz=400))
+        writer.add_scores([ok("d/a", "snr", 2.0, new.digest), ok("d/a", "snr", 3.0, new.digest, version=2)])
+    run = open_run(tmp_path)
+    assert run.outputs["d/a"].digest == new.digest
+    assert {key: row.value for key, row in run.scores.items()} == {("d/a", "snr"): 3.0}
+
+
+def test_scores_of_an_output_that_failed_later_do_not_count(tmp_path: Path, tone: Sound) -> None:
+    with RunWriter(tmp_path, INFO) as writer:
+        old = writer.add_output(OutputRow("d/a", "ok"), tone())
+        writer.add_scores([ok("d/a", "snr", 1.0, old.digest)])
+        writer.add_output(OutputRow("d/a", "failed", "no"))
+    assert open_run(tmp_path).scores == {}
+
+
+def test_a_writer_keeps_what_the_run_is_and_adds_metrics(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, INFO) as writer:
+        writer.set_parameters(7)
+    later = replace(INFO, created="2027-01-01T00:00:00+00:00", metrics=("estoi", "snr"), environment={"python": "4"})
+    with RunWriter(tmp_path, later):
+        pass
+    info = open_run(tmp_path).info
+    assert info.metrics == ("snr", "si_sdr", "estoi")
+    assert (info.created, info.environment, info.parameters) == (INFO.created, INFO.environment, 7)
+
+
+def test_an_unchanged_record_is_not_written_again(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, INFO):
+        pass
+    before = (tmp_path / "run.json").stat()
+    with RunWriter(tmp_path, INFO):
+        pass
+    after = (tmp_path / "run.json").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_two_writers_are_refused_and_a_failed_one_frees_the_run(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, INFO), pytest.raises(BenchError, match="is in use"):
+        RunWriter(tmp_path, INFO)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(BenchError, match="is not a JSON record"):
+        RunWriter(tmp_path, INFO)
+    (tmp_path / "run.json").unlink()
+    with RunWriter(tmp_path, INFO):
+        pass
+
+
+# Estimates
+
+
+def test_estimates_count_every_clip_once(tmp_path: Path, tone: Sound) -> None:
+    clips = (*(ClipInfo(f"d/{index}", "d") for index in range(6)), ClipInfo("m/c", "m"))
+    with RunWriter(tmp_path, replace(INFO, clips=clips)) as writer:
+        rows = [writer.add_output(OutputRow(clip.id, "ok"), tone(hz=300 + i)) for i, clip in enumerate(clips[:4])]
+        writer.add_output(OutputRow("d/4", "failed", "no"))
+        digest = writer.add_output(OutputRow("m/c", "ok"), tone(hz=900)).digest
+        writer.add_scores(
+            [
+                ok("d/0", "snr", 1.0, rows[0].digest),
+                ok("d/1", "snr", 3.0, rows[1].digest),
+                ScoreRow("d/2", "snr", 1, "unscored", message="silent", output=rows[2].digest),
+                ScoreRow("d/3", "snr", 1, "failed", message="broke", output=rows[3].digest),
+                ok("m/c", "snr", 8.0, digest),
+            ]
+        )
+    run = open_run(tmp_path)
+    one = run.estimate("snr", "d")
+    assert one is not None
+    assert (one.value, one.n, one.failed, one.unscored) == (2.0, 2, 2, 1)
+    every = run.estimate("snr")
+    assert every is not None
+    assert (every.value, every.n, every.failed) == (4.0, 3, 2)
+    assert run.failures == [("d/3", "snr", "broke"), ("d/4", "output", "no")]
+
+
+def test_no_estimate_where_the_metric_does_not_apply(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, replace(INFO, metrics=("snr", "estoi"))):
+        pass
+    run = open_run(tmp_path)
+    assert run.estimate("estoi", "m") is None, "estoi is for speech"
+    assert run.estimate("si_sdr", "d") is None, "never asked for"
+    assert run.estimate("snr", "other") is None
+    estimate = run.estimate("snr", "d")
+    assert estimate is not None
+    assert (estimate.value, estimate.n) == (None, 0)
+
+
+def test_vectors_lie_beside_the_journal(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, INFO) as writer:
+        name = writer.store_vector("d/a", "fad@vggish", np.array([1.0, 2.0]))
+        assert writer.store_vector("d/a", "fad@pann", np.array([3.0])) != name
+    run = open_run(tmp_path)
+    row = ScoreRow("d/a", "fad@vggish", 1, "ok", name)
+    assert run._value(row).tolist() == [1.0, 2.0]
+    (tmp_path / name).write_bytes(b"\x93NUMPY")
+    with pytest.raises(BenchError, match="cannot be read"):
+        run._value(row)
+    (tmp_path / name).unlink()
+    with pytest.raises(BenchError, match="cannot be read"):
+        run._value(row)
+
+
+def test_a_vector_that_cannot_be_written(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, INFO) as writer:
+        (tmp_path / "vectors").touch()
+        with pytest.raises(BenchError, match=r"cannot write .*\.npy"):
+            writer.store_vector("d/a", "fad", np.zeros(2))
+
+
+# Opening what is no run
+
+
+def test_what_is_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"is not a run: no run\.json in it"):
+        open_run(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(BenchError, match="is not a run"):
+        open_run(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"3", b""])
+def test_a_broken_record(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(BenchError, match=r"run\.json is not a JSON record: .*remove the run"):
+        open_run(tmp_path)
+
+
+def test_another_layout(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**asdict(INFO), "schema": 99}))
+    with pytest.raises(BenchError, match="has layout 99: this version reads 1"):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("run.json", None),
+        ("outputs.jsonl", '{"clip": "d/a", "status": "ok", "colour": 3}\n'),
+        ("outputs.jsonl", '{"status": "ok"}\n'),
+        ("scores.jsonl", '{"clip": "d/a"}\n'),
+        ("scores.jsonl", "3\n"),
+    ],
+)
+def test_other_fields(tmp_path: Path, name: str, line: str | None) -> None:
+    with RunWriter(tmp_path, INFO):
+        pass
+    (tmp_path / name).write_text(line or json.dumps({**asdict(INFO), "colour": 3}))
+    with pytest.raises(BenchError, match="is not a run of this version"):
+        open_run(tmp_path)
+
+
+# Where runs lie
+
+
+def test_runs_are_found_newest_first_per_system(tmp_path: Path) -> None:
+    made = [
+        ("old", "opus@6kbps", "2026-01-01"),
+        ("new", "opus@6kbps", "2026-02-01"),
+        ("other", "kmeans-mel:train=/data/a b/c,k=2", "2026-01-15"),
+        ("dot", "..", "2026-03-01"),
+    ]
+    for name, system, created in made:
+        path = run_path(tmp_path, "mini+My Folder", system, name)
+        with RunWriter(path, replace(INFO, id=name, system=system, created=created)):
+            pass
+        assert path.parent.parent.parent == tmp_path, "ROOT/SUITE/SYSTEM/ID, whatever the names hold"
+    found = find_runs(tmp_path, "mini+My Folder")
+    assert [run.info.id for run in found] == ["other", "new", "dot"]
+    assert find_runs(tmp_path, "mini") == []
+
+
+def test_readable_names_stay_readable() -> None:
+    path = run_path(Path("runs"), "quickstart+audio", "semanticodec@1.40kbps:steps=10,cfg=3", "0123")
+    assert path.as_posix() == "runs/quickstart+audio/semanticodec@1.40kbps%3Asteps=10,cfg=3/0123"
+
+
+ID = st.text(st.sampled_from("ab/. %~AÄ音\\:*\n\0"), max_size=12) | st.text(max_size=300)
+
+
+@settings(max_examples=300, deadline=None)
+@example(ids=["a", "a.wav/b"])
+@example(ids=["", ".", "..", "%2E", "/", "//", "a/", "/a", "a"])
+@example(ids=["音" * 80, "音" * 81, "x" * 146 + "%~" + "0" * 32])
+@given(ids=st.lists(ID, min_size=2, max_size=6, unique=True))
+def test_file_names_are_safe_and_never_shared(ids: list[str]) -> None:
+    names = [f"{store._file_name(name)}.wav" for name in ids]
+    assert len(set(names)) == len(ids)
+    for name in names:
+        parts = name.split("/")
+        assert all(part and part not in (".", "..") and len(part.encode()) <= 200 for part in parts)
+        assert not set(name) & set('\\:*?"<>|\n\0')
+        # No file lies where another name needs a folder.
+        assert not any(other.startswith(f"{name}/") for other in names)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(clip=ID)
+def test_any_clip_id_can_be_stored(tmp_path_factory: pytest.TempPathFactory, clip: str) -> None:
+    path = tmp_path_factory.mktemp("any")
+    sound = Audio.of([0.5], 8000)
+    with RunWriter(path, INFO) as writer:
+        writer.add_output(OutputRow(clip, "ok"), sound)
+    run = open_run(path)
+    stored = run.audio_path(clip)
+    assert stored is not None
+    assert path in stored.parents
+    assert audio.read(stored).digest() == sound.digest()
