@@ -100,7 +100,7 @@ def _imports(source: str, parent: str) -> Iterable[str]:
             base = parent.split(".")[: len(parent.split(".")) - node.level + 1] if node.level else []
             name = ".".join([*base, *([node.module] if node.module else [])])
             yield name
-            # ``from ldmbench.systems.codecs import _packets`` names modules; elsewhere these are attributes, and are not found.
+            # Of a package these may be modules; of a module they are attributes, and are not found.
             if name.partition(".")[0] == parent.partition(".")[0] and _is_package(name):
                 yield from (f"{name}.{alias.name}" for alias in node.names)
 
