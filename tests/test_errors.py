@@ -16,11 +16,11 @@ def test_one_line_with_what_found_and_fix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
-    [(("a",), "a"), (("a", "b"), "a: b"), (("a", "", "c"), "a (fix: c)")],
+    ("error", "text"),
+    [(BenchError("a"), "a"), (BenchError("a", "b"), "a: b"), (BenchError("a", "", "c"), "a (fix: c)")],
 )
-def test_parts_may_be_left_out(arguments: tuple[str, ...], text: str) -> None:
-    assert str(BenchError(*arguments)) == text
+def test_parts_may_be_left_out(error: BenchError, text: str) -> None:
+    assert str(error) == text
 
 
 def test_pickles_with_all_its_parts() -> None:

@@ -13,6 +13,14 @@ from hypothesis import strategies as st
 from ldmbench import stats
 from ldmbench.stats import Estimate
 
+
+def interval(estimate: Estimate) -> tuple[float, float]:
+    """The two ends, which are there."""
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low, estimate.high
+
+
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
 
 
@@ -23,7 +31,8 @@ def test_mean_is_the_mean_and_lies_in_its_interval(values: list[float]) -> None:
     assert estimate.value == float(np.mean(np.array(values)))
     assert estimate.n == len(values)
     slack = 1e-9 * (1 + max(map(abs, values)))
-    assert min(values) - slack <= estimate.low <= estimate.high <= max(values) + slack
+    low, high = interval(estimate)
+    assert min(values) - slack <= low <= high <= max(values) + slack
 
 
 def test_an_interval_by_hand() -> None:
@@ -43,7 +52,8 @@ def test_a_ratio_is_of_sums() -> None:
     estimate = stats.ratio([[1, 10], [4, 10], [5, 100]])
     assert estimate.value == pytest.approx(10 / 120)
     assert estimate.n == 3
-    assert 0.05 <= estimate.low <= estimate.value <= estimate.high <= 0.4
+    low, high = interval(estimate)
+    assert 0.05 <= low <= 10 / 120 <= high <= 0.4
 
 
 def test_a_ratio_resamples_pairs() -> None:
@@ -67,17 +77,17 @@ def test_intervals_cover() -> None:
     generator = np.random.default_rng(1)
     covered = 0
     for _ in range(500):
-        estimate = stats.mean(generator.normal(2.0, 3.0, 40))
-        covered += estimate.low <= 2.0 <= estimate.high
+        low, high = interval(stats.mean(generator.normal(2.0, 3.0, 40).tolist()))
+        covered += low <= 2.0 <= high
     assert 0.90 <= covered / 500 <= 0.97
 
 
 def test_the_interval_of_many_values_is_the_normal_one() -> None:
     values = np.random.default_rng(5).normal(size=1000)
-    estimate = stats.mean(values)
+    low, high = interval(stats.mean(values.tolist()))
     half = 1.959964 * values.std() / np.sqrt(values.size)
-    assert estimate.high - values.mean() == pytest.approx(half, rel=0.06)
-    assert values.mean() - estimate.low == pytest.approx(half, rel=0.06)
+    assert high - values.mean() == pytest.approx(half, rel=0.06)
+    assert values.mean() - low == pytest.approx(half, rel=0.06)
 
 
 def test_intervals_of_ratios_cover() -> None:
@@ -85,8 +95,8 @@ def test_intervals_of_ratios_cover() -> None:
     covered = 0
     for _ in range(200):
         words = generator.integers(5, 20, 40)
-        estimate = stats.ratio(np.stack([generator.binomial(words, 0.2), words], axis=1))
-        covered += estimate.low <= 0.2 <= estimate.high
+        low, high = interval(stats.ratio(np.stack([generator.binomial(words, 0.2), words], axis=1).tolist()))
+        covered += low <= 0.2 <= high
     assert 0.90 <= covered / 200 <= 0.99
 
 
@@ -108,8 +118,8 @@ def test_the_interval_does_not_depend_on_a_global_seed() -> None:
 
 def test_the_interval_scales_and_shifts_with_the_values() -> None:
     values = np.random.default_rng(4).normal(size=12)
-    plain, moved = stats.mean(values), stats.mean(values * 10 + 5)
-    assert (moved.low, moved.high) == pytest.approx((plain.low * 10 + 5, plain.high * 10 + 5))
+    low, high = interval(stats.mean(values.tolist()))
+    assert interval(stats.mean((values * 10 + 5).tolist())) == pytest.approx((low * 10 + 5, high * 10 + 5))
 
 
 def test_mean_of_means_counts_every_group_the_same() -> None:
@@ -117,9 +127,8 @@ def test_mean_of_means_counts_every_group_the_same() -> None:
     found = stats.mean_of_means([few, many])
     assert found.value == (2 + 12) / 2
     assert found.n == 8
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < 7 < found.high
+    low, high = interval(found)
+    assert low < 7 < high
     assert stats.mean_of_means([few, many]) == found
     assert stats.mean_of_means([few]).value == 2
     assert stats.mean_of_means([few, []]) == stats.Estimate(None, n=2)
@@ -130,13 +139,9 @@ def test_the_interval_of_a_mean_of_means_covers_as_theory_has_it() -> None:
     """Independent groups: the variance is that of the means, divided by the square of their number."""
     rng = np.random.default_rng(5)
     groups = [rng.normal(0, spread, 400) for spread in (1.0, 3.0)]
-    found = stats.mean_of_means(groups)
+    low, high = interval(stats.mean_of_means([group.tolist() for group in groups]))
     deviation = np.sqrt(sum(group.var() / 400 for group in groups)) / 2
-    assert found.low is not None
-    assert found.high is not None
-    assert (found.high - found.low) / (2 * 1.96 * deviation) == pytest.approx(1, abs=0.05)
+    assert (high - low) / (2 * 1.96 * deviation) == pytest.approx(1, abs=0.05)
     # One group given twice, so of equal size, is not resampled in step: that would leave its whole variance.
-    twice = stats.mean_of_means([groups[1], groups[1]])
-    assert twice.low is not None
-    assert twice.high is not None
-    assert (twice.high - twice.low) / (2 * 1.96 * groups[1].std() / 20) == pytest.approx(0.5**0.5, abs=0.05)
+    low, high = interval(stats.mean_of_means([groups[1].tolist()] * 2))
+    assert (high - low) / (2 * 1.96 * groups[1].std() / 20) == pytest.approx(0.5**0.5, abs=0.05)

@@ -33,7 +33,7 @@ def as_audioldm_eval(sound: Audio, rate: int) -> Signal:
     Source: audioldm_eval 8dc07ee, ``datasets/load_mel.py``, ``WaveDataset.read_from_file``.
     """
     import torch
-    from torchaudio.functional import resample  # type: ignore[import-untyped]
+    from torchaudio.functional import resample
 
     signal = torch.tensor(sound.samples[0])
     signal = signal - signal.mean()

@@ -67,7 +67,7 @@ def resampled(samples: Wave, rate: int) -> Wave:
     if rate == RATE:
         return samples
     import torch
-    from torchaudio.functional import resample  # type: ignore[import-untyped]
+    from torchaudio.functional import resample
 
     wave: Wave = resample(torch.from_numpy(samples.copy()), rate, RATE).numpy()
     return wave

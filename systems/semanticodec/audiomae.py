@@ -29,7 +29,7 @@ def filterbank(waveform: Any, frames: int) -> Any:
 
     Source: facebookresearch/AudioMAE, ``dataset.py``; Kaldi's ``compute-fbank-feats`` as in torchaudio.
     """
-    import torchaudio.compliance.kaldi as kaldi  # type: ignore[import-untyped]
+    import torchaudio.compliance.kaldi as kaldi
 
     bank = kaldi.fbank(
         waveform[None], htk_compat=True, sample_frequency=RATE, use_energy=False, window_type="hanning",

@@ -45,6 +45,7 @@ def encode(path: Path, sound: Audio, container: str, codec: str, **options: str)
 
     with av.open(str(path), "w", format=container, options=options) as handle:
         stream = handle.add_stream(codec, rate=sound.rate)
+        assert isinstance(stream, av.AudioStream)
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(np.array(sound.samples), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = sound.rate, 0
@@ -73,7 +74,7 @@ def test_every_wav_format_to_its_last_bit(tmp_path: Path, tone: Sound, subtype: 
     sound = tone(0.1, channels=2)
     soundfile.write(tmp_path / "a.wav", sound.samples.T, RATE, subtype=subtype)
     read = audio.read(tmp_path / "a.wav")
-    assert (read.rate, read.samples.shape, read.samples.dtype) == (RATE, sound.samples.shape, np.float32)
+    assert (read.rate, read.samples.shape, read.samples.dtype) == (RATE, sound.samples.shape, np.dtype(np.float32))
     assert np.abs(read.samples - sound.samples).max() <= step
 
 

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ldmbench.audio import memo
 from ldmbench.audio import spectra as mel
+from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
+from ldmbench.audio.spectra import Padding, Scale
 
 
 def noise(length: int, seed: int = 0) -> np.ndarray:
@@ -18,7 +21,7 @@ def noise(length: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("length", [32, 743, 2048])
-def test_hann_is_scipys_periodic_one(length):
+def test_hann_is_scipys_periodic_one(length: int) -> None:
     import scipy.signal
 
     np.testing.assert_allclose(mel.hann(length), scipy.signal.get_window("hann", length), atol=1e-15)
@@ -26,7 +29,7 @@ def test_hann_is_scipys_periodic_one(length):
 
 @pytest.mark.parametrize(("length", "hop"), [(32, 8), (743, 160), (2048, 512)])
 @pytest.mark.parametrize("padding", ["reflect", "constant"])
-def test_magnitudes_are_those_of_torch(length, hop, padding):
+def test_magnitudes_are_those_of_torch(length: int, hop: int, padding: Padding) -> None:
     torch = pytest.importorskip("torch")
     signal = noise(9001)
     window = torch.hann_window(length, dtype=torch.float64)
@@ -39,7 +42,7 @@ def test_magnitudes_are_those_of_torch(length, hop, padding):
         np.testing.assert_allclose(found, expected.abs().numpy().T, atol=tolerance)
 
 
-def test_a_tone_peaks_in_its_bin_with_half_the_window_sum():
+def test_a_tone_peaks_in_its_bin_with_half_the_window_sum() -> None:
     time = np.arange(8192)
     found = mel.magnitudes(np.cos(2 * np.pi * 10 * time / 256).astype(np.float32), 256, 64)
     middle = found[len(found) // 2]
@@ -48,14 +51,14 @@ def test_a_tone_peaks_in_its_bin_with_half_the_window_sum():
     assert middle[10] == pytest.approx(64, rel=1e-5)
 
 
-def test_blocks_do_not_change_the_result(monkeypatch):
+def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     signal = noise(20_000)
     whole = mel.magnitudes(signal, 512, 128)
     monkeypatch.setattr(mel, "_BLOCK", 5 * 512)
     np.testing.assert_array_equal(mel.magnitudes(signal, 512, 128), whole)
 
 
-def test_what_cannot_be_reflected_is_refused():
+def test_what_cannot_be_reflected_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be reflected"):
         mel.frames(noise(16), 32, 8)
     assert mel.frames(noise(17), 32, 8).shape == (3, 32)
@@ -64,7 +67,7 @@ def test_what_cannot_be_reflected_is_refused():
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 @pytest.mark.parametrize("normalised", [True, False])
 @pytest.mark.parametrize(("rate", "length", "mels"), [(44_100, 2048, 150), (44_100, 32, 5), (16_000, 512, 80)])
-def test_filters_are_those_of_torchaudio(scale, normalised, rate, length, mels):
+def test_filters_are_those_of_torchaudio(scale: str, normalised: bool, rate: int, length: int, mels: int) -> None:
     functional = pytest.importorskip("torchaudio.functional")
     expected = functional.melscale_fbanks(
         length // 2 + 1, 0.0, rate / 2, mels, rate, norm="slaney" if normalised else None, mel_scale=scale
@@ -75,23 +78,23 @@ def test_filters_are_those_of_torchaudio(scale, normalised, rate, length, mels):
 
 
 @pytest.mark.parametrize("mels", [80, 128])
-def test_filters_are_librosas_as_whisper_ships_them(mels):
+def test_filters_are_librosas_as_whisper_ships_them(mels: int) -> None:
     whisper = pytest.importorskip("whisper")
     stored = np.load(Path(whisper.__file__).parent / "assets" / "mel_filters.npz", allow_pickle=False)
     np.testing.assert_allclose(mel.mel_filters(16_000, 400, mels), stored[f"mel_{mels}"], atol=1e-8)
 
 
 @given(st.floats(0.0, 48_000.0), st.sampled_from(["slaney", "htk"]))
-def test_mel_and_back(hertz, scale):
+def test_mel_and_back(hertz: float, scale: Scale) -> None:
     assert mel.mel_to_hz(mel.hz_to_mel(hertz, scale), scale) == pytest.approx(hertz, rel=1e-9, abs=1e-9)
 
 
-def test_slaney_scale_has_its_corner_at_1_khz():
+def test_slaney_scale_has_its_corner_at_1_khz() -> None:
     np.testing.assert_allclose(mel.hz_to_mel(np.array([200 / 3, 1000.0, 6400.0])), [1.0, 15.0, 42.0])
     assert mel.hz_to_mel(1000.0, "htk") == pytest.approx(1000.0, abs=0.02)
 
 
-def test_remember_computes_once_and_forgets_with_the_sound():
+def test_remember_computes_once_and_forgets_with_the_sound() -> None:
     calls = []
 
     def make() -> np.ndarray:
@@ -99,9 +102,9 @@ def test_remember_computes_once_and_forgets_with_the_sound():
         return np.ones(3)
 
     sound = Audio.of(noise(100), 16_000)
-    first = mel.remember(sound, "key", make)
-    assert mel.remember(sound, "key", make) is first
-    assert mel.remember(Audio.of(noise(100), 16_000), "key", make) is not first
+    first = remember(sound, "key", make)
+    assert remember(sound, "key", make) is first
+    assert remember(Audio.of(noise(100), 16_000), "key", make) is not first
     assert len(calls) == 2
     gone = weakref.ref(first)
     del first, sound
@@ -109,7 +112,7 @@ def test_remember_computes_once_and_forgets_with_the_sound():
     assert gone() is None
 
 
-def test_long_sounds_keep_nothing(monkeypatch):
-    monkeypatch.setattr(mel, "LONGEST_KEPT", 99)
+def test_long_sounds_keep_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "LONGEST_KEPT", 99)
     sound = Audio.of(noise(100), 16_000)
-    assert mel.remember(sound, "key", object) is not mel.remember(sound, "key", object)
+    assert remember(sound, "key", object) is not remember(sound, "key", object)

@@ -169,7 +169,7 @@ def read_with_soundfile() -> None:
     """Let ``torchaudio.load`` read through soundfile, to equal float32 samples: from 2.9 on it wants torchcodec."""
     import soundfile
     import torch
-    import torchaudio  # type: ignore[import-untyped]
+    import torchaudio
 
     def load(path: str) -> Any:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)

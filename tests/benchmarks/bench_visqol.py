@@ -16,9 +16,9 @@ os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 import numpy as np
 from visqol.api import VisqolApi
 
-from ldmbench.metrics.perceptual import visqol
+from ldmbench.metrics.perceptual import Mapper, visqol
 
-RATES = {"svr": 48_000, "lattice": 16_000, "exponential": 16_000}
+RATES: dict[Mapper, int] = {"svr": 48_000, "lattice": 16_000, "exponential": 16_000}
 
 
 def pairs(rate: int, seconds: float, systems: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -55,7 +55,7 @@ def make(weights: Path) -> None:
 
 def load(pipeline: Any) -> Any:
     """The model as its own function builds it; librosa's first use, which compiles, is not counted as restoring."""
-    import librosa  # type: ignore[import-not-found]
+    import librosa
     import numpy as np
 
     librosa.istft(librosa.stft(np.zeros(48_000, np.float32)), length=48_000)

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.clips.card import load_dataset_card, read_list
-from ldmbench.clips.clip import NoReference
+from ldmbench.clips.clip import Clip, NoReference
 from ldmbench.clips.fetch import fetch_dataset
 from ldmbench.clips.load import load_dataset
 from ldmbench.clips.youtube import find_clips, segments_of
@@ -27,14 +28,18 @@ from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.names import Name
 from ldmbench.reports import result
-from ldmbench.runs.check import check_plan
+from ldmbench.runs.check import Finding, check_plan
 from ldmbench.runs.generate import generate
 from ldmbench.runs.measure import Options
 from ldmbench.runs.plan import make_plan
+from ldmbench.runs.results import Run
 from ldmbench.runs.run import run as run_plan
+from ldmbench.stats import Estimate
 from ldmbench.suite import Suite
-from ldmbench.system.card import SystemCard, SystemSpec
+from ldmbench.system.card import SystemCard, SystemSpec, Task
+from ldmbench.system.protocol import Output
 from ldmbench.system.registry import load_system, resolve
+from ldmbench.systems.anchors.shuffled import Shuffled
 
 LISTS = {"audiocaps-test": (4875, 975), "audiocaps-test-964": (964, 964), "audiocaps-test-886": (886, 886)}
 
@@ -273,8 +278,8 @@ class _Peak(BaseMetric):
 
     facts = MetricFacts("test_peak", "Peak", needs=("audio",))
 
-    def measure(self, clip: object, output: object) -> float:
-        return float(np.abs(clip.audio.samples).max())  # type: ignore[attr-defined]
+    def measure(self, clip: Clip, output: Output) -> float:
+        return float(np.abs(clip.audio.samples).max())
 
 
 class _Words(BaseMetric):
@@ -282,8 +287,8 @@ class _Words(BaseMetric):
 
     facts = MetricFacts("test_words", "Words", needs=("text",))
 
-    def measure(self, clip: object, output: object) -> float:
-        return float(len(clip.text.split()))  # type: ignore[attr-defined]
+    def measure(self, clip: Clip, output: Output) -> float:
+        return float(len((clip.text or "").split()))
 
 
 @pytest.fixture(autouse=True)
@@ -293,31 +298,36 @@ def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(metrics._registry, kind.facts.name, entry)
 
 
-def _run(tmp_path: Path, task: str) -> tuple[object, list[object]]:
+def _run(tmp_path: Path, task: Task) -> tuple[Run, list[Finding]]:
     """A run of a system that returns a second of noise, or the clip, on ``mini``."""
-    from ldmbench.system.protocol import Output
 
     class Fake:
         def __init__(self) -> None:
             self.card = card
 
-        def process(self, clips):  # type: ignore[no-untyped-def]
+        def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
             for clip in clips:
                 yield Output(_noise(1.0, clip.seed) if task == "generate" else clip.input)
 
-    card = SystemCard(name="fake", title="Fake", task=task, licence="none")  # type: ignore[arg-type]
-    suite = Suite(name="small", title="", task=task, datasets=("mini",), metrics=("test_peak", "test_words"))  # type: ignore[arg-type]
+    card = SystemCard(name="fake", title="Fake", task=task, licence="none")
+    suite = Suite(name="small", title="", task=task, datasets=("mini",), metrics=("test_peak", "test_words"))
     plan = make_plan(suite, [load_dataset("mini")], [SystemSpec(card, Name("fake"), {})], tmp_path / "runs")
     findings = check_plan(plan)
-    generate(plan, quiet=True, build=lambda spec: Fake())  # type: ignore[arg-type,return-value]
+    generate(plan, quiet=True, build=lambda spec: Fake())
     return run_plan(plan, Options(quiet=True))[0], findings
+
+
+def estimate(run: Run, metric: str) -> Estimate:
+    scored = run.estimate(metric)
+    assert scored is not None
+    return scored
 
 
 def test_text_to_audio_runs_on_all_captions_and_is_scored_where_clips_are(small: Path, tmp_path: Path) -> None:
     _wav(small / "Y7fmOlUlwoNg.wav")
     run, findings = _run(tmp_path, "generate")
     assert [row.status for row in run.outputs.values()] == ["ok"] * 3
-    peak, words = run.estimate("test_peak"), run.estimate("test_words")
+    peak, words = estimate(run, "test_peak"), estimate(run, "test_words")
     assert (peak.n, peak.unscored, peak.failed) == (1, 2, 0)
     assert (words.n, words.unscored) == (3, 0)
     assert words.value == pytest.approx(5 / 3)
@@ -335,7 +345,8 @@ def test_a_task_that_needs_the_clip_fails_where_it_is_missing(small: Path, tmp_p
     run, _ = _run(tmp_path, "enhance")
     assert [row.status for row in run.outputs.values()] == ["failed", "failed", "ok"]
     assert "no file of clip -0p7hKXZ1ww_0" in run.outputs["mini/-0p7hKXZ1ww_0_11"].message
-    assert (run.estimate("test_peak").n, run.estimate("test_peak").failed) == (1, 2)
+    peak = estimate(run, "test_peak")
+    assert (peak.n, peak.failed) == (1, 2)
 
 
 def test_the_input_unprocessed_and_the_shuffled_references(small: Path) -> None:
@@ -344,11 +355,13 @@ def test_the_input_unprocessed_and_the_shuffled_references(small: Path) -> None:
     first, *there = load_dataset("mini@gap").clips
     unprocessed = load_system(resolve("unprocessed"))
     for clip, output in zip(there, unprocessed.process(there), strict=True):
+        assert output.audio is not None
         assert output.audio == clip.input or np.array_equal(output.audio.samples, clip.input.samples)
         assert not np.array_equal(output.audio.samples, clip.audio.samples)
     # A clip without a file gets another's sound, and gives none.
     shuffled = load_system(resolve("shuffled"))
-    shuffled.setup([first, *there])  # type: ignore[attr-defined]
+    assert isinstance(shuffled, Shuffled)
+    shuffled.setup([first, *there])
     partners = [output.details["clip"] for output in shuffled.process([first, *there])]
     assert partners[0] in {clip.id for clip in there}
     assert partners[1:] == [there[1].id, there[0].id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +48,7 @@ RATE = 48_000
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LDMBENCH_WEIGHTS", raising=False)
     load_clap.cache_clear()
@@ -59,13 +60,13 @@ def _own_cache(tmp_path, monkeypatch):
     load_clap.cache_clear()
 
 
-def small(fusion=False, hearing="first", identity="", **settings):
+def small(fusion: bool = False, hearing="first", identity="", **settings):
     architecture = SMALL_FUSION if fusion else SMALL
     read = partial(random_state, architecture, 3)
     return Clap(read, architecture, hearing, identity=f"{fusion} {identity}", **settings)
 
 
-def noise(seconds, seed=0, rate=RATE, channels=1, gain=0.1):
+def noise(seconds: float, seed: int = 0, rate: int = RATE, channels=1, gain: float = 0.1):
     random = np.random.default_rng(seed)
     colour = np.cumsum(random.standard_normal((channels, round(seconds * rate))), axis=1)
     return Audio.of(gain * (0.02 * colour + 0.3 * random.standard_normal(colour.shape)), rate)
@@ -75,7 +76,7 @@ def embedding(clap, *sounds):
     return np.stack([features["embedding"] for features in clap.embed(sounds)])
 
 
-def save(path, state, **extra):
+def save(path: Path, state, **extra):
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"epoch": 15, "state_dict": {f"module.{key}": value for key, value in state.items()}, **extra}, path)
     return path
@@ -86,19 +87,19 @@ def save(path, state, **extra):
 
 @pytest.mark.parametrize("fusion", [False, True])
 @pytest.mark.parametrize("name", make.SOUNDS)
-def test_equals_laion_clap(fusion, name):
+def test_equals_laion_clap(fusion: bool, name: str) -> None:
     sound = Audio(make.sound(name), make.SOUNDS[name][1])
     (found,) = embedding(small(fusion), sound)
     assert np.abs(found - GOLDEN["fusion" if fusion else "plain"][name]).max() < 5e-6
 
 
-def test_goldens_tell_sounds_apart():
+def test_goldens_tell_sounds_apart() -> None:
     for embeddings in GOLDEN.values():
         rows = np.array([embeddings[name] for name in make.SOUNDS])
         assert np.linalg.norm(rows[:, None] - rows, axis=2)[~np.eye(len(rows), dtype=bool)].min() > 1e-3
 
 
-def test_captions_equal_roberta_padded_to_77():
+def test_captions_equal_roberta_padded_to_77() -> None:
     """laion_clap reads captions with RobertaModel, padded to 77 tokens, and a projection of two layers."""
     from transformers import RobertaConfig, RobertaModel
 
@@ -127,7 +128,7 @@ def test_captions_equal_roberta_padded_to_77():
 
 
 @pytest.mark.parametrize("fusion", [False, True])
-def test_a_long_clip_twice_is_the_same(fusion):
+def test_a_long_clip_twice_is_the_same(fusion: bool) -> None:
     sound = noise(25, channels=2)
     first = embedding(small(fusion), sound)
     cache.forget()
@@ -135,7 +136,7 @@ def test_a_long_clip_twice_is_the_same(fusion):
     assert np.array_equal(embedding(small(fusion, identity="uncached"), sound), first)
 
 
-def test_the_first_ten_seconds_are_what_is_heard():
+def test_the_first_ten_seconds_are_what_is_heard() -> None:
     sound = noise(25)
     clap = small()
     assert np.array_equal(embedding(clap, sound), embedding(clap, Audio(sound.samples[:, : 10 * RATE], RATE)))
@@ -147,7 +148,7 @@ def test_the_first_ten_seconds_are_what_is_heard():
     assert np.abs(embedding(everything, sound) - embedding(everything, rest)).max() > 1e-3
 
 
-def test_all_of_a_clip_is_the_mean_over_its_stretches():
+def test_all_of_a_clip_is_the_mean_over_its_stretches() -> None:
     sound = noise(25)
     clap = small()
     starts = (0, 360_000, 720_000)
@@ -158,7 +159,7 @@ def test_all_of_a_clip_is_the_mean_over_its_stretches():
 
 
 @pytest.mark.parametrize("seconds", [10.0, 10.001, 19.9, 20.0, 20.1, 35.0])
-def test_stretches_cover_the_clip(seconds):
+def test_stretches_cover_the_clip(seconds: float) -> None:
     signal = np.arange(round(seconds * RATE), dtype=np.float32)
     parts = windows(signal, every=True)
     assert {len(part) for part in parts} == {LENGTH}
@@ -166,13 +167,13 @@ def test_stretches_cover_the_clip(seconds):
     assert np.array_equal(np.unique(np.concatenate(parts)), signal)
 
 
-def test_short_clips_are_repeated_as_often_as_they_fit():
+def test_short_clips_are_repeated_as_often_as_they_fit() -> None:
     (part,) = windows(np.arange(1, 200_001, dtype=np.float32), every=True)
     assert np.array_equal(part[200_000:400_000], part[:200_000])
     assert not part[400_000:].any()
 
 
-def test_fusion_hears_the_middle_of_each_third():
+def test_fusion_hears_the_middle_of_each_third() -> None:
     signal = np.zeros(20 * RATE, np.float32)
     filters = clap_input.fusion_filters()
     assert views(signal, filters).shape == (4, 1001, 64)
@@ -187,13 +188,13 @@ def test_fusion_hears_the_middle_of_each_third():
 
 
 @pytest.mark.parametrize("fusion", [False, True])
-def test_silence_and_a_single_sample_have_embeddings(fusion):
+def test_silence_and_a_single_sample_have_embeddings(fusion: bool) -> None:
     rows = embedding(small(fusion), Audio.of(np.zeros(RATE), RATE), Audio.of([0.5], RATE), noise(1))
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
     assert np.abs(rows[0] - rows[2]).max() > 1e-3
 
 
-def test_channels_are_averaged_and_rounded_to_16_bits():
+def test_channels_are_averaged_and_rounded_to_16_bits() -> None:
     samples = np.array([[0.5, 1.7, -1.7, 0.00002], [0.25, 1.7, -1.7, 0.0]], np.float32)
     steps = as_laion_clap(Audio(samples, RATE)) * 32767
     assert np.allclose(steps, [12287, 32767, -32767, 0], atol=1e-3)
@@ -203,7 +204,7 @@ def test_channels_are_averaged_and_rounded_to_16_bits():
 
 
 @pytest.mark.parametrize("fusion", [False, True])
-def test_one_by_one_equals_sixteen_together(fusion):
+def test_one_by_one_equals_sixteen_together(fusion: bool) -> None:
     sounds = [noise(12 if index % 3 else 4, seed=index, gain=0.02 * (1 + index)) for index in range(16)]
     together = embedding(small(fusion), *sounds)
     alone = small(fusion, identity="uncached")
@@ -213,7 +214,7 @@ def test_one_by_one_equals_sixteen_together(fusion):
     assert np.abs(together - backwards).max() < 1e-5
 
 
-def test_order_and_company_of_captions_do_not_matter():
+def test_order_and_company_of_captions_do_not_matter() -> None:
     captions = [f"caption {'and so on ' * (index % 4)}{index}" for index in range(40)]
     clap = small()
     together = clap.embed_text(captions)
@@ -223,12 +224,12 @@ def test_order_and_company_of_captions_do_not_matter():
     assert np.abs(small(identity="alone").embed_text(captions[7:8])[0] - together[7]).max() < 1e-5
 
 
-def test_what_was_heard_needs_no_weights():
+def test_what_was_heard_needs_no_weights() -> None:
     sound = noise(3)
     first = small()
     rows, text = embedding(first, sound), first.embed_text(["rain"])
 
-    def read():
+    def read() -> None:
         raise AssertionError("the weights were read")
 
     again = Clap(read, SMALL, identity="False ")
@@ -240,7 +241,7 @@ def test_what_was_heard_needs_no_weights():
 
 
 @pytest.mark.parametrize("architecture", [TINY, FUSION, BASE])
-def test_every_weight_has_one_official_name(architecture):
+def test_every_weight_has_one_official_name(architecture) -> None:
     with torch.device("meta"):
         model = build(architecture)
         official = OfficialLayout(model).state_dict()
@@ -269,7 +270,7 @@ def test_every_weight_has_one_official_name(architecture):
     assert ("audio_branch.patch_embed.mel_conv2d.weight" in official) == architecture.fusion
 
 
-def test_weights_survive_the_way_there_and_back():
+def test_weights_survive_the_way_there_and_back() -> None:
     state = random_state(SMALL_FUSION, 5)
     layout = OfficialLayout(build(SMALL_FUSION))
     fit(layout, state, Path("x.pt"), "LAION-CLAP")
@@ -282,12 +283,12 @@ def test_weights_survive_the_way_there_and_back():
 
 
 @pytest.fixture
-def small_checkpoints(monkeypatch):
+def small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = {name: SMALL_FUSION if "fusion" in name else SMALL for name in CHECKPOINTS}
     monkeypatch.setattr(clap_module, "ARCHITECTURES", shapes)
 
 
-def test_official_layout_is_read(small_checkpoints, tmp_path):
+def test_official_layout_is_read(small_checkpoints, tmp_path: Path) -> None:
     unused = {
         "audio_branch.head.weight": torch.zeros(5, 5),
         "audio_branch.tscam_conv.bias": torch.zeros(5),
@@ -310,7 +311,7 @@ def test_official_layout_is_read(small_checkpoints, tmp_path):
         ({"audio_branch.logmel_extractor.melW": torch.ones(513, 64)}, "melW is another front end"),
     ],
 )
-def test_wrong_weights_are_named(small_checkpoints, tmp_path, change, words):
+def test_wrong_weights_are_named(small_checkpoints, tmp_path: Path, change, words: str) -> None:
     state = {**random_state(SMALL, 3), **change}
     path = save(tmp_path / "x.pt", {key: value for key, value in state.items() if value is not None})
     clap = load_clap("630k-audioset-best", weights=path, official=False)
@@ -319,7 +320,7 @@ def test_wrong_weights_are_named(small_checkpoints, tmp_path, change, words):
     assert words in str(caught.value)
 
 
-def test_another_model_is_refused(small_checkpoints, tmp_path):
+def test_another_model_is_refused(small_checkpoints, tmp_path: Path) -> None:
     wider = Architecture(**{**make.SMALL, "width": 32, "depths": (2, 2, 4, 2)})
     path = save(tmp_path / "x.pt", random_state(wider))
     with pytest.raises(CheckpointError) as caught:
@@ -331,7 +332,7 @@ def test_another_model_is_refused(small_checkpoints, tmp_path):
         load_clap("630k-audioset-fusion-best", weights=path, official=False).embed([noise(1)])
 
 
-def test_other_files_are_refused(small_checkpoints, tmp_path):
+def test_other_files_are_refused(small_checkpoints, tmp_path: Path) -> None:
     path = save(tmp_path / "x.pt", random_state(SMALL))
     with pytest.raises(CheckpointError, match="is not the official checkpoint of LAION-CLAP 630k-audioset-best"):
         load_clap(weights=path)
@@ -350,7 +351,7 @@ def test_other_files_are_refused(small_checkpoints, tmp_path):
         load_clap(weights=tmp_path)
 
 
-def test_settings_that_cannot_be():
+def test_settings_that_cannot_be() -> None:
     with pytest.raises(BenchError, match="first or all"):
         small(hearing="some")
     with pytest.raises(BenchError, match="whole already"):
@@ -359,7 +360,7 @@ def test_settings_that_cannot_be():
         fetch_extractor("clap-630k")
 
 
-def test_a_checkpoint_is_fetched_with_its_vocabulary():
+def test_a_checkpoint_is_fetched_with_its_vocabulary() -> None:
     files = {file.file for file in fetchable()["clap-630k-audioset-best"]}
     assert len(files) == 3
     assert "630k-audioset-best.pt" in files
@@ -368,7 +369,7 @@ def test_a_checkpoint_is_fetched_with_its_vocabulary():
 # Tokens
 
 
-def tokenizer_files(folder, tokens):
+def tokenizer_files(folder: Path, tokens):
     folder.mkdir(parents=True)
     from tokenizers.pre_tokenizers import ByteLevel
 
@@ -380,7 +381,7 @@ def tokenizer_files(folder, tokens):
     return names
 
 
-def test_tokens_are_merged_and_cut(tmp_path):
+def test_tokens_are_merged_and_cut(tmp_path: Path) -> None:
     names = tokenizer_files(tmp_path / "roberta-base", 50_265)
     tokenize, identity = load_tokenizer(tmp_path, official=False)
     assert [names[token] for token in tokenize("rain in")] == ["<s>", "rain", "Ġ", "in", "</s>"]
@@ -389,7 +390,7 @@ def test_tokens_are_merged_and_cut(tmp_path):
     assert len(identity) == 128
 
 
-def test_a_tokeniser_without_words_is_refused(tmp_path):
+def test_a_tokeniser_without_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"vocab\.json of RoBERTa's tokeniser is missing"):
         load_tokenizer(tmp_path)
     tokenizer_files(tmp_path / "roberta-base", 300)
@@ -402,7 +403,7 @@ def test_a_tokeniser_without_words_is_refused(tmp_path):
         load_tokenizer(tmp_path / "roberta-base", official=False)
 
 
-def test_stand_in_tokens_are_bytes():
+def test_stand_in_tokens_are_bytes() -> None:
     assert stand_in("aé") == [0, 4 + 97, 4 + 0xC3, 4 + 0xA9, 2]
     assert len(stand_in("x" * 500)) == TOKENS
 
@@ -412,7 +413,7 @@ def test_stand_in_tokens_are_bytes():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_the_whole_model_untrained(name):
+def test_the_whole_model_untrained(name: str) -> None:
     clap = load_clap(name, untrained=True)
     sounds = [noise(25, 1), noise(3, 2), noise(10, 3, gain=0.01)]
     rows = embedding(clap, *sounds)

@@ -38,7 +38,7 @@ class Moments(NetworkExtractor):
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
     cache.forget()
     return tmp_path
@@ -52,7 +52,7 @@ def entries(home: Path) -> list[Path]:
     return sorted(home.glob("embeddings/*/*/*.npz"))
 
 
-def test_it_is_an_extractor_and_keeps_the_order():
+def test_it_is_an_extractor_and_keeps_the_order() -> None:
     extractor = Moments()
     assert isinstance(extractor, Extractor)
     sounds = [noise(length, seed) for seed, length in enumerate((50, 20, 50, 30, 20, 50))]
@@ -62,20 +62,20 @@ def test_it_is_an_extractor_and_keeps_the_order():
         assert found["moments"].dtype == np.float32
 
 
-def test_only_equal_lengths_share_a_batch_and_none_is_padded():
+def test_only_equal_lengths_share_a_batch_and_none_is_padded() -> None:
     extractor = Moments(batch=2)
     extractor.embed([noise(length, seed) for seed, length in enumerate((50, 20, 50, 30, 20, 50))])
     assert sorted(extractor.shapes) == [(1, 30), (1, 50), (2, 20), (2, 50)]
 
 
-def test_long_sounds_go_in_smaller_batches():
+def test_long_sounds_go_in_smaller_batches() -> None:
     extractor = Moments(batch=8)
     extractor.largest = 100
     extractor.embed([noise(50, seed) for seed in range(5)] + [noise(500)])
     assert sorted(extractor.shapes) == [(1, 50), (1, 500), (2, 50), (2, 50)]
 
 
-def test_nothing_is_computed_twice_in_a_batch_in_a_process_or_from_disk(home):
+def test_nothing_is_computed_twice_in_a_batch_in_a_process_or_from_disk(home: Path) -> None:
     extractor = Moments()
     first, again = noise(40), noise(40)
     assert (
@@ -89,7 +89,7 @@ def test_nothing_is_computed_twice_in_a_batch_in_a_process_or_from_disk(home):
     assert (other.shapes, other.loads) == ([], 0)
 
 
-def test_weights_are_loaded_once_and_only_when_needed():
+def test_weights_are_loaded_once_and_only_when_needed() -> None:
     extractor = Moments()
     extractor.embed([])
     assert extractor.loads == 0
@@ -98,7 +98,7 @@ def test_weights_are_loaded_once_and_only_when_needed():
     assert extractor.loads == 1
 
 
-def test_another_fingerprint_another_rate_another_sample_are_other_entries(home):
+def test_another_fingerprint_another_rate_another_sample_are_other_entries(home: Path) -> None:
     sound = noise(40)
     Moments().embed([sound])
     changed = sound.samples.copy()
@@ -110,7 +110,7 @@ def test_another_fingerprint_another_rate_another_sample_are_other_entries(home)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", None])
-def test_a_damaged_entry_is_computed_again(home, damage):
+def test_a_damaged_entry_is_computed_again(home: Path, damage: bytes | None) -> None:
     extractor, sound = Moments(), noise(40)
     (before,) = extractor.embed([sound])
     (entry,) = entries(home)
@@ -124,8 +124,8 @@ def test_a_damaged_entry_is_computed_again(home, damage):
     assert len(extractor.shapes) == 2
 
 
-def test_no_half_written_entry_stays(home, monkeypatch):
-    def full(handle, **arrays):
+def test_no_half_written_entry_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle, **arrays) -> None:
         handle.write(b"half")
         raise OSError(28, "No space left on device")
 
@@ -135,7 +135,7 @@ def test_no_half_written_entry_stays(home, monkeypatch):
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
-def test_memory_is_bounded_and_forgets_the_oldest(monkeypatch):
+def test_memory_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "LARGEST", 1000)
     for key in range(20):
         cache.put("f" * 64, f"{key:064d}", {"x": np.zeros(50, np.float32)})
@@ -144,36 +144,36 @@ def test_memory_is_bounded_and_forgets_the_oldest(monkeypatch):
     assert cache.get("f" * 64, f"{0:064d}") is not None
 
 
-def test_what_is_cached_cannot_be_changed_by_mistake():
+def test_what_is_cached_cannot_be_changed_by_mistake() -> None:
     extractor, sound = Moments(), noise(40)
     (features,) = extractor.embed([sound])
     with pytest.raises(ValueError, match="read-only"):
         features["moments"][0] = 1
 
 
-def test_a_sound_that_cannot_be_prepared_is_an_error():
+def test_a_sound_that_cannot_be_prepared_is_an_error() -> None:
     with pytest.raises(BenchError, match="too short"):
         Moments().embed([noise(40), noise(2)])
 
 
-def test_features_that_are_not_finite_are_never_cached(home, monkeypatch):
+def test_features_that_are_not_finite_are_never_cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Moments, "forward", lambda self, batch: {"moments": np.full((len(batch), 2), np.nan)})
     with pytest.raises(BenchError, match="not finite"):
         Moments().embed([noise(40)])
     assert entries(home) == []
 
 
-def test_digest_is_the_sounds_own():
+def test_digest_is_the_sounds_own() -> None:
     sound = noise(40)
     assert digest(sound) == sound.digest() == digest(noise(40))
 
 
-def test_fingerprints_depend_on_every_part_and_not_on_their_order():
+def test_fingerprints_depend_on_every_part_and_not_on_their_order() -> None:
     assert make_fingerprint(a=1, b=2) == make_fingerprint(b=2, a=1)
     assert len({make_fingerprint(a=a, b=b) for a in (1, 2) for b in (True, "x", None)}) == 6
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_device_that_is_not_there_is_refused() -> None:
     torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
     from ldmbench.extractors import check_device
 

@@ -41,7 +41,7 @@ def plain_kaiser_best(signal: np.ndarray, old: int, new: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("old", [*RATES, 15_999])
-def test_kaiser_best_is_the_plain_loop(old):
+def test_kaiser_best_is_the_plain_loop(old: int) -> None:
     signal = np.random.default_rng(old).standard_normal(2000).astype(np.float32)
     found = resample_kaiser_best(signal, old, 16_000)
     expected = plain_kaiser_best(signal.astype(np.float64), old, 16_000)
@@ -49,7 +49,7 @@ def test_kaiser_best_is_the_plain_loop(old):
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
-def test_gathering_and_convolving_agree(monkeypatch):
+def test_gathering_and_convolving_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     signal = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     by_convolution = resample_kaiser_best(signal, 44_100, 16_000)
     monkeypatch.setattr(loading, "_LARGEST_KERNEL", 0)
@@ -57,14 +57,14 @@ def test_gathering_and_convolving_agree(monkeypatch):
 
 
 @pytest.mark.parametrize("old", RATES)
-def test_a_tone_stays_that_tone(old):
+def test_a_tone_stays_that_tone(old: int) -> None:
     time = np.arange(old) / old
     found = resample_kaiser_best(np.sin(2 * np.pi * 440 * time).astype(np.float32), old, 16_000)
     expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
     np.testing.assert_allclose(found[500:-500], expected[500:-500], atol=2e-3)
 
 
-def test_the_same_rate_is_a_copy_and_nothing_is_refused():
+def test_the_same_rate_is_a_copy_and_nothing_is_refused() -> None:
     signal = np.ones(5, np.float32)
     found = resample_kaiser_best(signal, 16_000, 16_000)
     assert found is not signal
@@ -74,7 +74,7 @@ def test_the_same_rate_is_a_copy_and_nothing_is_refused():
 
 
 @pytest.mark.parametrize("rate", [16_000, 32_000])
-def test_audioldm_eval_takes_the_first_channel_without_its_mean_and_pads(rate):
+def test_audioldm_eval_takes_the_first_channel_without_its_mean_and_pads(rate: int) -> None:
     sound = Audio.of(np.random.default_rng(0).standard_normal((2, 44_100)) + 1.0, 44_100)
     found = as_audioldm_eval(sound, rate)
     first = torch.tensor(sound.samples[:1])
@@ -84,12 +84,12 @@ def test_audioldm_eval_takes_the_first_channel_without_its_mean_and_pads(rate):
     assert not found[len(expected) :].any()
 
 
-def test_audioldm_eval_neither_cuts_nor_scales():
+def test_audioldm_eval_neither_cuts_nor_scales() -> None:
     sound = Audio.of(4.0 * np.random.default_rng(0).standard_normal(50_000), 16_000)
     found = as_audioldm_eval(sound, 16_000)
     np.testing.assert_allclose(found, sound.samples[0] - sound.samples[0].mean(), atol=1e-6)
 
 
-def test_the_package_takes_the_mean_of_channels_with_its_offset_and_does_not_pad():
+def test_the_package_takes_the_mean_of_channels_with_its_offset_and_does_not_pad() -> None:
     sound = Audio.of(np.random.default_rng(0).standard_normal((2, 800)) + 1.0, 16_000)
     np.testing.assert_allclose(as_frechet_audio_distance(sound, 16_000), sound.samples.mean(axis=0), rtol=1e-6)

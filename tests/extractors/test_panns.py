@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,7 +18,7 @@ from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -23,7 +26,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
     cache.forget()
     return tmp_path
@@ -45,7 +48,7 @@ def plain_cnn14(state: dict, signal: torch.Tensor, window: int, hop: int) -> dic
     """The paper's network, in evaluation mode, one operation after the other; STFT by the checkpoint's kernels."""
     functional = torch.nn.functional
 
-    def norm(x, name, dims):
+    def norm(x, name: str, dims):
         shape = [1, -1] + [1] * (dims - 2)
         mean, var, weight, bias = (
             state[f"{name}.{key}"].reshape(shape) for key in ("running_mean", "running_var", "weight", "bias")
@@ -73,14 +76,14 @@ def plain_cnn14(state: dict, signal: torch.Tensor, window: int, hop: int) -> dic
     return {"embedding": embedding[0].numpy(), "logits": logits[0].numpy()}
 
 
-def close(found, expected, tolerance=2e-5):
+def close(found, expected, tolerance=2e-5) -> None:
     for layer, array in expected.items():
         assert found[layer].shape == array.shape
         np.testing.assert_allclose(found[layer], array, rtol=0, atol=tolerance * np.abs(array).max())
 
 
 @pytest.mark.parametrize("rate", [16_000, pytest.param(32_000, marks=pytest.mark.slow)])
-def test_it_is_the_published_network(rate):
+def test_it_is_the_published_network(rate: int) -> None:
     state = panns.random_state(rate, seed=2)
     # Normalisation that does something: random_state leaves all but the first at the identity.
     random = torch.Generator().manual_seed(0)
@@ -104,7 +107,7 @@ def extractor(state):
     return panns.Panns(16_000, "cpu", "test", lambda: state, None)
 
 
-def test_alone_or_in_a_batch_of_any_lengths_is_the_same(extractor, home, monkeypatch):
+def test_alone_or_in_a_batch_of_any_lengths_is_the_same(extractor, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sounds = [sound(seconds, seed=seed) for seed, seconds in enumerate((2.0, 2.5, 1.0, 2.5, 0.2))]
     together = extractor.embed(sounds)
     monkeypatch.setenv("LDMBENCH_CACHE", str(home / "other"))
@@ -113,7 +116,7 @@ def test_alone_or_in_a_batch_of_any_lengths_is_the_same(extractor, home, monkeyp
         close(found, alone, 1e-5)
 
 
-def test_two_calls_give_the_same_bits(extractor, home, monkeypatch):
+def test_two_calls_give_the_same_bits(extractor, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (first,) = extractor.embed([sound()])
     monkeypatch.setenv("LDMBENCH_CACHE", str(home / "other"))
     cache.forget()
@@ -122,12 +125,12 @@ def test_two_calls_give_the_same_bits(extractor, home, monkeypatch):
         np.testing.assert_array_equal(first[layer], second[layer])
 
 
-def test_silence_and_a_single_sample_have_features(extractor):
+def test_silence_and_a_single_sample_have_features(extractor) -> None:
     for one in (Audio.of(np.zeros(16_000), 16_000), Audio.of([0.3], 16_000)):
         assert np.isfinite(extractor.embed([one])[0]["embedding"]).all()
 
 
-def test_checkpoint_in_the_official_layout_is_loaded_with_what_else_it_holds(home, state):
+def test_checkpoint_in_the_official_layout_is_loaded_with_what_else_it_holds(home: Path, state) -> None:
     folder = home / "weights" / "panns"
     folder.mkdir(parents=True)
     path = folder / CHECKPOINTS[16_000].file
@@ -158,25 +161,25 @@ def faulty(state, change):
         (lambda s: s.update({"logmel_extractor.melW": torch.zeros(513, 64)}), r"melW \[513, 64\] instead of \[257"),
     ],
 )
-def test_other_checkpoints_are_refused_by_name(state, change, message):
+def test_other_checkpoints_are_refused_by_name(state, change, message: str) -> None:
     extractor = panns.Panns(16_000, "cpu", "test", lambda: faulty(state, change), None)
     with pytest.raises(CheckpointError, match=message):
         extractor.embed([sound()])
 
 
-def test_a_checkpoint_without_a_model_is_refused(home):
+def test_a_checkpoint_without_a_model_is_refused(home: Path) -> None:
     torch.save({"state": {}}, home / "x.pth")
     with pytest.raises(CheckpointError, match="no entry 'model'"):
         load_panns(16_000, weights=home / "x.pth", official=False).embed([sound()])
 
 
-def test_untrained_needs_no_file_and_has_its_own_fingerprint():
+def test_untrained_needs_no_file_and_has_its_own_fingerprint() -> None:
     first, second = load_panns(16_000, untrained=True), load_panns(32_000, untrained=True)
     assert load_panns(16_000, untrained=True) is first
     assert len({first.fingerprint, second.fingerprint}) == 2
 
 
-def test_random_state_repeats_and_has_the_true_front_end(state):
+def test_random_state_repeats_and_has_the_true_front_end(state) -> None:
     again = panns.random_state(16_000, seed=2)
     assert all(torch.equal(state[key], again[key]) for key in state)
     kernel = panns.dft_kernels(512)
@@ -186,7 +189,7 @@ def test_random_state_repeats_and_has_the_true_front_end(state):
     np.testing.assert_allclose(spectrum, expected, atol=1e-10)
 
 
-def test_official_digests_are_whole():
+def test_official_digests_are_whole() -> None:
     for checkpoint in CHECKPOINTS.values():
         assert len(checkpoint.sha256) == 64
         assert checkpoint.size > 3e8

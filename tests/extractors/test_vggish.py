@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,7 +17,7 @@ from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -22,7 +25,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
     cache.forget()
     return tmp_path
@@ -47,7 +50,7 @@ def noise(seconds: float, rate: int = 16_000, channels: int = 1, seed: int = 0) 
 def plain_examples(signal: np.ndarray) -> np.ndarray:
     """Log-mel frames, window by window and band by band."""
 
-    def mel(hertz):
+    def mel(hertz: float):
         return 1127 * np.log(1 + hertz / 700)
 
     edges = np.linspace(mel(125), mel(7500), 66)
@@ -68,7 +71,7 @@ def plain_examples(signal: np.ndarray) -> np.ndarray:
     return np.array(rows[: 96 * whole]).reshape(whole, 96, 64)
 
 
-def test_front_end_is_the_originals():
+def test_front_end_is_the_originals() -> None:
     signal = np.random.default_rng(0).standard_normal(16_000 + 500).astype(np.float32)
     np.testing.assert_allclose(examples(signal), plain_examples(signal), atol=1e-5)
 
@@ -76,7 +79,7 @@ def test_front_end_is_the_originals():
 @pytest.mark.parametrize(
     ("samples", "frames"), [(0, 0), (399, 0), (400 + 160 * 94, 0), (400 + 160 * 95, 1), (32_000, 2), (160_000, 10)]
 )
-def test_frames_that_are_not_full_are_dropped(samples, frames):
+def test_frames_that_are_not_full_are_dropped(samples: int, frames: int) -> None:
     assert examples(np.zeros(samples, np.float32)).shape == (frames, 96, 64)
 
 
@@ -98,7 +101,7 @@ def plain_network(state: dict, frames: np.ndarray) -> np.ndarray:
     return x.numpy()
 
 
-def test_network_is_the_published_one_without_the_last_relu(network):
+def test_network_is_the_published_one_without_the_last_relu(network) -> None:
     one = noise(2.2)
     with torch.inference_mode():
         expected = plain_network(network.state_dict(), extractor(network).prepare(one))
@@ -110,7 +113,7 @@ def test_network_is_the_published_one_without_the_last_relu(network):
     np.testing.assert_array_equal(rectified, np.maximum(found, 0))
 
 
-def test_post_processing_whitens_clips_and_rounds_to_bytes(network):
+def test_post_processing_whitens_clips_and_rounds_to_bytes(network) -> None:
     content = vggish.random_pca(seed=1)
     raw = extractor(network).embed([noise(3.0)])[0]["embedding"].astype(np.float64)
     found = extractor(network, pca=lambda: content).embed([noise(3.0)])[0]["embedding"]
@@ -121,7 +124,7 @@ def test_post_processing_whitens_clips_and_rounds_to_bytes(network):
     assert (found.min(), found.max()) == (0, 255)
 
 
-def test_alone_or_together_is_the_same(network, home, monkeypatch):
+def test_alone_or_together_is_the_same(network, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sounds = [noise(seconds, seed=seed) for seed, seconds in enumerate((2.0, 3.0, 1.0, 2.0))]
     together = extractor(network).embed(sounds)
     monkeypatch.setenv("LDMBENCH_CACHE", str(home / "other"))
@@ -131,14 +134,14 @@ def test_alone_or_together_is_the_same(network, home, monkeypatch):
         np.testing.assert_allclose(found["embedding"], alone, atol=1e-5 * np.abs(alone).max())
 
 
-def test_a_short_sound_has_no_frames_in_the_package_and_two_in_audioldm_eval(network):
+def test_a_short_sound_has_no_frames_in_the_package_and_two_in_audioldm_eval(network) -> None:
     short = noise(0.5)
     package = extractor(network, "frechet_audio_distance").embed([short, noise(1.2)])
     assert [len(found["embedding"]) for found in package] == [0, 1]
     assert extractor(network).embed([short])[0]["embedding"].shape == (2, 128)
 
 
-def test_settings_have_fingerprints_of_their_own(network):
+def test_settings_have_fingerprints_of_their_own(network) -> None:
     made = [
         extractor(network),
         extractor(network, "frechet_audio_distance"),
@@ -149,7 +152,7 @@ def test_settings_have_fingerprints_of_their_own(network):
     assert len({item.fingerprint for item in made}) == 5
 
 
-def test_checkpoints_in_torchvggishs_layout_are_loaded(network, home):
+def test_checkpoints_in_torchvggishs_layout_are_loaded(network, home: Path) -> None:
     torch.save(network.state_dict(), home / CHECKPOINT.file)
     with pytest.raises(CheckpointError, match="not the official checkpoint of VGGish"):
         load_vggish(weights=home)
@@ -167,7 +170,7 @@ def test_checkpoints_in_torchvggishs_layout_are_loaded(network, home):
         load_vggish(weights=home, device="cpu", official=False, pca=True).embed([noise(1.1)])
 
 
-def test_keys_of_another_network_are_named(home):
+def test_keys_of_another_network_are_named(home: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1), "classifier": torch.zeros(1)}, home / CHECKPOINT.file)
     with pytest.raises(CheckpointError, match=r"missing features\.0\.bias.*extra classifier"):
         load_vggish(weights=home, official=False, activation=True).embed([noise(1.0)])

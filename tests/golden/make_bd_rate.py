@@ -12,6 +12,7 @@ import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 GOLDEN = Path(__file__).with_name("bd_rate.json")
 
@@ -43,7 +44,10 @@ def main() -> None:
         sys.exit("give the reason why the numbers are made again")
     cases = []
     for anchor, test in PAIRS:
-        case = {"anchor": list(zip(*CURVES[anchor], strict=True)), "test": list(zip(*CURVES[test], strict=True))}
+        case: dict[str, Any] = {
+            "anchor": list(zip(*CURVES[anchor], strict=True)),
+            "test": list(zip(*CURVES[test], strict=True)),
+        }
         for method in ("pchip", "cubic"):
             case[method] = float(
                 bjontegaard.bd_rate(

@@ -41,7 +41,7 @@ def pairs() -> dict[str, Pair]:
     noise = 0.1 * rng.standard_normal((2, 32_000))
     found["noise_16k_louder"] = noise[0], 1.5 * noise[0] + 0.1 * noise[1], 16_000
     time = np.arange(66_150) / 44_100
-    chord = sum(0.15 * np.sin(2 * np.pi * f * time + f) for f in (220.0, 277.18, 329.63, 3000.0))
+    chord = np.sum([0.15 * np.sin(2 * np.pi * f * time + f) for f in (220.0, 277.18, 329.63, 3000.0)], axis=0)
     found["chord_44k_quieter"] = chord, 0.8 * chord + 0.003 * rng.standard_normal(len(time)), 44_100
     time = np.arange(96_000) / 48_000
     sweep = 0.5 * np.sin(2 * np.pi * (50 * time + 4000 * time**2))

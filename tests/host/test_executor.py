@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ def work(task):
 @pytest.fixture
 def work(importable: Callable[[str, str], None]) -> Callable[[Any], Any]:
     importable("ldmbench_test_work", SOURCE)
-    import ldmbench_test_work
-
-    return ldmbench_test_work.work
+    work: Callable[[Any], Any] = importlib.import_module("ldmbench_test_work").work
+    return work
 
 
 def collect(pairs: Any) -> dict[int, Any]:
@@ -60,6 +60,12 @@ def collect(pairs: Any) -> dict[int, Any]:
     results = dict(found)
     assert len(results) == len(found), "one pair for every task"
     return results
+
+
+def generator(pairs: Iterator[Any]) -> Generator[Any, None, None]:
+    """What ``map`` returns, as what can be closed."""
+    assert isinstance(pairs, Generator)
+    return pairs
 
 
 def test_the_same_results_in_order_here_and_there(work: Any) -> None:
@@ -102,7 +108,7 @@ def test_a_worker_that_dies_once_is_given_another_chance(work: Any, tmp_path: Pa
 def test_few_tasks_are_in_flight(work: Any, tmp_path: Path) -> None:
     """Nothing is computed far ahead of what is taken, so memory does not grow with the number of tasks."""
     tasks = [("note", str(tmp_path / "count")) for _ in range(40)]
-    pairs = Processes(2).map(work, tasks)
+    pairs = generator(Processes(2).map(work, tasks))
     next(pairs)
     time.sleep(0.3)
     assert len((tmp_path / "count").read_text()) <= 4
@@ -110,8 +116,9 @@ def test_few_tasks_are_in_flight(work: Any, tmp_path: Path) -> None:
 
 
 def test_closing_ends_the_workers(work: Any) -> None:
-    pairs = Processes(2).map(work, [("pid", 0), ("sleep", 60), ("sleep", 60), ("sleep", 60)])
+    pairs = generator(Processes(2).map(work, [("pid", 0), ("sleep", 60), ("sleep", 60), ("sleep", 60)]))
     _, pid = next(pairs)
+    assert isinstance(pid, int)
     assert multiprocessing.active_children()
     start = time.monotonic()
     pairs.close()

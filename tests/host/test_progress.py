@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 
-from ldmbench.host import progress as module
 from ldmbench.host.progress import progress
 
 
@@ -28,7 +28,7 @@ def test_a_last_line_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_lines_on_the_way_with_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 4.0, 11.0, 12.0, 20.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with progress("score", 10) as advance:
         advance(2, "d/a")
         advance(3, "d/b")

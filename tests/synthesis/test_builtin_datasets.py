@@ -25,7 +25,7 @@ EXACT = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
+def home(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LDMBENCH_CACHE", str(folder))
@@ -34,7 +34,7 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def built(home):
+def built(home: Path):
     """All four datasets, and the CPU seconds that the three evaluated ones took."""
     start = time.process_time() + sum(_children())
     found = {name: load_dataset(f"builtin-{name}") for name in EVALUATED}
@@ -49,13 +49,13 @@ def _children() -> tuple[float, float]:
 
 
 @pytest.fixture
-def copied(tmp_path, monkeypatch):
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Cards that a test may change; returns a function that rewrites a list and pins it in the card."""
     for name in ALL:
         shutil.copytree(ROOT / f"builtin-{name}", tmp_path / f"builtin-{name}")
     monkeypatch.setenv("LDMBENCH_DATASETS", str(tmp_path))
 
-    def change(name, edit):
+    def change(name: str, edit) -> None:
         folder = tmp_path / f"builtin-{name}"
         content = edit((folder / "test.csv").read_text(encoding="utf-8"))
         (folder / "test.csv").write_text(content, encoding="utf-8")
@@ -67,7 +67,7 @@ def copied(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_lists_say_what_the_recipes_make(name):
+def test_lists_say_what_the_recipes_make(name: str) -> None:
     card = load_dataset_card(f"builtin-{name}")
     assert card.licence == "CC0-1.0"
     assert card.source.kind == "builtin"
@@ -81,7 +81,7 @@ def test_lists_say_what_the_recipes_make(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_digests_are_the_pinned_ones(built, name):
+def test_digests_are_the_pinned_ones(built, name: str) -> None:
     dataset = built[0][name]
     if not EXACT:
         pytest.skip(f"digests are pinned on Linux x86_64, this is {sys.platform} {platform.machine()}")
@@ -91,7 +91,7 @@ def test_digests_are_the_pinned_ones(built, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_clips_are_sound(built, name):
+def test_clips_are_sound(built, name: str) -> None:
     for clip in built[0][name].clips:
         sound = clip.audio
         assert 16000 <= sound.rate <= 48000, clip.id
@@ -111,7 +111,7 @@ def test_clips_are_sound(built, name):
         assert all((clip.group, clip.language)), clip.id
 
 
-def test_the_contents_are_varied(built):
+def test_the_contents_are_varied(built) -> None:
     sounds = {name: [clip.audio for clip in built[0][name].clips] for name in EVALUATED}
     assert {name: len(clips) for name, clips in sounds.items()} == {"speech": 12, "music": 10, "general": 10}
     assert {sound.rate for sound in sounds["speech"]} == {16000, 22050, 24000, 48000}
@@ -121,7 +121,7 @@ def test_the_contents_are_varied(built):
         assert {sound.channels for sound in clips} == {1, 2}
 
 
-def test_speech_has_exact_transcripts_in_several_languages_and_voices(built):
+def test_speech_has_exact_transcripts_in_several_languages_and_voices(built) -> None:
     clips = built[0]["speech"].clips
     languages = [clip.language.split("-")[0] for clip in clips]
     assert languages.count("en") > len(clips) / 2
@@ -133,7 +133,7 @@ def test_speech_has_exact_transcripts_in_several_languages_and_voices(built):
         assert 8 <= len(clip.text.split()) <= 20
 
 
-def test_speech_is_where_the_energy_of_speech_is(built):
+def test_speech_is_where_the_energy_of_speech_is(built) -> None:
     for clip in built[0]["speech"].clips:
         sound = clip.audio.at(16000).mono().samples[0].astype(np.float64)
         power = np.abs(np.fft.rfft(sound)) ** 2
@@ -144,16 +144,16 @@ def test_speech_is_where_the_energy_of_speech_is(built):
         assert np.percentile(frames, 10) < 0.15 * np.percentile(frames, 90), clip.id
 
 
-def test_general_sounds_are_what_they_claim(built):
+def test_general_sounds_are_what_they_claim(built) -> None:
     sound = {clip.id.split("/")[1]: clip.audio.mono() for clip in built[0]["general"].clips}
 
-    def flatness(name):
+    def flatness(name: str):
         samples = sound[name].samples[0].astype(np.float64)
         power = np.mean(np.abs(np.fft.rfft(samples[: len(samples) // 1024 * 1024].reshape(-1, 1024))) ** 2, axis=0)
         power = power[10:300]
         return np.exp(np.mean(np.log(power))) / np.mean(power)
 
-    def crest(name):
+    def crest(name: str):
         samples = sound[name].samples[0]
         return np.abs(samples).max() / np.sqrt(np.mean(samples**2))
 
@@ -162,7 +162,7 @@ def test_general_sounds_are_what_they_claim(built):
 
 
 @pytest.mark.parametrize("name", EVALUATED)
-def test_conditions_apply_to_every_clip(built, name):
+def test_conditions_apply_to_every_clip(built, name: str) -> None:
     card = load_dataset_card(f"builtin-{name}")
     assert {"4khz", "gap"} <= set(card.conditions)
     for condition in card.conditions:
@@ -175,7 +175,7 @@ def test_conditions_apply_to_every_clip(built, name):
             assert not np.array_equal(changed.samples, clip.audio.samples), clip.id
 
 
-def test_training_is_disjoint_from_what_is_evaluated(built):
+def test_training_is_disjoint_from_what_is_evaluated(built) -> None:
     seen = {clip.text for name in EVALUATED for clip in built[0][name].clips}
     voices = {clip.group for clip in built[0]["speech"].clips}
     digests = {clip.sha256 for name in EVALUATED for clip in built[0][name].clips}
@@ -192,18 +192,18 @@ def test_training_is_disjoint_from_what_is_evaluated(built):
         assert all(len(sentence & other) < max(3, 0.5 * len(sentence)) for other in words[number + 1 :])
 
 
-def test_a_loaded_dataset_answers_at_once(built):
+def test_a_loaded_dataset_answers_at_once(built) -> None:
     start = time.perf_counter()
     for name in EVALUATED:
         load_dataset(f"builtin-{name}")
     assert time.perf_counter() - start < 0.5
 
 
-def test_synthesis_is_quick(built):
+def test_synthesis_is_quick(built) -> None:
     assert built[1] < 20.0
 
 
-def test_adding_a_clip_changes_the_digest(built, copied):
+def test_adding_a_clip_changes_the_digest(built, copied) -> None:
     copied("general", lambda text: "".join(text.splitlines(keepends=True)[:-1]))
     shorter = load_dataset("builtin-general")
     assert len(shorter.clips) == len(built[0]["general"].clips) - 1
@@ -211,7 +211,7 @@ def test_adding_a_clip_changes_the_digest(built, copied):
     assert shorter.notes == ()
 
 
-def test_a_clip_that_differs_is_noted_and_changes_the_digest_only_by_what_it_is(built, copied):
+def test_a_clip_that_differs_is_noted_and_changes_the_digest_only_by_what_it_is(built, copied) -> None:
     pinned = built[0]["general"].clips[-1].sha256
     copied("general", lambda text: text.replace(pinned, "f" * 64))
     dataset = load_dataset("builtin-general")

@@ -38,7 +38,7 @@ print(json.dumps(materialise("general", json.loads(sys.argv[1])).digests))
 
 
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -51,8 +51,8 @@ def rows():
 
 
 @pytest.fixture
-def no_building(monkeypatch):
-    def refuse(*_):
+def no_building(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_) -> None:
         raise AssertionError("built a clip that was there already")
 
     return lambda: monkeypatch.setattr(cache, "_build", refuse)
@@ -69,7 +69,7 @@ def fresh_process(code: str, *arguments: str, **environment: str) -> str:
 # --- signal tools ---------------------------------------------------------------------------------------------------
 
 
-def test_dice_are_uniform_repeatable_and_differ_by_word():
+def test_dice_are_uniform_repeatable_and_differ_by_word() -> None:
     numbers = dsp.Dice("a", 1).many(200_000)
     assert np.array_equal(numbers, dsp.Dice("a", 1).many(200_000))
     assert not np.array_equal(numbers[:10], dsp.Dice("a", 2).many(10))
@@ -81,7 +81,7 @@ def test_dice_are_uniform_repeatable_and_differ_by_word():
     assert abs(np.mean(numbers[1:] * numbers[:-1])) < 0.004
 
 
-def test_dice_follow_the_stream_that_numpy_promises():
+def test_dice_follow_the_stream_that_numpy_promises() -> None:
     # PCG64's raw stream is guaranteed by numpy's compatibility policy; a change here changes every clip.
     seed = int.from_bytes(hashlib.sha256(b"a/1").digest()[:16], "little")
     raw = np.random.PCG64(seed).random_raw(3)
@@ -90,14 +90,14 @@ def test_dice_follow_the_stream_that_numpy_promises():
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(60.0, 3000.0), st.floats(0.2, 0.95), st.sampled_from([16000, 44100]))
-def test_harmonics_equal_their_explicit_sum(frequency, slope, rate):
+def test_harmonics_equal_their_explicit_sum(frequency: float, slope: float, rate: int) -> None:
     count = int(min(16000.0, 0.45 * rate) / frequency)
     turn = 2.0 * np.pi * frequency * np.arange(400) / rate
     expected = sum(slope**k * np.sin(k * turn) for k in range(1, count + 1))
     assert np.allclose(dsp.harmonics(frequency, rate, 400, slope), expected, atol=1e-8)
 
 
-def test_harmonics_do_not_alias():
+def test_harmonics_do_not_alias() -> None:
     tone = dsp.harmonics(1000.0, RATE, RATE, 0.9) * np.hanning(RATE)
     spectrum = np.abs(np.fft.rfft(tone))
     between = spectrum.copy()
@@ -106,7 +106,7 @@ def test_harmonics_do_not_alias():
     assert between.max() < 1e-4 * spectrum.max()
 
 
-def test_band_is_3_db_down_at_its_edges():
+def test_band_is_3_db_down_at_its_edges() -> None:
     impulse = np.zeros(RATE)
     impulse[0] = 1.0
     response = np.abs(np.fft.rfft(dsp.band(impulse, RATE, 500.0, 4000.0)))
@@ -116,7 +116,7 @@ def test_band_is_3_db_down_at_its_edges():
     assert response[50] < 0.02
 
 
-def test_resonance_has_unit_gain_at_its_peak():
+def test_resonance_has_unit_gain_at_its_peak() -> None:
     impulse = np.zeros(RATE)
     impulse[0] = 1.0
     response = np.abs(np.fft.rfft(dsp.resonate(impulse, RATE, 1000.0, 50.0)))
@@ -124,7 +124,7 @@ def test_resonance_has_unit_gain_at_its_peak():
     assert response[1025] == pytest.approx(0.5**0.5, rel=0.03)
 
 
-def test_finish_sets_the_peak_and_removes_dc():
+def test_finish_sets_the_peak_and_removes_dc() -> None:
     sound = 0.2 + 0.1 * np.sin(np.arange(2 * RATE) * 0.1)[None, :]
     finished = dsp.finish(sound, RATE, peak_db=-6.0)
     assert np.abs(finished).max() == pytest.approx(10 ** (-6 / 20))
@@ -133,7 +133,7 @@ def test_finish_sets_the_peak_and_removes_dc():
     assert abs(finished[0, -1]) < 1e-3
 
 
-def test_place_keeps_the_power_and_cuts_at_the_end():
+def test_place_keeps_the_power_and_cuts_at_the_end() -> None:
     canvas = np.zeros((2, 1000))
     dsp.place(canvas, np.ones(400), 0.5, 1000, pan=0.3)
     assert np.allclose((canvas[:, 500:900] ** 2).sum(axis=0), 1.0)
@@ -144,7 +144,7 @@ def test_place_keeps_the_power_and_cuts_at_the_end():
     dsp.place(canvas, np.ones(400), 1.5, 1000)
 
 
-def test_a_room_adds_a_tail_that_decays_and_differs_between_ears():
+def test_a_room_adds_a_tail_that_decays_and_differs_between_ears() -> None:
     sound = np.zeros((2, RATE))
     sound[:, 100] = 1.0
     wet = dsp.room(sound, RATE, dsp.Dice("walls"), 0.5, 0.3)
@@ -161,18 +161,18 @@ def test_a_room_adds_a_tail_that_decays_and_differs_between_ears():
 @pytest.mark.parametrize(
     ("name", "frequency"), [("A4", 440.0), ("C4", 261.6256), ("Bb2", 116.5409), ("F#5", 739.9888), ("B1", 61.7354)]
 )
-def test_pitch(name, frequency):
+def test_pitch(name: str, frequency: float) -> None:
     assert instruments.pitch(name) == pytest.approx(frequency, rel=1e-6)
 
 
-def test_score_counts_beats_and_rests():
+def test_score_counts_beats_and_rests() -> None:
     assert instruments.score("A4/1 -/0.5 A3/.5") == [(0.0, 1.0, 440.0), (1.5, 0.5, 220.0)]
 
 
 @pytest.mark.parametrize("rate", [32000, 44100, 48000])
 @pytest.mark.parametrize("name", ["A2", "E3", "C4", "G#4", "D5"])
 @pytest.mark.parametrize("player", ["plucked", "bowed", "flute", "piano", "mallet", "organ"])
-def test_instruments_are_in_tune(player, name, rate):
+def test_instruments_are_in_tune(player: str, name: str, rate: int) -> None:
     frequency = instruments.pitch(name)
     note = getattr(instruments, player)(frequency, 1.5, rate, dsp.Dice(player, name))
     assert len(note) == round(1.5 * rate)
@@ -184,7 +184,7 @@ def test_instruments_are_in_tune(player, name, rate):
     assert abs(1200 * np.log2(found / frequency)) < 12.0
 
 
-def test_drums_fall_silent_and_sit_where_they_belong():
+def test_drums_fall_silent_and_sit_where_they_belong() -> None:
     centres = {}
     for name in ("kick", "snare", "hat"):
         stroke = getattr(instruments, name)(RATE, dsp.Dice(name))
@@ -198,7 +198,7 @@ def test_drums_fall_silent_and_sit_where_they_belong():
 # --- espeak-ng ------------------------------------------------------------------------------------------------------
 
 
-def test_speech_is_the_same_in_any_order_and_with_breathy_voices():
+def test_speech_is_the_same_in_any_order_and_with_breathy_voices() -> None:
     # The voices f2, f3 and f5 mix in noise that espeak-ng seeds with the time of day.
     asked = [("One calm day.", "en-us+f3"), ("Two red boats.", "de+m1"), ("Three birds.", "en-us+f5")]
     first = [espeak.speak(text, voice)[1] for text, voice in asked]
@@ -208,13 +208,13 @@ def test_speech_is_the_same_in_any_order_and_with_breathy_voices():
         assert np.array_equal(one, other)
 
 
-def test_noise_of_breathy_voices_does_not_depend_on_the_time():
+def test_noise_of_breathy_voices_does_not_depend_on_the_time() -> None:
     first = espeak.speak("Wait.", "en-us+f5")[1]
     time.sleep(1.1)
     assert np.array_equal(first, espeak.speak("Wait.", "en-us+f5")[1])
 
 
-def test_speed_pitch_and_voice_are_heard():
+def test_speed_pitch_and_voice_are_heard() -> None:
     plain = espeak.speak("A longer sentence about nothing.", "en-us")[1]
     fast = espeak.speak("A longer sentence about nothing.", "en-us", speed=240)[1]
     assert len(fast) < 0.8 * len(plain)
@@ -222,12 +222,12 @@ def test_speed_pitch_and_voice_are_heard():
     assert not np.array_equal(plain, espeak.speak("A longer sentence about nothing.", "fr")[1])
 
 
-def test_an_unknown_voice_is_one_clear_line():
+def test_an_unknown_voice_is_one_clear_line() -> None:
     with pytest.raises(BenchError, match=r"did not speak with the voice xx-none.*SetVoiceByName"):
         espeak.speak("Hello.", "xx-none")
 
 
-def test_a_long_path_of_the_data_is_no_obstacle(tmp_path, monkeypatch):
+def test_a_long_path_of_the_data_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import espeakng_loader
 
     deep = tmp_path.joinpath(*["a-rather-long-folder-name"] * 8)
@@ -239,7 +239,7 @@ def test_a_long_path_of_the_data_is_no_obstacle(tmp_path, monkeypatch):
     assert np.array_equal(espeak.speak("Hello.", "en-us")[1], expected)
 
 
-def test_without_the_wheel_the_fix_is_named(monkeypatch):
+def test_without_the_wheel_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(BenchError, match="espeakng-loader is missing"):
         espeak.speak("Hello.", "en-us")
@@ -248,7 +248,7 @@ def test_without_the_wheel_the_fix_is_named(monkeypatch):
 # --- recipes --------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_bytes_twice_in_a_fresh_process_in_another_order_and_on_more_threads():
+def test_the_same_bytes_twice_in_a_fresh_process_in_another_order_and_on_more_threads() -> None:
     names = ["speech/workshop", "general/rain", "music/guitar-arpeggio", "speech/garage", "general/door-knock"]
     here = {}
     for name in names:
@@ -260,20 +260,20 @@ def test_the_same_bytes_twice_in_a_fresh_process_in_another_order_and_on_more_th
         assert dict(line.split() for line in lines if line) == here
 
 
-def test_the_same_bytes_without_vector_instructions():
+def test_the_same_bytes_without_vector_instructions() -> None:
     # numpy's exp, log and tanh differ in the last bit with the instructions of the processor; 16 bits hide that.
     names = ["general/church-bell", "general/wind", "music/bass-line"]
     expected = fresh_process(DIGESTS, *names)
     assert expected == fresh_process(DIGESTS, *names, NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX2 AVX512F FMA3")
 
 
-def test_two_recipes_of_one_name_are_refused():
+def test_two_recipes_of_one_name_are_refused() -> None:
     recipe = recipes("general")["clicks"]
     with pytest.raises(ValueError, match="two built-in clips are called clicks"):
         index([recipe, recipe])
 
 
-def test_an_unknown_generator_is_refused():
+def test_an_unknown_generator_is_refused() -> None:
     with pytest.raises(BenchError, match="no built-in generator 'noise'"):
         recipes("noise")
 
@@ -281,7 +281,7 @@ def test_an_unknown_generator_is_refused():
 # --- the cache ------------------------------------------------------------------------------------------------------
 
 
-def test_clips_appear_once_and_are_what_the_row_says(rows, cache_folder, no_building):
+def test_clips_appear_once_and_are_what_the_row_says(rows, cache_folder: Path, no_building: None) -> None:
     made = materialise("general", rows)
     assert made.notes == ()
     assert made.digests == {row["id"]: row["sha256"] for row in rows}
@@ -295,7 +295,7 @@ def test_clips_appear_once_and_are_what_the_row_says(rows, cache_folder, no_buil
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove", "text", "empty"])
-def test_a_damaged_file_is_made_again(rows, damage):
+def test_a_damaged_file_is_made_again(rows, damage: str) -> None:
     path = materialise("general", rows).paths["clicks"]
     whole = path.read_bytes()
     middle = len(whole) // 2
@@ -314,7 +314,7 @@ def test_a_damaged_file_is_made_again(rows, damage):
     assert path.read_bytes() == whole
 
 
-def test_a_copied_cache_is_checked_and_kept(rows, no_building):
+def test_a_copied_cache_is_checked_and_kept(rows, no_building: None) -> None:
     path = materialise("general", rows).paths["clicks"]
     os.utime(path, (1, 1))
     no_building()
@@ -322,7 +322,7 @@ def test_a_copied_cache_is_checked_and_kept(rows, no_building):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"clicks.wav": 3}', '{"clicks.wav": {"size": 1}}'])
-def test_a_broken_manifest_costs_only_time(rows, cache_folder, content, no_building):
+def test_a_broken_manifest_costs_only_time(rows, cache_folder: Path, content: str, no_building: None) -> None:
     materialise("general", rows)
     (manifest,) = cache_folder.rglob("manifest.json")
     manifest.write_text(content)
@@ -331,7 +331,7 @@ def test_a_broken_manifest_costs_only_time(rows, cache_folder, content, no_build
     assert set(json.loads(manifest.read_text())) == {"clicks.wav", "door-knock.wav"}
 
 
-def test_a_clip_that_differs_is_named_with_digests_and_versions(rows, no_building):
+def test_a_clip_that_differs_is_named_with_digests_and_versions(rows, no_building: None) -> None:
     pinned = [{**rows[0], "sha256": "0" * 64}, rows[1]]
     made = materialise("general", pinned)
     (note,) = made.notes
@@ -351,7 +351,7 @@ def test_a_clip_that_differs_is_named_with_digests_and_versions(rows, no_buildin
     assert materialise("general", rows).notes == ()
 
 
-def test_a_clip_that_differs_is_tried_again_with_other_versions(rows, monkeypatch):
+def test_a_clip_that_differs_is_tried_again_with_other_versions(rows, monkeypatch: pytest.MonkeyPatch) -> None:
     pinned = [{**rows[1], "sha256": "0" * 64}]
     materialise("general", pinned)
     monkeypatch.setattr(cache, "versions", lambda: "numpy 99")
@@ -363,7 +363,7 @@ def test_a_clip_that_differs_is_tried_again_with_other_versions(rows, monkeypatc
     assert built == ["clicks"]
 
 
-def test_an_older_clip_makes_way_for_the_list(rows, monkeypatch):
+def test_an_older_clip_makes_way_for_the_list(rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache made by an older recipe: the file is sound, but the list now pins another digest."""
     path = materialise("general", rows).paths["clicks"]
     old = audio.read(path)
@@ -378,7 +378,7 @@ def test_an_older_clip_makes_way_for_the_list(rows, monkeypatch):
     assert audio.read(path).digest() == rows[1]["sha256"]
 
 
-def test_processes_may_make_the_same_clips_at_once(rows, cache_folder):
+def test_processes_may_make_the_same_clips_at_once(rows, cache_folder: Path) -> None:
     command = [sys.executable, "-c", MATERIALISE, json.dumps(rows)]
     jobs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for job in jobs:
@@ -388,12 +388,14 @@ def test_processes_may_make_the_same_clips_at_once(rows, cache_folder):
     assert not list(cache_folder.rglob("*.tmp"))
 
 
-def test_an_unknown_clip_is_one_clear_line(rows):
+def test_an_unknown_clip_is_one_clear_line(rows) -> None:
     with pytest.raises(BenchError, match="no-such"):
         materialise("general", [{**rows[0], "id": "no-such", "path": "no-such.wav"}])
 
 
-def test_a_cache_that_cannot_be_written_is_one_clear_line(rows, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_one_clear_line(
+    rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(BenchError, match=r"cannot write the built-in clip.*LDMBENCH_CACHE") as caught:
@@ -401,10 +403,10 @@ def test_a_cache_that_cannot_be_written_is_one_clear_line(rows, tmp_path, monkey
     assert caught.value.exit_code == 1
 
 
-def test_a_full_disk_leaves_nothing_behind(rows, cache_folder, monkeypatch):
+def test_a_full_disk_leaves_nothing_behind(rows, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import soundfile
 
-    def half(path, *_, **__):
+    def half(path: Path, *_, **__) -> None:
         Path(path).write_bytes(b"RIFF")
 
     monkeypatch.setattr(soundfile, "write", half)
@@ -416,12 +418,12 @@ def test_a_full_disk_leaves_nothing_behind(rows, cache_folder, monkeypatch):
 # --- the lists ------------------------------------------------------------------------------------------------------
 
 
-def test_rewriting_the_lists_asks_for_a_reason(capsys):
+def test_rewriting_the_lists_asks_for_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "REASON" in capsys.readouterr().err
 
 
-def test_rewriting_makes_list_and_card_agree(tmp_path, monkeypatch):
+def test_rewriting_makes_list_and_card_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ldmbench.clips.card import load_dataset_card, read_list
 
     folder = tmp_path / "builtin-general"
@@ -439,7 +441,7 @@ def test_rewriting_makes_list_and_card_agree(tmp_path, monkeypatch):
         rewrite(tmp_path, "general")
 
 
-def test_listing_generators_imports_nothing_heavy():
+def test_listing_generators_imports_nothing_heavy() -> None:
     code = "import sys, ldmbench.synthesis.recipe; print([m for m in sys.modules if m in ('scipy', 'soxr')])"
     assert fresh_process(code).strip() == "[]"
     assert set(GENERATORS) == {"speech", "music", "general", "training"}
