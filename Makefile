@@ -18,7 +18,7 @@ quickstart: $(VENV)/.core
 install: $(VENV)/.dev
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --cov
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow
@@ -49,4 +49,4 @@ $(VENV)/.dev: $(VENV)/.uv requirements-dev.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* docs/_build dist build

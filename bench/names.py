@@ -42,6 +42,10 @@ def parse(text: str) -> Name:
 
     Raises:
         BenchError: If the text does not follow the grammar or names a setting twice.
+
+    Example:
+        >>> parse("semanticodec@1.40kbps:steps=10,compile=true")
+        Name(name='semanticodec', variant='1.40kbps', settings={'steps': 10, 'compile': True})
     """
     match = _PATTERN.fullmatch(text)
     if match is None:

@@ -42,6 +42,11 @@ def mean(values: Sequence[float]) -> Estimate:
     """Arithmetic mean over clips, with a percentile bootstrap interval.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+
+    Example:
+        >>> estimate = mean([3.0, 4.0, 5.0])
+        >>> estimate.value, estimate.n, estimate.low < 4 < estimate.high
+        (4.0, 3, True)
     """
     array = np.asarray(values, np.float64)
     if array.size == 0:

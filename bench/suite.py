@@ -119,6 +119,10 @@ def load_suite(name: str) -> Suite:
 
     Raises:
         BenchError: If there is no such suite or its file is not valid.
+
+    Example:
+        >>> load_suite("quickstart").datasets
+        ('builtin-speech', 'builtin-music', 'builtin-general')
     """
     if name.endswith(".toml"):
         return _expanded(load_card(Path(name), Suite))

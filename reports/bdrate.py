@@ -61,6 +61,12 @@ def bd_rate(anchor: Points, test: Points, method: Method = "pchip") -> float:
 
     Source: G. Bjontegaard, Calculation of average PSNR differences between RD-curves, ITU-T SG16 VCEG-M33 (2001);
         piecewise form: ITU-T HSTP-VID-WPOM (2020), clause 7; monotone interpolation: Fritsch and Butland (1984).
+
+    Example:
+        Half the bits for the same quality:
+
+        >>> f"{bd_rate([(6, 2.0), (12, 3.0), (24, 4.0)], [(3, 2.0), (6, 3.0), (12, 4.0)]):.1f}"
+        '-50.0'
     """
     first, second = _curve(anchor, method, "the anchor"), _curve(test, method, "the curve")
     low = max(first[0][0], second[0][0])

@@ -36,6 +36,11 @@ class Audio:
 
     Samples are never clipped or re-quantised. Derived views (another rate, the mono mix) are computed
     once per object and kept with it, so that every metric of a clip shares them.
+
+    Example:
+        >>> sound = Audio.of([[0.0, 0.5, 0.0, -0.5] * 4000, [0.0] * 16000], rate=16000)
+        >>> sound.channels, sound.duration, sound.mono().at(8000).samples.shape
+        (2, 1.0, (1, 8000))
     """
 
     samples: Samples

@@ -194,6 +194,8 @@ def metric(
         >>> @metric("peak_error", title="Peak error", better="lower", source="this docstring")
         ... def peak_error(reference, estimate, rate):
         ...     return float(abs(reference - estimate).max())
+        >>> load_metric("peak_error").facts.title
+        'Peak error'
     """
 
     def register_function(function: Callable[..., float]) -> Callable[..., float]:
@@ -238,6 +240,11 @@ def load_metric(name: str) -> Metric:
 
     Raises:
         BenchError: If metric, variant or setting is unknown, or a value has the wrong type.
+
+    Example:
+        >>> facts = load_metric("mel_dac@16khz").facts
+        >>> facts.name, facts.rate, facts.better
+        ('mel_dac@16khz', 16000, 'lower')
     """
     _import_all()
     asked = parse(name)

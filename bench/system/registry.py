@@ -53,6 +53,11 @@ def resolve(name: str, device: str = "cpu", untrained: bool = False, weights: Pa
 
     Raises:
         BenchError: If system, variant or setting is unknown, or a value has the wrong type.
+
+    Example:
+        >>> spec = resolve("opus@6kbps:application=audio")
+        >>> spec.label, spec.settings["application"], spec.settings["frame_ms"]
+        ('opus@6kbps:application=audio', 'audio', 60.0)
     """
     asked = parse(name)
     card = load_system_card(asked.name)
