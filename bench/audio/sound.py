@@ -7,7 +7,6 @@ import os
 import stat
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ldmbench.audio import truncation
 from ldmbench.errors import BenchError
+from ldmbench.host.files import replacing
 
 Samples = NDArray[np.float32]
 
@@ -25,6 +25,9 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aa
 
 #: Libsndfile's word for "as many frames as there are", in FLAC streams written to a pipe.
 _UNKNOWN_LENGTH = 2**62
+
+#: Bytes before the samples of a float32 WAV: RIFF, fmt (IEEE float), fact and the head of the data chunk.
+_WAV_HEADER = 58
 
 #: Samples by which the duration in an MP4 header may be off: one frame of HE-AAC.
 _CODEC_FRAME = 2048
@@ -175,52 +178,33 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
     return audio
 
 
-def write(path: str | Path, audio: Audio) -> None:
+def write(path: str | Path, audio: Audio, durable: bool = False) -> None:
     """Write a float32 WAV, atomically: the file is whole or absent, and never clipped.
 
     Equal sounds make equal files. (Libsndfile would put the time of day into a PEAK chunk.)
 
+    Args:
+        path: The file; its folder is made.
+        audio: The sound.
+        durable: As ``replacing`` has it: put the samples on the disk before the file takes its name.
+
     Raises:
         BenchError: If the disk is full, the folder is not writable, or the sound is too long for a WAV (4 GiB).
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(_wav_header(audio, path))
-            handle.write(np.ascontiguousarray(audio.samples.T, "<f4").data)
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BenchError(f"cannot write {path}", reason, "free disk space or choose another --out", 1) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    import scipy.io.wavfile
+
+    size = audio.samples.nbytes
+    if size + _WAV_HEADER - 8 >= 1 << 32:
+        # SciPy would go on with RF64, which not every listener's player opens.
+        raise BenchError(f"cannot write {path}", f"{size} bytes of samples, a WAV holds 4 GiB", "use shorter clips", 1)
+    with replacing(Path(path), durable=durable) as handle:
+        scipy.io.wavfile.write(handle, audio.rate, audio.samples.T)
 
 
 def stack(sounds: Sequence[Audio]) -> Samples:
     """Mono sounds of one rate as one array ``[sounds, time]``, zero-padded to the longest."""
     longest = max(sound.length for sound in sounds)
     return np.concatenate([sound.mono().fit(longest).samples for sound in sounds])
-
-
-def _wav_header(audio: Audio, path: Path) -> bytes:
-    """RIFF, fmt (IEEE float), fact and the head of the data chunk.
-
-    Source: Multimedia Programming Interface and Data Specifications 1.0 (1991) and its New Multimedia Data Types
-    and Data Techniques 3.0 (1994).
-    """
-    size = audio.samples.nbytes
-    form = struct.pack(
-        "<HHIIHHH", 3, audio.channels, audio.rate, audio.rate * audio.channels * 4, audio.channels * 4, 32, 0
-    )
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"fact" + struct.pack("<II", 4, audio.length)
-    if size + len(chunks) + 12 >= 1 << 32:
-        raise BenchError(f"cannot write {path}", f"{size} bytes of samples, a WAV holds 4 GiB", "use shorter clips", 1)
-    return (
-        b"RIFF" + struct.pack("<I", 4 + len(chunks) + 8 + size) + b"WAVE" + chunks + b"data" + struct.pack("<I", size)
-    )
 
 
 def _resample(samples: Samples, old: int, new: int) -> Samples:

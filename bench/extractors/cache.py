@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmbench.host.files import not_written
+from ldmbench.host.files import OTHER_CACHE, replacing
 from ldmbench.host.homes import cache_home
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -52,18 +51,8 @@ def put(fingerprint: str, key: str, arrays: Arrays) -> None:
     Raises:
         BenchError: If the cache home cannot be written.
     """
-    target = _path(fingerprint, key)
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as handle:
-            temporary = Path(handle.name)
-            np.savez(handle, allow_pickle=False, **arrays)
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise not_written(target, error) from None
+    with replacing(_path(fingerprint, key), OTHER_CACHE) as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
     _keep((cache_home(), fingerprint, key), dict(arrays))
 
 

@@ -1,11 +1,21 @@
-"""Files: which of them are there, and the error for one that cannot be written."""
+"""Files: which of them are there, writing them so that nobody reads half of one, and the error where that fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
 
 from ldmbench.errors import BenchError
+
+#: What to do about a full disk, for what the user chose the folder of.
+OTHER_OUT = "free disk space or choose another --out"
+
+#: The same for what is kept in the cache home.
+OTHER_CACHE = "free disk space, or set LDMBENCH_CACHE to a folder that can be written"
 
 
 def absent(folder: Path, names: Iterable[str]) -> list[str]:
@@ -13,8 +23,43 @@ def absent(folder: Path, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if not (folder / name).is_file())
 
 
-def not_written(path: Path, error: OSError) -> BenchError:
+def not_written(path: Path, error: OSError, fix: str = OTHER_OUT) -> BenchError:
     """The error for a file that could not be written, usually for want of space."""
-    return BenchError(
-        f"cannot write {path}", error.strerror or str(error), "free disk space or choose another --out", exit_code=1
-    )
+    return BenchError(f"cannot write {path}", error.strerror or str(error), fix, exit_code=1)
+
+
+@contextmanager
+def replacing(path: Path, fix: str = OTHER_OUT, durable: bool = False) -> Iterator[BufferedWriter]:
+    """A file to write in place of ``path``, which it becomes at the end of the block: whole, or not at all.
+
+    It lies in the same folder, which is made, under a name that no other process or thread uses, and is removed if
+    the block fails.
+
+    Args:
+        path: The file that is to be.
+        fix: What to do where it cannot be written.
+        durable: Put the content on the disk before the file takes its name: a loss of power then never leaves an
+            empty file under it.
+
+    Yields:
+        The handle, open for bytes.
+
+    Raises:
+        BenchError: For an ``OSError`` of the block or of the file system.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened plainly and not by tempfile, whose files no other user of a shared cache may read.
+        with temporary.open("xb") as handle:
+            yield handle
+            handle.flush()
+            if durable:
+                os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise not_written(path, error, fix) from None
+    finally:
+        # What could not be created cannot be removed; the error that matters is on its way already.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldmbench.errors import BenchError
+from ldmbench.host.files import replacing
 
 #: A digest is remembered only for files that were last changed this long ago: a clock tick can hide a change.
 _SETTLED_S = 2.0
@@ -51,13 +52,8 @@ def file_digest(path: Path) -> str:
         raise BenchError(f"{path} cannot be read", error.strerror or str(error), "check the path") from None
     if time.time() - before.st_mtime > _SETTLED_S:
         # The digest is right whether or not it can be remembered: a read-only cache home only costs time.
-        with contextlib.suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            import tempfile
-
-            with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="utf-8") as handle:
-                json.dump({**state, "sha256": digest}, handle)
-            Path(handle.name).replace(note)
+        with contextlib.suppress(BenchError), replacing(note) as handle:
+            handle.write(json.dumps({**state, "sha256": digest}).encode())
     return digest
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from ldmbench.errors import BenchError
+from ldmbench.host.files import replacing
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import Run
 
@@ -34,23 +32,14 @@ def export(runs: Sequence[Run], folder: Path, kind: Format) -> list[Path]:
         "outputs": pd.DataFrame([row for run in runs for row in _outputs(run)], columns=list(_OUTPUT_COLUMNS)),
     }
     written = []
-    temporary = folder / f".{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            path = folder / f"{name}.{kind}"
+    for name, table in tables.items():
+        path = folder / f"{name}.{kind}"
+        with replacing(path) as handle:
             if kind == "parquet":
-                table.to_parquet(temporary, index=False)
+                table.to_parquet(handle, index=False)
             else:
-                table.to_csv(temporary, index=False)
-            temporary.replace(path)
-            written.append(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BenchError(f"cannot write to {folder}", reason, "choose another --out", exit_code=1) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+                table.to_csv(handle, index=False, mode="wb")
+        written.append(path)
     return written
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
 from ldmbench.errors import BenchError
-from ldmbench.host.files import not_written
+from ldmbench.host.files import replacing
 from ldmbench.runs.journal import Journal, lock, read_journal
 from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 
@@ -107,7 +106,7 @@ class RunWriter:
         """Store the audio, then the row that refers to it; returns the row as stored."""
         if audio is not None and not row.audio:
             relative = Path("audio") / f"{_file_name(row.clip)}.wav"
-            write_audio(self.path / relative, audio)
+            write_audio(self.path / relative, audio, durable=True)
             row = replace(row, audio=relative.as_posix())
         if audio is not None:
             row = replace(
@@ -123,18 +122,8 @@ class RunWriter:
     def store_vector(self, clip: str, metric: str, vector: NDArray[np.float64]) -> str:
         """Store a vector beside the journal; returns the name to put into the score row."""
         relative = Path("vectors") / folder_name(metric) / f"{_file_name(clip)}.npy"
-        target = self.path / relative
-        temporary = target.with_suffix(".tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as handle:
-                np.save(handle, vector, allow_pickle=False)
-            temporary.replace(target)
-        except OSError as error:
-            raise not_written(target, error) from None
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with replacing(self.path / relative, durable=True) as handle:
+            np.save(handle, vector, allow_pickle=False)
         return relative.as_posix()
 
     def set_parameters(self, parameters: int | None) -> None:
@@ -148,12 +137,8 @@ class RunWriter:
         target = self.path / "run.json"
         if target.exists() and target.read_text(encoding="utf-8") == text:
             return
-        temporary = target.with_suffix(".tmp")
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(target)
-        except OSError as error:
-            raise not_written(target, error) from None
+        with replacing(target, durable=True) as handle:
+            handle.write(text.encode())
 
 
 def _file_name(name: str) -> str:

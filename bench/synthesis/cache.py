@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import platform
-import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import NamedTuple
 
 from ldmbench.audio import sound as audio
 from ldmbench.errors import BenchError
+from ldmbench.host.files import OTHER_CACHE, replacing
 from ldmbench.host.homes import cache_home
 
 #: Part of the cache folder's name; to be raised when files of older versions must not be found any more.
@@ -120,7 +119,7 @@ def _entry(path: Path, digest: str, pinned: str) -> _Entry:
 
 
 def _build(generator: str, name: str, path: Path) -> None:
-    import soundfile
+    import scipy.io.wavfile
 
     from ldmbench.names import unknown
     from ldmbench.synthesis.recipe import recipes
@@ -130,18 +129,8 @@ def _build(generator: str, name: str, path: Path) -> None:
         raise unknown(f"built-in {generator} clip", name, known)
     recipe = known[name]
     samples = recipe.pcm()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(temporary, samples.T, recipe.rate, subtype="PCM_16", format="WAV")
-        # libsndfile does not always report a full disk: the size of the file does.
-        if (size := temporary.stat().st_size) < samples.nbytes:
-            raise OSError(28, f"wrote {size} of {samples.nbytes} bytes")
-        temporary.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise _cannot_write(path, error) from None
-    finally:
-        _discard(temporary)
+    with replacing(path, OTHER_CACHE) as handle:
+        scipy.io.wavfile.write(handle, recipe.rate, samples.T)
 
 
 def _notes(generator: str, rows: Sequence[Mapping[str, str]], digests: Mapping[str, str]) -> tuple[str, ...]:
@@ -168,26 +157,7 @@ def _read_manifest(folder: Path) -> dict[str, _Entry]:
 
 
 def _write_manifest(folder: Path, manifest: Mapping[str, _Entry], must: bool) -> None:
-    path = folder / _MANIFEST
-    temporary = folder / f".{_MANIFEST}.{os.getpid()}.{threading.get_ident()}.tmp"
     content = json.dumps({name: asdict(entry) for name, entry in manifest.items()}, indent=1)
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        # A shared cache that may only be read is fine: its files are then checked each time.
-        if must:
-            _discard(temporary)
-            raise _cannot_write(path, error) from None
-
-
-def _discard(temporary: Path) -> None:
-    # What could not be created cannot be removed; the error that matters is on its way already.
-    with contextlib.suppress(OSError):
-        temporary.unlink()
-
-
-def _cannot_write(path: Path, error: Exception) -> BenchError:
-    reason = getattr(error, "strerror", None) or str(error)
-    fix = "free disk space, or set LDMBENCH_CACHE to a folder that can be written"
-    return BenchError(f"cannot write the built-in clip {path}", reason, fix, 1)
+    # A shared cache that may only be read is fine: its files are then checked each time.
+    with nullcontext() if must else suppress(BenchError), replacing(folder / _MANIFEST, OTHER_CACHE) as handle:
+        handle.write(content.encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
+from ldmbench.host.files import OTHER_CACHE, replacing
 from ldmbench.host.homes import cache_home, only_one
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec, Stream
@@ -246,17 +246,8 @@ def _read_codebooks(path: Path, vocab: int) -> Codebooks | None:
 
 
 def _write_codebooks(path: Path, codebooks: Codebooks) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            np.savez(handle, centroids=codebooks.centroids, mean=codebooks.mean, deviation=codebooks.deviation)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BenchError(
-            f"cannot write {path}", error.strerror or str(error), "set LDMBENCH_CACHE to a folder"
-        ) from None
+    with replacing(path, OTHER_CACHE) as handle:
+        np.savez(handle, centroids=codebooks.centroids, mean=codebooks.mean, deviation=codebooks.deviation)
 
 
 def nearest(points: Array, centroids: Array) -> NDArray[np.int64]:

@@ -393,6 +393,44 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "deep" / "folder" / "a.wav").subtype == "FLOAT"
 
 
+#: What stands before the samples, by rate, channels and length: as the hand-written header had it that SciPy's replaced
+#: (Multimedia Programming Interface and Data Specifications 1.0, 1991; New Multimedia Data Types 3.0, 1994).
+WAV_HEADERS = {
+    (8000, 1, 0): (
+        "524946463200000057415645 666d74201200000003000100401f0000007d0000040020000000 "
+        "666163740400000000000000 6461746100000000"
+    ),
+    (16000, 1, 3): (
+        "524946463e00000057415645 666d74201200000003000100803e000000fa0000040020000000 "
+        "666163740400000003000000 646174610c000000"
+    ),
+    (22050, 1, 1000): (
+        "52494646d20f000057415645 666d742012000000030001002256000088580100040020000000 "
+        "6661637404000000e8030000 64617461a00f0000"
+    ),
+    (44100, 2, 7): (
+        "524946466a00000057415645 666d7420120000000300020044ac000020620500080020000000 "
+        "666163740400000007000000 6461746138000000"
+    ),
+    (48000, 6, 480): (
+        "52494646322d000057415645 666d7420120000000300060080bb000000941100180020000000 "
+        "6661637404000000e0010000 64617461002d0000"
+    ),
+    (192000, 8, 2): (
+        "524946467200000057415645 666d7420120000000300080000ee020000c05d00200020000000 "
+        "666163740400000002000000 6461746140000000"
+    ),
+}
+
+
+@pytest.mark.parametrize(("rate", "channels", "length"), WAV_HEADERS)
+def test_the_bytes_of_a_file_never_change(tmp_path: Path, rate: int, channels: int, length: int) -> None:
+    samples = np.random.default_rng(length).standard_normal((channels, length)).astype(np.float32)
+    audio.write(tmp_path / "a.wav", Audio(samples, rate))
+    expected = bytes.fromhex(WAV_HEADERS[rate, channels, length]) + samples.astype("<f4").T.tobytes()
+    assert (tmp_path / "a.wav").read_bytes() == expected
+
+
 def test_equal_sounds_make_equal_files(tmp_path: Path, tone: Sound) -> None:
     for name in ("a.wav", "b.wav"):
         audio.write(tmp_path / name, tone(0.1))
