@@ -25,7 +25,8 @@ HEAVY = {
 FLOORS = (
     ("errors",),
     ("names", "stats", "cards"),
-    ("audio", "host"),
+    ("host",),
+    ("audio",),
     ("weights", "synthesis"),
     ("clips",),
     ("system",),
