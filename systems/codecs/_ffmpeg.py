@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,9 @@ def require(system: str, reason: str) -> None:
         raise BenchError(f"{system} is not available", reason, _FIX)
 
 
-def encode(system: str, samples: NDArray[Any], rate: int, codec: str, options: Mapping[str, str]) -> bytes:
+def encode(
+    system: str, samples: NDArray[np.float32 | np.int16], rate: int, codec: str, options: Mapping[str, str]
+) -> bytes:
     """A file in memory, coded from float32 or int16 ``samples`` ``[channels, time]``.
 
     Args:

@@ -115,7 +115,7 @@ class PacketCodec(Codec):
         decoded = decode(self.decoder, coded, self.decoder_options())
         return aligned(decoded, coded, self.delay(coded), self.spec.label).at(coded.source_rate)
 
-    def at_coding_rate(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
+    def at_coding_rate(self, audio: Audio) -> tuple[Audio, dict[str, int]]:
         """``audio`` at the rate it is coded at, and the rate where it is another than the clip's."""
         rate = audio.rate
         if self.rates:
@@ -259,7 +259,7 @@ def demux(file: bytes, container_format: str) -> tuple[tuple[bytes, ...], bytes]
         return packets, bytes(stream.codec_context.extradata or b"")
 
 
-def fit_format(samples: Samples, sample_format: str) -> tuple[NDArray[Any], int]:
+def fit_format(samples: Samples, sample_format: str) -> tuple[NDArray[np.float32 | np.int16], int]:
     """Samples in the encoder's format, and how many of them had to be clipped; floats never are."""
     if not sample_format.startswith("s16"):
         return samples, 0

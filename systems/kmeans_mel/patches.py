@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Array = NDArray[np.float32]
 
@@ -140,7 +143,7 @@ def _window() -> Array:
 
 
 @lru_cache
-def _filters() -> Any:
+def _filters() -> csr_array:
     """Triangular mel filters ``[bands, bins]``, each summing to 1, as a sparse array (no BLAS, so no threads)."""
     import scipy.sparse
 

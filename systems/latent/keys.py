@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ldmbench.errors import BenchError
 from ldmbench.weights.tensors import check_keys, fitted
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
+    from torch import Tensor
+    from transformers import SpeechT5HifiGan
 
 #: A pattern, and what stands for it: a template or a function of the match.
 Renaming = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -108,7 +114,7 @@ def vae_name(key: str, levels: int) -> str:
     return renamed(key, (backwards, *AUTOENCODER))
 
 
-def flat(key: str, value: Any) -> Any:
+def flat(key: str, value: Tensor) -> Tensor:
     """Attention matrices are 1 x 1 convolutions in the original autoencoder and linear layers in the stock one."""
     return value[:, :, 0, 0] if ".attn_1." in key and value.ndim == 4 else value
 
@@ -121,8 +127,8 @@ def renamed(key: str, table: Sequence[Renaming]) -> str:
 
 
 def parts(
-    state: Mapping[str, Any], prefixes: Sequence[str], wanted: Sequence[str], unused: Sequence[str], path: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    state: Mapping[str, Tensor], prefixes: Sequence[str], wanted: Sequence[str], unused: Sequence[str], path: Path
+) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
     """A checkpoint taken apart: the keys below each prefix (without it), and those of the names ``wanted``.
 
     Args:
@@ -135,7 +141,7 @@ def parts(
     Raises:
         BenchError: If a wanted key is missing, or one belongs to none of these.
     """
-    modules: list[dict[str, Any]] = [{} for _ in prefixes]
+    modules: list[dict[str, Tensor]] = [{} for _ in prefixes]
     strange = []
     for key, value in state.items():
         found = [index for index, prefix in enumerate(prefixes) if key.startswith(prefix)]
@@ -178,35 +184,37 @@ def unet_config(
     }
 
 
-def load_unet(state: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> Any:
+def load_unet(state: Mapping[str, Tensor], config: Mapping[str, Any], path: Path) -> AudioLDM2UNet2DConditionModel:
     """The stock U-Net of ``config`` (see ``unet_config``) with the original's weights, which are not copied.
 
     Raises:
         BenchError: If any key is missing, superfluous or of another shape.
     """
-    from diffusers import AudioLDM2UNet2DConditionModel
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
 
     layers, attentions = int(config["layers_per_block"]), len(config["cross_attention_dim"][0])
     given = {unet_name(key, layers, attentions): value for key, value in state.items()}
     _same_size(given, state, path)
-    return fitted(lambda: AudioLDM2UNet2DConditionModel(**config), given, path)
+    unet: AudioLDM2UNet2DConditionModel = fitted(lambda: AudioLDM2UNet2DConditionModel(**config), given, path)
+    return unet
 
 
-def load_vae(state: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> Any:
+def load_vae(state: Mapping[str, Tensor], config: Mapping[str, Any], path: Path) -> AutoencoderKL:
     """Diffusers' ``AutoencoderKL`` of ``config`` with the original's weights, which are not copied.
 
     Raises:
         BenchError: If any key is missing, superfluous or of another shape.
     """
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     levels = len(config["block_out_channels"])
     given = {vae_name(key, levels): flat(key, value) for key, value in state.items()}
     _same_size(given, state, path)
-    return fitted(lambda: AutoencoderKL(**config), given, path)
+    vae: AutoencoderKL = fitted(lambda: AutoencoderKL(**config), given, path)
+    return vae
 
 
-def load_vocoder(state: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> Any:
+def load_vocoder(state: Mapping[str, Tensor], config: Mapping[str, Any], path: Path) -> SpeechT5HifiGan:
     """Transformers' ``SpeechT5HifiGan`` of ``config`` with the original's weights, which are not copied.
 
     Raises:
@@ -223,7 +231,7 @@ def load_vocoder(state: Mapping[str, Any], config: Mapping[str, Any], path: Path
     return fitted(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**config)), {**given, **unused}, path)
 
 
-def _same_size(given: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
+def _same_size(given: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
     """No two keys may become one: the second would silently replace the first."""
     if len(given) != len(state):
         raise BenchError(f"the weights in {path} do not fit", "two keys have one meaning", "use the official file")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
-def mel_batches(count: int, frames: int, device: Any, most: Mapping[str, int]) -> Iterator[slice]:
+def mel_batches(count: int, frames: int, device: torch.device, most: Mapping[str, int]) -> Iterator[slice]:
     """Slices of ``count`` spectrograms with at most so many mel frames together as ``most`` says, one at least.
 
     Args:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from ldmbench.errors import BenchError
 from ldmbench.weights.tensors import short
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, RobertaTokenizer, T5Tokenizer
+
+T = TypeVar("T", bound="PreTrainedTokenizerBase")
 
 #: A tokenizer must know at least this part of the vocabulary its encoder was trained with.
 _VOCABULARY = 0.99
 
 
-def load_tokenizer(kind: Any, folder: Path, name: str, vocabulary: int, positions: int) -> Any:
+def load_tokenizer(kind: type[T], folder: Path, name: str, vocabulary: int, positions: int) -> T:
     """The tokenizer in ``folder/name``, for an encoder with ``vocabulary`` embeddings and ``positions`` tokens.
 
     Without its files a tokenizer of transformers 5 is built all the same, knowing five tokens: the size is checked.
@@ -29,7 +34,7 @@ def load_tokenizer(kind: Any, folder: Path, name: str, vocabulary: int, position
             "fetch it again or correct --weights",
         )
     try:
-        tokenizer = kind.from_pretrained(place, local_files_only=True)
+        tokenizer: T = kind.from_pretrained(place, local_files_only=True)
     except Exception as error:
         raise BenchError(f"{name} in {folder} cannot be loaded", short(error), "fetch it again") from error
     if not _VOCABULARY * vocabulary <= len(tokenizer) <= vocabulary:
@@ -42,7 +47,7 @@ def load_tokenizer(kind: Any, folder: Path, name: str, vocabulary: int, position
     return tokenizer
 
 
-def byte_tokenizer(positions: int = 512) -> Any:
+def byte_tokenizer(positions: int = 512) -> RobertaTokenizer:
     """A RoBERTa tokenizer of single bytes, for systems that are built without any files."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import RobertaTokenizer
@@ -52,7 +57,7 @@ def byte_tokenizer(positions: int = 512) -> Any:
     return RobertaTokenizer(vocab=vocab, merges=[], model_max_length=positions)
 
 
-def character_tokenizer(positions: int = 512) -> Any:
+def character_tokenizer(positions: int = 512) -> T5Tokenizer:
     """A T5 tokenizer of printable ASCII characters, for systems that are built without any files."""
     from transformers import T5Tokenizer
 
