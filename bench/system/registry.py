@@ -9,6 +9,7 @@ from pathlib import Path
 from ldmbench.cards import load_card
 from ldmbench.errors import BenchError
 from ldmbench.names import Name, Setting, parse, show, unknown
+from ldmbench.system.beside import make_importable
 from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.protocol import System
 
@@ -38,10 +39,12 @@ def load_system_card(name: str) -> SystemCard:
     """The card of a system, by name or by the path of a TOML file.
 
     Raises:
-        BenchError: If there is no such system or its card is not valid.
+        BenchError: If there is no such system, its card is not valid, or the module beside it is hidden by another.
     """
     if name.endswith(".toml"):
-        return load_card(Path(name), SystemCard)
+        card = load_card(Path(name), SystemCard)
+        make_importable(Path(name), card.module)
+        return card
     cards = list_systems()
     if name not in cards:
         raise unknown("system", name, cards)
@@ -87,11 +90,15 @@ def load_system(spec: SystemSpec) -> System:
         return ExternalSystem(spec)
     module, _, attribute = spec.card.module.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
+        adapter = importlib.import_module(module)
     except ImportError as error:
         extras = ",".join(spec.card.extras)
-        fix = f"pip install 'ldmbench[{extras}]'" if extras else "reinstall ldmbench"
+        fix = "reinstall ldmbench" if module.startswith("ldmbench.") else "put the module beside the card, or install it"
+        fix = f"pip install 'ldmbench[{extras}]'" if extras else fix
         raise BenchError(f"system {spec.label} cannot be loaded", str(error), fix) from error
+    factory = getattr(adapter, attribute, None)
+    if factory is None:
+        raise BenchError(f"system {spec.label} cannot be loaded", f"{module} has no {attribute!r}", "correct the card")
     system: System = factory(spec)
     return system
 
