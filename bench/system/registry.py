@@ -93,7 +93,8 @@ def load_system(spec: SystemSpec) -> System:
         adapter = importlib.import_module(module)
     except ImportError as error:
         extras = ",".join(spec.card.extras)
-        fix = "reinstall ldmbench" if module.startswith("ldmbench.") else "put the module beside the card, or install it"
+        own = module.startswith("ldmbench.")
+        fix = "reinstall ldmbench" if own else "put the module beside the card or install it"
         fix = f"pip install 'ldmbench[{extras}]'" if extras else fix
         raise BenchError(f"system {spec.label} cannot be loaded", str(error), fix) from error
     factory = getattr(adapter, attribute, None)
