@@ -21,7 +21,7 @@ from ldmbench.metrics._base import LENGTH_TOLERANCE
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.store import RunWriter, is_run
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Cost, Output, System
 from ldmbench.system.registry import load_system
@@ -53,7 +53,7 @@ def generate(
     todo = [pending(path, plan.clips, retry_failed) for path in plan.paths]
     with progress("generate", sum(len(clips) for clips in todo), quiet) as advance:
         for spec, info, path, clips in zip(plan.specs, plan.runs, plan.paths, todo, strict=True):
-            if not clips and (path / "run.json").exists():
+            if not clips and is_run(path):
                 continue
             with RunWriter(path, info) as writer:
                 if not clips:
@@ -77,7 +77,7 @@ def generate(
 
 def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> list[Clip]:
     """The clips that have no output in the run at ``path``; with ``retry_failed`` also those that failed."""
-    if not (path / "run.json").exists():
+    if not is_run(path):
         return list(clips)
     done = open_run(path).outputs
     return [clip for clip in clips if clip.id not in done or (retry_failed and done[clip.id].status == "failed")]

@@ -113,7 +113,7 @@ def make_plan(
                 DatasetInfo(item.name, item.title, item.content, item.digest, item.notes, missing(clips, item))
                 for item in datasets
             ),
-            clips=tuple(_info(clip) for clip in clips),
+            clips=tuple(map(ClipInfo.of, clips)),
             metrics=names,
             environment={**environment(), "device": spec.device},
             created=now,
@@ -142,16 +142,3 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _info(clip: Clip) -> ClipInfo:
-    return ClipInfo(
-        id=clip.id,
-        dataset=clip.dataset,
-        path=str(clip.path or ""),
-        start=clip.start,
-        end=clip.end,
-        text=clip.text or "",
-        group=clip.group or "",
-        language=clip.language,
-    )

@@ -17,6 +17,7 @@ from ldmbench.runs.measure import Options
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.results import Run, find_runs, open_run
 from ldmbench.runs.run import run
+from ldmbench.runs.store import is_run
 from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.registry import resolve
@@ -155,7 +156,7 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
     runs: list[Run] = []
     for target in targets:
         path = Path(target)
-        if (path / "run.json").exists():
+        if is_run(path):
             runs.append(open_run(path))
             continue
         found = find_runs(root, target)

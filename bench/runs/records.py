@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ldmbench.clips.card import Content
+from ldmbench.clips.clip import Clip
+from ldmbench.clips.condition import Condition
+from ldmbench.errors import BenchError
 
 #: Raised when the layout of the folder changes.
 SCHEMA = 1
@@ -16,7 +20,9 @@ Status = Literal["ok", "failed", "unscored"]
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a report needs to know of a planned clip.
+    """A planned clip: all that reports need to know of it, and all it takes to score its output once more.
+
+    Runs of versions that did not record ``sha256``, ``seed``, ``condition`` and ``missing`` have their defaults.
 
     Attributes:
         id: ``DATASET/NAME``.
@@ -24,9 +30,13 @@ class ClipInfo:
         path: Reference file, empty where there is none.
         start: First second of the file.
         end: Last second, None for the end.
-        text: Transcript or caption.
-        group: Label to report by.
+        text: Transcript or caption, empty where there is none.
+        group: Label to report by, empty where there is none.
         language: BCP 47 tag of the text.
+        sha256: ``Audio.digest()`` that the reference must have, or empty.
+        seed: Seed of every random choice made for the clip.
+        condition: Fields of the ``Condition`` that makes the input from the reference, None where they are equal.
+        missing: Why there is no reference, for a clip that should have one.
     """
 
     id: str
@@ -37,6 +47,55 @@ class ClipInfo:
     text: str = ""
     group: str = ""
     language: str = ""
+    sha256: str = ""
+    seed: int = 0
+    condition: Mapping[str, Any] | None = None
+    missing: str = ""
+
+    @classmethod
+    def of(cls, clip: Clip) -> ClipInfo:
+        """The record of a clip; audio that it holds in memory is no part of it."""
+        return cls(
+            id=clip.id,
+            dataset=clip.dataset,
+            path="" if clip.path is None else str(clip.path),
+            start=clip.start,
+            end=clip.end,
+            text=clip.text or "",
+            group=clip.group or "",
+            language=clip.language,
+            sha256=clip.sha256,
+            seed=clip.seed,
+            condition=None if clip.condition is None else clip.condition.model_dump(mode="json"),
+            missing=clip.missing,
+        )
+
+    def clip(self, content: Content) -> Clip:
+        """The clip of this record, in a dataset of ``content``.
+
+        Raises:
+            BenchError: If the record has a condition that this version does not know.
+        """
+        try:
+            condition = None if self.condition is None else Condition.model_validate(self.condition)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise BenchError(f"the condition of {self.id} is not one of this version", reason, "run it again") from None
+        return Clip(
+            id=self.id,
+            dataset=self.dataset,
+            content=content,
+            path=Path(self.path) if self.path else None,
+            start=self.start,
+            end=self.end,
+            text=self.text or None,
+            group=self.group or None,
+            language=self.language,
+            sha256=self.sha256,
+            condition=condition,
+            seed=self.seed,
+            missing=self.missing,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +151,11 @@ class RunInfo:
     created: str
     parameters: int | None = None
     schema: int = SCHEMA
+
+    def planned(self) -> list[Clip]:
+        """The clips as they were planned."""
+        contents = {dataset.name: dataset.content for dataset in self.datasets}
+        return [clip.clip(contents[clip.dataset]) for clip in self.clips]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ldmbench import stats
-from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
 from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
-from ldmbench.runs.store import folder_name, read_records
+from ldmbench.runs.store import read_records, read_vector, run_folders
 from ldmbench.stats import Estimate
 
 
@@ -109,14 +106,7 @@ class Run:
         return values, failed, unscored
 
     def _value(self, row: ScoreRow) -> Any:
-        if not isinstance(row.value, str):
-            return row.value
-        try:
-            return np.load(self.path / row.value, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise BenchError(
-                f"{self.path / row.value} cannot be read", str(error), "remove the run and start it again"
-            ) from None
+        return read_vector(self.path, row.value) if isinstance(row.value, str) else row.value
 
 
 def open_run(path: str | Path) -> Run:
@@ -131,8 +121,8 @@ def open_run(path: str | Path) -> Run:
 def find_runs(root: Path, suite: str) -> list[Run]:
     """Runs of a suite below ``root``: the newest of each system, in the order in which they were made."""
     newest: dict[str, Run] = {}
-    for path in sorted((root / folder_name(suite)).glob("*/*/run.json")):
-        run = open_run(path.parent)
+    for path in run_folders(root, suite):
+        run = open_run(path)
         other = newest.get(run.info.system)
         if other is None or run.info.created > other.info.created:
             newest[run.info.system] = run

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldmbench.clips.card import Content
-from ldmbench.clips.clip import Clip
 from ldmbench.clips.pairs import pair_folders
 from ldmbench.errors import BenchError
 from ldmbench.runs.check import check_plan
@@ -49,24 +48,9 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
     """
     done = []
     for old in runs:
-        contents = {item.name: item.content for item in old.info.datasets}
-        clips = [
-            Clip(
-                id=item.id,
-                dataset=item.dataset,
-                content=contents[item.dataset],
-                path=Path(item.path) if item.path else None,
-                start=item.start,
-                end=item.end,
-                text=item.text or None,
-                group=item.group or None,
-                language=item.language,
-            )
-            for item in old.info.clips
-        ]
         info = replace(old.info, metrics=(*old.info.metrics, *(m for m in metrics if m not in old.info.metrics)))
         with RunWriter(old.path, info) as writer:
-            measure([old.path], clips, metrics, options, [writer])
+            measure([old.path], old.info.planned(), metrics, options, [writer])
         done.append(open_run(old.path))
     return done
 

@@ -24,6 +24,10 @@ from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunI
 _LONGEST_NAME = 180
 
 
+#: What lies in a run folder.
+_RECORD, _OUTPUTS, _SCORES = "run.json", "outputs.jsonl", "scores.jsonl"
+_AUDIO, _VECTORS = "audio", "vectors"
+
 Records = tuple[RunInfo, dict[str, OutputRow], dict[tuple[str, str], ScoreRow]]
 
 
@@ -34,13 +38,15 @@ def read_records(path: Path) -> Records:
         BenchError: If the folder is not a run, or was written by another version of the layout.
     """
     try:
-        content = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        content = json.loads((path / _RECORD).read_text(encoding="utf-8"))
         schema = content.get("schema")
     except (FileNotFoundError, NotADirectoryError):
-        raise BenchError(f"{path} is not a run", "no run.json in it", "name a suite or a folder below runs/") from None
+        raise BenchError(
+            f"{path} is not a run", f"no {_RECORD} in it", "name a suite or a folder below runs/"
+        ) from None
     except (ValueError, AttributeError) as error:
         raise BenchError(
-            f"{path}/run.json is not a JSON record", str(error), "remove the run and start it again"
+            f"{path / _RECORD} is not a JSON record", str(error), "remove the run and start it again"
         ) from None
     if schema != SCHEMA:
         raise BenchError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", "run it again")
@@ -55,9 +61,9 @@ def _records(path: Path, content: dict[str, Any]) -> Records:
     content["datasets"] = tuple(DatasetInfo(**{**item, "notes": tuple(item["notes"])}) for item in content["datasets"])
     content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
     content["metrics"] = tuple(content["metrics"])
-    outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / "outputs.jsonl")}
+    outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / _OUTPUTS)}
     scores = {}
-    for line in read_journal(path / "scores.jsonl"):
+    for line in read_journal(path / _SCORES):
         row = ScoreRow(**line)
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:
@@ -67,7 +73,30 @@ def _records(path: Path, content: dict[str, Any]) -> Records:
 
 def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
     """Where a run lies: ``ROOT/SUITE/SYSTEM/ID``."""
-    return root / folder_name(suite) / folder_name(system) / run_id
+    return root / _part(suite) / _part(system) / run_id
+
+
+def is_run(path: Path) -> bool:
+    """Whether the folder ``path`` is a run."""
+    return (path / _RECORD).exists()
+
+
+def run_folders(root: Path, suite: str) -> list[Path]:
+    """The runs of a suite below ``root``, of every system and ID, by their paths."""
+    return sorted(path.parent for path in (root / _part(suite)).glob(f"*/*/{_RECORD}"))
+
+
+def read_vector(path: Path, name: str) -> NDArray[np.float64]:
+    """The vector that a score row of the run at ``path`` calls ``name``.
+
+    Raises:
+        BenchError: If it is missing or damaged.
+    """
+    try:
+        vector: NDArray[np.float64] = np.load(path / name, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BenchError(f"{path / name} cannot be read", str(error), "remove the run and start it again") from None
+    return vector
 
 
 class RunWriter:
@@ -81,15 +110,15 @@ class RunWriter:
         self.path = path
         self._lock = lock(path)
         try:
-            if (path / "run.json").exists():
+            if is_run(path):
                 old = read_records(path)[0]
                 # What was asked for before stays part of the run; what it is and when it began does not change.
                 metrics = (*old.metrics, *(name for name in info.metrics if name not in old.metrics))
                 info = replace(old, metrics=metrics, parameters=info.parameters or old.parameters)
             self.info = info
             self._write_info()
-            self._outputs = Journal(path / "outputs.jsonl")
-            self._scores = Journal(path / "scores.jsonl")
+            self._outputs = Journal(path / _OUTPUTS)
+            self._scores = Journal(path / _SCORES)
         except BaseException:
             self._lock.close()
             raise
@@ -105,7 +134,7 @@ class RunWriter:
     def add_output(self, row: OutputRow, audio: Audio | None = None) -> OutputRow:
         """Store the audio, then the row that refers to it; returns the row as stored."""
         if audio is not None and not row.audio:
-            relative = Path("audio") / f"{_file_name(row.clip)}.wav"
+            relative = Path(_AUDIO) / f"{_file_name(row.clip)}.wav"
             write_audio(self.path / relative, audio, durable=True)
             row = replace(row, audio=relative.as_posix())
         if audio is not None:
@@ -121,7 +150,7 @@ class RunWriter:
 
     def store_vector(self, clip: str, metric: str, vector: NDArray[np.float64]) -> str:
         """Store a vector beside the journal; returns the name to put into the score row."""
-        relative = Path("vectors") / folder_name(metric) / f"{_file_name(clip)}.npy"
+        relative = Path(_VECTORS) / _part(metric) / f"{_file_name(clip)}.npy"
         with replacing(self.path / relative, durable=True) as handle:
             np.save(handle, vector, allow_pickle=False)
         return relative.as_posix()
@@ -134,7 +163,7 @@ class RunWriter:
 
     def _write_info(self) -> None:
         text = json.dumps(asdict(self.info), indent=1, ensure_ascii=False)
-        target = self.path / "run.json"
+        target = self.path / _RECORD
         if target.exists() and target.read_text(encoding="utf-8") == text:
             return
         with replacing(target, durable=True) as handle:
@@ -150,13 +179,11 @@ def _file_name(name: str) -> str:
     return "/".join([*(_part(folder).replace(".", "%2E") for folder in folders), _part(last)])
 
 
-def folder_name(name: str) -> str:
-    """One folder for ``name``, whatever is in it; settings of a system may hold a path."""
-    return _part(name)
-
-
 def _part(text: str) -> str:
-    """``text`` as one file name that is safe on every file system and at most 180 characters long."""
+    """``text`` as one file name that is safe on every file system and at most 180 characters long.
+
+    Settings of a system, and with them its name, may hold a path.
+    """
     part = quote(text, safe="@=,+- ")
     if set(part) <= {"."}:
         part = "%" + part.replace(".", "%2E")  # "", "." and ".." are no names; no quoted text begins like this.
