@@ -65,13 +65,16 @@ _weights = click.option(
 )
 _untrained = click.option("--untrained", is_flag=True, help="Seeded random weights; every table says UNTRAINED.")
 _jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")
+_retry_failed = click.option("--retry-failed", is_flag=True, help="Try clips and scores again that failed before.")
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 _allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
 _audio = click.option(
     "--audio", type=_folder, help="Folder of audio in place of the suite's datasets, under their input conditions."
 )
 _limit = click.option(
-    "--limit", type=click.IntRange(1), default=None, help="Clips of each dataset; marks the run PARTIAL."
+    "--limit",
+    type=click.IntRange(1),
+    help="Clips of each dataset; marks the run PARTIAL.  [default: those of the suite]",
 )
 
 
@@ -118,15 +121,16 @@ def show(name: str, as_json: bool) -> None:
 @_untrained
 @_runs
 @_json
-def check(suite: str, as_json: bool, **chosen: Any) -> None:
+def check(suite: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:
     """Look at everything SUITE needs, and compute nothing.
 
     Exits 2 if a run would not start.
     """
     from ldmbench import console
-    from ldmbench.runs.prepare import Request, prepare
+    from ldmbench.runs.prepare import prepare
+    from ldmbench.runs.request import Options, Request
 
-    prepared = prepare(Request(suite, **chosen))
+    prepared = prepare(Request(suite, **request), Options(device, weights))
     console.print_findings(prepared.findings, as_json)
     if prepared.errors:
         raise click.exceptions.Exit(2)
@@ -181,7 +185,7 @@ def fetch(names: tuple[str, ...]) -> None:
 @_untrained
 @click.option("--seed", type=int, help="Seed of the run.  [default: the suite's]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Clips a system gets at once.")
-@click.option("--retry-failed", is_flag=True, help="Try clips again that failed before.")
+@_retry_failed
 @click.option("--skip-unavailable", is_flag=True, help="Leave out systems whose preflight fails, and say so.")
 @_jobs
 @_allow
@@ -190,13 +194,16 @@ def fetch(names: tuple[str, ...]) -> None:
 @_json
 def run(
     suite: str,
+    device: str,
+    weights: Path | None,
     batch: int,
-    retry_failed: bool,
     jobs: int | None,
+    retry_failed: bool,
+    skip_unavailable: bool,
     allow_failures: bool,
     quiet: bool,
     as_json: bool,
-    **chosen: Any,
+    **request: Any,
 ) -> None:
     """Run systems on SUITE and print its table.
 
@@ -205,14 +212,14 @@ def run(
     """
     from ldmbench import console
     from ldmbench.host.executor import cores
-    from ldmbench.runs.measure import Options
-    from ldmbench.runs.prepare import Request, prepare
-    from ldmbench.runs.run import run as run_plan
+    from ldmbench.runs.carry_out import carry_out
+    from ldmbench.runs.prepare import prepare
+    from ldmbench.runs.request import Options, Request
 
-    prepared = prepare(Request(suite, **chosen))
+    options = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet)
+    prepared = prepare(Request(suite, **request), options)
     plan = console.ready(prepared)
-    options = Options(jobs or cores(), chosen["device"], chosen["weights"], quiet)
-    runs = run_plan(plan, options, batch, retry_failed)
+    runs = carry_out(plan, options)
     _show_runs(runs, as_json)
     if not (quiet or as_json):
         name = plan.suite.name
@@ -230,6 +237,7 @@ def run(
 @_device
 @_weights
 @_jobs
+@_retry_failed
 @_allow
 @_quiet
 @_runs
@@ -244,6 +252,7 @@ def score(
     device: str,
     weights: Path | None,
     jobs: int | None,
+    retry_failed: bool,
     allow_failures: bool,
     quiet: bool,
     out: Path,
@@ -256,12 +265,12 @@ def score(
     only the metrics named with -m are computed; no audio is made.
     """
     from ldmbench.host.executor import cores
-    from ldmbench.runs.measure import Options
+    from ldmbench.runs.carry_out import rescore, score_folder
     from ldmbench.runs.prepare import open_runs
-    from ldmbench.runs.run import rescore, score_folder
+    from ldmbench.runs.request import Options
     from ldmbench.suite import load_suite
 
-    options = Options(jobs or cores(), device, weights, quiet)
+    options = Options(device, weights, jobs=jobs or cores(), retry_failed=retry_failed, quiet=quiet)
     if reference is None:
         if captions is not None:
             raise BenchError("captions belong to a folder", fix="name the folder of references with --reference")

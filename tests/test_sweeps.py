@@ -18,7 +18,6 @@ from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.names import parse
 from ldmbench.reports import bdrate, curves, drawing
-from ldmbench.runs.measure import Options
 from ldmbench.runs.prepare import evaluate
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import Run
@@ -226,7 +225,7 @@ def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest
     sound = Audio.of(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 16000)), 16000)
     (tmp_path / "clips").mkdir()
     audio_io.write(tmp_path / "clips" / "one.wav", sound)
-    runs = evaluate(str(suite), audio=tmp_path / "clips", out=tmp_path / "runs", options=Options(quiet=True))
+    runs = evaluate(str(suite), audio=tmp_path / "clips", out=tmp_path / "runs", quiet=True)
     assert [run.info.system for run in runs] == ["loud:factor=0.5", "loud:factor=0.9", "loud:factor=0.25"]
     assert len({run.info.id for run in runs}) == 3
     (curve,) = curves.build(runs, ["snr"])

@@ -6,7 +6,6 @@ import importlib.util
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from ldmbench.clips.card import list_datasets, load_dataset_card, obtain
@@ -14,6 +13,7 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
 from ldmbench.names import parse
 from ldmbench.runs.plan import Plan, missing
+from ldmbench.runs.request import Options
 from ldmbench.system.card import SystemSpec
 
 #: Import names that show whether an optional dependency group is installed.
@@ -48,8 +48,8 @@ def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
     return [finding for spec in specs for finding in _system(spec)]
 
 
-def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
-    """Datasets, metrics (with their checkpoints in ``weights``) and disk; systems are ``check_systems``'s."""
+def check_plan(plan: Plan, options: Options) -> list[Finding]:
+    """Datasets, metrics (with their checkpoints) and disk; systems are ``check_systems``'s."""
     findings = []
     for dataset in plan.datasets:
         count = sum(clip.dataset == dataset.name for clip in plan.clips)
@@ -64,7 +64,7 @@ def check_plan(plan: Plan, weights: Path | None = None) -> list[Finding]:
             findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
         findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
     for name in plan.metrics:
-        findings += _metric(plan, name, weights)
+        findings += _metric(plan, name, options)
     findings.append(_disk(plan))
     return findings
 
@@ -113,7 +113,7 @@ def _available(spec: SystemSpec) -> str:
     return str(available()) if available else ""
 
 
-def _metric(plan: Plan, name: str, weights: Path | None) -> Iterator[Finding]:
+def _metric(plan: Plan, name: str, options: Options) -> Iterator[Finding]:
     metric: Any = load_metric(name)
     missing = missing_extras(metric.facts.extras)
     if missing:
@@ -126,7 +126,7 @@ def _metric(plan: Plan, name: str, weights: Path | None) -> Iterator[Finding]:
         yield Finding("warning", name, text, f"for a folder, --content {metric.facts.content[0]}")
         return
     if metric.facts.device:
-        metric.configure(plan.specs[0].device, weights)
+        metric.configure(options.device, options.weights)
         if text := metric.problem():
             yield Finding("error", name, text)
             return

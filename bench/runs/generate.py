@@ -20,6 +20,7 @@ from ldmbench.host.progress import progress
 from ldmbench.metrics._base import LENGTH_TOLERANCE
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.records import OutputRow
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import RunWriter, is_run
 from ldmbench.system.card import SystemSpec
@@ -29,18 +30,14 @@ from ldmbench.system.registry import load_system
 Build = Callable[[SystemSpec], System]
 
 
-def generate(
-    plan: Plan, batch: int = 1, retry_failed: bool = False, quiet: bool = False, build: Build = load_system
-) -> list[tuple[str, str]]:
+def generate(plan: Plan, options: Options, build: Build = load_system) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
-    Time and memory are recorded only at ``batch`` 1, where they belong to one clip.
+    Time and memory are recorded only at a batch of 1, where they belong to one clip.
 
     Args:
-        plan: What to do.
-        batch: Clips handed to a system at once.
-        retry_failed: Try clips again that failed before.
-        quiet: Show no progress.
+        plan: What to do, and where each system runs.
+        options: How many clips a system gets at once, and whether those that failed are tried again.
         build: How a spec becomes a system.
 
     Returns:
@@ -50,8 +47,8 @@ def generate(
         BenchError: If a run folder cannot be written or is in use.
     """
     not_started = []
-    todo = [pending(path, plan.clips, retry_failed) for path in plan.paths]
-    with progress("generate", sum(len(clips) for clips in todo), quiet) as advance:
+    todo = [pending(path, plan.clips, options.retry_failed) for path in plan.paths]
+    with progress("generate", sum(len(clips) for clips in todo), options.quiet) as advance:
         for spec, info, path, clips in zip(plan.specs, plan.runs, plan.paths, todo, strict=True):
             if not clips and is_run(path):
                 continue
@@ -67,8 +64,9 @@ def generate(
                     advance(len(clips), spec.label)
                     continue
                 writer.set_parameters(getattr(system, "parameters", None))
-                for start in range(0, len(clips), batch):
-                    for row, output in _process(system, spec, clips[start : start + batch], batch == 1):
+                for start in range(0, len(clips), options.batch):
+                    part = clips[start : start + options.batch]
+                    for row, output in _process(system, spec, part, options.batch == 1):
                         interrupt.check()
                         writer.add_output(row, output.audio if output else None)
                         advance(1, spec.label)

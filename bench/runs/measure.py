@@ -20,6 +20,7 @@ from ldmbench.host.executor import executor
 from ldmbench.host.progress import progress
 from ldmbench.metrics._base import Metric, load_metric
 from ldmbench.runs.records import OutputRow, ScoreRow
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.store import RunWriter
 from ldmbench.system.protocol import Cost, Output
@@ -33,17 +34,17 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Job:
-    """Metrics still to be computed for one output; ``run`` is the position of its run in the list.
+    """Metrics still to be computed for one output.
 
     Attributes:
-        run: Position of the run.
+        position: Position of the output's run in the list of runs.
         row: The output.
         audio: Its file, None where there is none.
         metrics: Names of the metrics.
         parameters: Learned parameters of the system.
     """
 
-    run: int
+    position: int
     row: OutputRow
     audio: Path | None
     metrics: tuple[str, ...]
@@ -100,29 +101,10 @@ def measure(
             interrupt.check()
             task = tasks[index]
             rows = result if not isinstance(result, Exception) else list(_all_failed(task, result))
-            for position in {run for run, _ in rows}:
-                writers[position].add_scores(row for run, row in rows if run == position)
+            for position in {position for position, _ in rows}:
+                writers[position].add_scores(row for owner, row in rows if owner == position)
             advance(len(rows), task.clip.id)
     _measure_on_device(runs, clips, [name for name in metrics if name not in local], options, writers)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where and how metrics are computed.
-
-    Attributes:
-        jobs: Processes for metrics without a model.
-        device: Device of metrics with a model.
-        weights: Folder of their checkpoints, None for the weights home.
-        quiet: Show no progress.
-        retry_failed: Compute scores again that failed before.
-    """
-
-    jobs: int = 1
-    device: str = "cpu"
-    weights: Path | None = None
-    quiet: bool = False
-    retry_failed: bool = False
 
 
 def missing(
@@ -164,7 +146,7 @@ def score(task: Task) -> list[tuple[int, ScoreRow]]:
                 rows += _all_failed(Task(clip, (job,)), error)
                 continue
             for name in job.metrics:
-                rows.append((job.run, _score_one(_metric(name), clip, output, job.row)))
+                rows.append((job.position, _score_one(_metric(name), clip, output, job.row)))
     return rows
 
 
@@ -199,7 +181,7 @@ def _all_failed(task: Task, error: Exception) -> Iterator[tuple[int, ScoreRow]]:
     """Rows for a task that ended without an answer, for a reference or output file that went missing, say."""
     for job in task.jobs:
         for name in job.metrics:
-            yield job.run, _without_value(task.clip, name, _metric(name).facts.version, job.row, error)
+            yield job.position, _without_value(task.clip, name, _metric(name).facts.version, job.row, error)
 
 
 def _wanted(run: Run, clip: Clip, name: str, retry_failed: bool) -> bool:
@@ -232,8 +214,8 @@ def _measure_on_device(
                 interrupt.check()
                 for item in chosen:
                     value = found.get(id(item), item.error)
-                    row = _device_row(metric, item.clip, item.job, value, writers[item.job.run])
-                    writers[item.job.run].add_scores([row])
+                    row = _device_row(metric, item.clip, item.job, value, writers[item.job.position])
+                    writers[item.job.position].add_scores([row])
                 advance(len(chosen), name)
 
 

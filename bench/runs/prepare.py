@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,52 +13,16 @@ from ldmbench.clips.clip import Dataset
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import untrained
+from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
-from ldmbench.runs.measure import Options
 from ldmbench.runs.plan import Plan, make_plan
+from ldmbench.runs.request import Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
-from ldmbench.runs.run import run
 from ldmbench.runs.store import is_run
 from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
-from ldmbench.system.card import SystemSpec
 from ldmbench.system.registry import resolve
 
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody asks for, in names.
-
-    Attributes:
-        suite: Name or TOML file.
-        systems: Names, the suite's where empty.
-        metrics: Metrics beyond the suite's.
-        datasets: Those of the suite's datasets that are wanted, all where empty.
-        audio: Folder in place of the suite's datasets, under each of their conditions.
-        table: CSV of texts and groups for that folder.
-        content: What that folder holds.
-        limit: Clips of each dataset, 0 for those of the suite.
-        seed: Seed of the runs, None for the suite's.
-        device: ``cpu``, ``cuda``, ...
-        weights: Folder of official checkpoints, None for the weights home.
-        untrained: Build models with seeded random weights.
-        out: Folder of all runs.
-        skip_unavailable: Leave out systems whose preflight fails.
-    """
-
-    suite: str
-    systems: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ()
-    audio: Path | None = None
-    table: Path | None = None
-    content: Content = "general"
-    limit: int = 0
-    seed: int | None = None
-    device: str = "cpu"
-    weights: Path | None = None
-    untrained: bool = False
-    out: Path = Path("runs")
-    skip_unavailable: bool = False
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +45,7 @@ class Prepared:
         return [finding for finding in self.findings if finding.level == "error"]
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(request: Request, options: Options) -> Prepared:
     """Look at everything a request needs; nothing is computed but built-in clips that are not there yet.
 
     Raises:
@@ -104,29 +69,64 @@ def prepare(request: Request) -> Prepared:
             update={name: tuple(map(untrained, getattr(suite, name))) for name in ("metrics", "curves")}
         )
         metrics = tuple(map(untrained, metrics))
-    specs = _specs(request, request.systems or suite.systems)
+    names = request.systems or suite.systems
+    specs = [resolve(name, options.device, request.untrained, options.weights) for name in names]
     findings = check_systems(specs)
     failing = {finding.subject: finding for finding in findings if finding.level == "error"}
     left_out = []
-    if request.skip_unavailable:
+    if options.skip_unavailable:
         left_out = [f"{name}: {finding.text}" for name, finding in failing.items()]
         findings = [finding for finding in findings if finding.subject not in failing]
     # What fails its preflight cannot be planned, but the rest is looked at all the same.
     ready = [spec for spec in specs if spec.label not in failing]
     if specs and not ready:
         return Prepared(None, tuple(findings), tuple(left_out))
-    plan = make_plan(suite, datasets, ready, request.out, request.limit, request.seed, metrics)
-    return Prepared(plan, (*findings, *check_plan(plan, request.weights)), tuple(left_out))
+    plan = make_plan(suite, datasets, ready, request.out, request.limit or 0, request.seed, metrics)
+    return Prepared(plan, (*findings, *check_plan(plan, options)), tuple(left_out))
 
 
-def evaluate(suite: str, systems: Sequence[str] = (), options: Options | None = None, **request: object) -> list[Run]:
+def evaluate(
+    suite: str,
+    systems: Sequence[str] = (),
+    *,
+    metrics: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    audio: str | Path | None = None,
+    table: str | Path | None = None,
+    content: Content = "general",
+    limit: int | None = None,
+    seed: int | None = None,
+    untrained: bool = False,
+    out: str | Path = "runs",
+    device: str = "cpu",
+    weights: str | Path | None = None,
+    batch: int = 1,
+    jobs: int = 1,
+    retry_failed: bool = False,
+    skip_unavailable: bool = False,
+    quiet: bool = False,
+) -> list[Run]:
     """Run systems on a suite; what is already in the run folder is not computed again.
 
     Args:
         suite: Name or TOML file of a suite.
         systems: Names of systems, the suite's where empty.
-        options: Where and how to measure.
-        **request: Further fields of ``Request``: ``audio``, ``limit``, ``metrics``, ``out``, ...
+        metrics: Metrics beyond the suite's.
+        datasets: Those of the suite's datasets that are wanted, all where empty.
+        audio: Folder in place of the suite's datasets, under each of their conditions.
+        table: CSV of texts and groups for that folder.
+        content: What that folder holds.
+        limit: Clips of each dataset, None for those of the suite.
+        seed: Seed of the runs, None for the suite's.
+        untrained: Build models with seeded random weights.
+        out: Folder of all runs.
+        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ...
+        weights: Folder of official checkpoints of both, None for the weights home.
+        batch: Clips handed to a system at once; time and memory are measured at 1 only.
+        jobs: Processes for metrics without a model.
+        retry_failed: Try clips and scores again that failed before.
+        skip_unavailable: Leave out systems whose preflight fails.
+        quiet: Show no progress.
 
     Returns:
         The runs as they are on disk.
@@ -134,12 +134,28 @@ def evaluate(suite: str, systems: Sequence[str] = (), options: Options | None = 
     Raises:
         BenchError: If the preflight finds an error; nothing was started then.
     """
-    prepared = prepare(Request(suite, tuple(systems), **request))  # type: ignore[arg-type]
+    return _evaluate(
+        Request(
+            suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
+            untrained, Path(out),
+        ),
+        Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet),
+    )  # fmt: skip
+
+
+def _evaluate(request: Request, options: Options) -> list[Run]:
+    prepared = prepare(request, options)
+    for reason in prepared.left_out:
+        _log.warning("left out: %s", reason)
     for finding in prepared.errors:
         raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
     if prepared.plan is None:
         raise BenchError("no system is left to run", "; ".join(prepared.left_out))
-    return run(prepared.plan, options or Options())
+    return carry_out(prepared.plan, options)
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -> list[Run]:
@@ -186,7 +202,3 @@ def _in_order(runs: list[Run]) -> list[Run]:
         return run.info.suite, place, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
 
     return sorted(runs, key=key)
-
-
-def _specs(request: Request, names: Sequence[str]) -> list[SystemSpec]:
-    return [resolve(name, request.device, request.untrained, request.weights) for name in names]

@@ -28,12 +28,12 @@ from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.names import Name
 from ldmbench.reports import result
+from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan
 from ldmbench.runs.generate import generate
-from ldmbench.runs.measure import Options
 from ldmbench.runs.plan import make_plan
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run
-from ldmbench.runs.run import run as run_plan
 from ldmbench.stats import Estimate
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemCard, SystemSpec, Task
@@ -312,9 +312,9 @@ def _run(tmp_path: Path, task: Task) -> tuple[Run, list[Finding]]:
     card = SystemCard(name="fake", title="Fake", task=task, licence="none")
     suite = Suite(name="small", title="", task=task, datasets=("mini",), metrics=("test_peak", "test_words"))
     plan = make_plan(suite, [load_dataset("mini")], [SystemSpec(card, Name("fake"), {})], tmp_path / "runs")
-    findings = check_plan(plan)
-    generate(plan, quiet=True, build=lambda spec: Fake())
-    return run_plan(plan, Options(quiet=True))[0], findings
+    findings = check_plan(plan, Options())
+    generate(plan, Options(quiet=True), lambda spec: Fake())
+    return carry_out(plan, Options(quiet=True))[0], findings
 
 
 def estimate(run: Run, metric: str) -> Estimate:

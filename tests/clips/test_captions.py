@@ -22,9 +22,9 @@ from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.reports import result
 from ldmbench.runs import measure
-from ldmbench.runs.measure import Options
+from ldmbench.runs.carry_out import score_folder
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run
-from ldmbench.runs.run import score_folder
 from ldmbench.stats import Estimate
 from ldmbench.suite import load_suite
 

@@ -20,6 +20,7 @@ from ldmbench.names import Name
 from ldmbench.runs.generate import generate, pending
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.records import OutputRow
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemCard, SystemSpec, Task
@@ -71,7 +72,7 @@ def make(tmp_path: Path, tone: Sound) -> Callable[..., Plan]:
 
 
 def done(plan: Plan, system: Any, **options: Any) -> Run:
-    generate(plan, quiet=True, build=lambda _: system, **options)
+    generate(plan, Options(quiet=True, **options), lambda _: system)
     return open_run(plan.paths[0])
 
 
@@ -338,7 +339,7 @@ def test_what_is_done_is_not_done_again(make: Callable[..., Plan]) -> None:
     def never(_: SystemSpec) -> Any:
         raise AssertionError("the system is not even built")
 
-    generate(plan, quiet=True, build=never)
+    generate(plan, Options(quiet=True), never)
     assert rows(open_run(plan.paths[0])) == before
 
 
@@ -361,7 +362,7 @@ def test_failed_clips_are_tried_again_only_when_asked(make: Callable[..., Plan])
     system = Fake()
     assert statuses(done(plan, system)) == "ac|b"
     assert system.batches == []
-    generate(plan, retry_failed=True, quiet=True, build=lambda _: system)
+    generate(plan, Options(retry_failed=True, quiet=True), lambda _: system)
     assert system.batches == [["b"]]
     assert {row.status for row in open_run(plan.paths[0]).outputs.values()} == {"ok"}
 
@@ -377,6 +378,6 @@ def test_a_system_that_cannot_be_built_leaves_a_run_to_continue(make: Callable[.
     def broken(_: SystemSpec) -> Any:
         raise BenchError("no weights")
 
-    assert generate(plan, quiet=True, build=broken) == [(plan.specs[0].label, "no weights")]
+    assert generate(plan, Options(quiet=True), broken) == [(plan.specs[0].label, "no weights")]
     assert open_run(plan.paths[0]).pending == 1
     assert statuses(done(plan, Fake())) == "a|"

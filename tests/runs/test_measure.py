@@ -21,8 +21,9 @@ from ldmbench.host.interrupt import Interrupted, interruptible
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.runs import measure as module
-from ldmbench.runs.measure import Options, measure
+from ldmbench.runs.measure import measure
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.store import RunWriter
 from ldmbench.stats import Estimate

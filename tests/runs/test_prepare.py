@@ -11,8 +11,8 @@ import ldmbench
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.runs.measure import Options
-from ldmbench.runs.prepare import Request, evaluate, prepare
+from ldmbench.runs.prepare import evaluate, prepare
+from ldmbench.runs.request import Options, Request
 
 SUITE = """
 name = "tiny"
@@ -42,7 +42,7 @@ def test_public_names_are_there() -> None:
 def test_a_suite_is_evaluated_from_python(tmp_path: Path, request_: Request) -> None:
     text = SUITE.replace(', "fd_panns"', "")
     Path(request_.suite).write_text(text)
-    runs = evaluate(request_.suite, options=Options(quiet=True), audio=request_.audio, out=request_.out)
+    runs = evaluate(request_.suite, audio=request_.audio, out=request_.out, quiet=True)
     assert [run.info.system for run in runs] == ["reference", "lowpass@3.5khz"]
     first, second = (run.estimate("stft_dac", "clips") for run in runs)
     assert first is not None
@@ -64,7 +64,7 @@ def test_untrained_needs_no_checkpoint_and_says_so(
     request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "none"))
-    prepared = prepare(Request(request_.suite, audio=request_.audio, out=request_.out, untrained=True))
+    prepared = prepare(Request(request_.suite, audio=request_.audio, out=request_.out, untrained=True), Options())
     assert prepared.errors == []
     assert prepared.plan is not None
     assert prepared.plan.metrics == ("stft_dac", "fd_panns:untrained=true")
@@ -74,4 +74,4 @@ def test_untrained_needs_no_checkpoint_and_says_so(
 
 def test_a_csv_without_a_folder_is_refused(request_: Request) -> None:
     with pytest.raises(BenchError, match="belongs to a folder"):
-        prepare(Request(request_.suite, table=Path(os.devnull)))
+        prepare(Request(request_.suite, table=Path(os.devnull)), Options())

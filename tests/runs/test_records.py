@@ -17,10 +17,10 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
-from ldmbench.runs.measure import Options
+from ldmbench.runs.carry_out import rescore
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
-from ldmbench.runs.run import rescore
 from ldmbench.runs.store import RunWriter
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1)

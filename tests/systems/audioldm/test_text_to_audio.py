@@ -17,11 +17,11 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
+from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.generate import generate
-from ldmbench.runs.measure import Options
 from ldmbench.runs.plan import Plan, make_plan
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
-from ldmbench.runs.run import run
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.registry import load_system, resolve
@@ -79,7 +79,7 @@ def test_run_score_and_resume(
     name: str, folders: dict[str, Path], captioned: Path, tmp_path: Path, asked: Asked
 ) -> None:
     plan = plan_for(name, folders[name], load_folder(captioned), tmp_path, asked, ("rtf", "lsd_ssr_eval"))
-    (whole,) = run(plan, Options(1, "cpu", None, True), batch=1)
+    (whole,) = carry_out(plan, Options(weights=folders[name], quiet=True))
     assert [row.status for row in whole.outputs.values()] == ["ok"] * 4
     assert {(row.rate, row.seconds_audio) for row in whole.outputs.values()} == {(RATE, 0.32)}
     assert all(row.status == "ok" and row.value is not None for row in whole.scores.values())
@@ -91,7 +91,7 @@ def test_run_score_and_resume(
     journal.write_text("".join(lines[:-2]))
     kept = [plan.paths[0] / row.audio for row in list(whole.outputs.values())[:2]]
     before = [path.stat().st_mtime_ns for path in kept]
-    (again,) = run(plan, Options(1, "cpu", None, True), batch=1)
+    (again,) = carry_out(plan, Options(weights=folders[name], quiet=True))
     assert {key: row.digest for key, row in again.outputs.items()} == digests
     assert [path.stat().st_mtime_ns for path in kept] == before
 
@@ -133,7 +133,7 @@ def test_missing_caption_is_a_failed_row(
     dataset = load_folder(captioned)
     clips = (dataset.clips[0], replace(dataset.clips[1], text=None), replace(dataset.clips[2], text="  "))
     plan = plan_for("audioldm", folders["audioldm"], replace(dataset, clips=clips), tmp_path, asked, ("rtf",))
-    generate(plan, batch=3, quiet=True)
+    generate(plan, Options(batch=3, quiet=True))
     rows = list(open_run(plan.paths[0]).outputs.values())
     assert [row.status for row in rows] == ["ok", "failed", "failed"]
     assert rows[1].message.startswith("captioned/dog has no caption")
@@ -574,12 +574,12 @@ def test_shuffled_run_resumes_to_the_same_partners(captioned: Path, tmp_path: Pa
     dataset = load_folder(captioned)
     suite = Suite(name="tiny", title="Tiny", task="generate", datasets=(dataset.name,), metrics=("rtf",))
     whole = make_plan(suite, [dataset], [resolve("shuffled")], tmp_path)
-    generate(whole, quiet=True)
+    generate(whole, Options(quiet=True))
     done = open_run(whole.paths[0])
     journal = whole.paths[0] / "outputs.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:1]))
     # Three of four are pending now; their partners are chosen among all four.
-    generate(whole, quiet=True)
+    generate(whole, Options(quiet=True))
     again = open_run(whole.paths[0])
     assert {key: row.digest for key, row in again.outputs.items()} == {k: r.digest for k, r in done.outputs.items()}
     own = {clip.id: clip.audio.digest() for clip in dataset.clips}
@@ -623,7 +623,7 @@ def test_untrained_full_size(name: str, tmp_path: Path, captioned: Path) -> None
     spec = resolve(f"{name}:steps=1{more}", untrained=True)
     suite = Suite(name="tiny", title="Tiny", task=spec.card.task, datasets=(dataset.name,), metrics=("rtf",))
     plan = make_plan(suite, [dataset], [spec], tmp_path)
-    generate(plan, quiet=True)
+    generate(plan, Options(quiet=True))
     (row,) = open_run(plan.paths[0]).outputs.values()
     assert row.status == "ok", row.message
     assert row.details["tokenizer"] == "bytes, not the official one"

@@ -18,6 +18,7 @@ from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
 from ldmbench.runs.generate import generate
 from ldmbench.runs.plan import make_plan
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemSpec
@@ -192,7 +193,7 @@ def test_run_on_a_degraded_folder(asked: Asked, audioldm_folder: Path, captioned
     dataset = replace(folder, clips=tuple(replace(item, condition=GAP) for item in folder.clips))
     suite = Suite(name="zero-shot", title="Gaps", task="enhance", datasets=(dataset.name,), metrics=("lsd_ssr_eval",))
     plan = make_plan(suite, [dataset], [asked("audioldm-zero-shot:steps=2", audioldm_folder)], tmp_path)
-    generate(plan, batch=3, quiet=True)
+    generate(plan, Options(batch=3, quiet=True))
     outputs = open_run(plan.paths[0]).outputs
     assert [row.status for row in outputs.values()] == ["ok"] * 4
     assert {row.details["known"] for row in outputs.values()} == {0.75}

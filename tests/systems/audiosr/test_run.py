@@ -15,6 +15,7 @@ from ldmbench.clips.condition import Condition
 from ldmbench.clips.folder import load_folder
 from ldmbench.runs.generate import generate
 from ldmbench.runs.plan import Plan, make_plan
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.suite import Suite
 from ldmbench.system.registry import resolve
@@ -49,7 +50,7 @@ def plan(tiny: None, official: Path, clips: Path, tmp_path: Path) -> Callable[..
 
 def made(plan: Plan, batch: int = 1) -> dict[str, Audio]:
     """The stored outputs of a plan, by clip."""
-    assert generate(plan, batch=batch, quiet=True) == []
+    assert generate(plan, Options(batch=batch, quiet=True)) == []
     run = open_run(plan.paths[0])
     assert [row.status for row in run.outputs.values()] == ["ok"] * len(plan.clips)
     paths = {clip.id: run.audio_path(clip.id) for clip in plan.clips}

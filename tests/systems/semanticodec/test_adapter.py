@@ -155,6 +155,7 @@ def test_a_run_goes_from_folder_to_journal_and_resumes(
     from ldmbench.clips.folder import load_folder
     from ldmbench.runs.generate import generate
     from ldmbench.runs.plan import make_plan
+    from ldmbench.runs.request import Options
     from ldmbench.runs.results import open_run
     from ldmbench.suite import Suite
 
@@ -168,7 +169,7 @@ def test_a_run_goes_from_folder_to_journal_and_resumes(
 
     def digests_of(root: Path, batch: int) -> list[str]:
         plan = make_plan(suite, [dataset], [spec], root)
-        assert generate(plan, batch=batch, quiet=True) == []
+        assert generate(plan, Options(batch=batch, quiet=True)) == []
         run = open_run(plan.paths[0])
         assert [row.status for row in run.outputs.values()] == ["ok"] * 3
         assert [row.bits for row in run.outputs.values()] == [25 * count for count in (38, 130, 314)]
@@ -179,7 +180,7 @@ def test_a_run_goes_from_folder_to_journal_and_resumes(
 
     whole = digests_of(tmp_path / "one", 1)
     plan = make_plan(suite, [dataset], [spec], tmp_path / "two")
-    generate(plan, batch=1, quiet=True)
+    generate(plan, Options(batch=1, quiet=True))
     journal = plan.paths[0] / "outputs.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     assert len(lines) == 3

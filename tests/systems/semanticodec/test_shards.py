@@ -12,6 +12,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.folder import load_folder
 from ldmbench.runs.generate import generate
 from ldmbench.runs.plan import make_plan
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.suite import Suite
 from ldmbench.system.registry import resolve
@@ -33,7 +34,7 @@ def test_sharded_is_bit_equal(
         suite = Suite(name="tiny", title="Tiny", task="codec", datasets=(dataset.name,), metrics=())
         spec = resolve("semanticodec@0.31kbps:steps=2", weights=tiny_folder)
         plan = make_plan(suite, [dataset], [spec], tmp_path / names)
-        assert generate(plan, quiet=True) == []
+        assert generate(plan, Options(quiet=True)) == []
         run = open_run(plan.paths[0])
         return {name: (row.bits, row.digest) for name, row in run.outputs.items()}
 

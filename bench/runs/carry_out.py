@@ -1,4 +1,4 @@
-"""A run from beginning to end: generate what is missing, measure what is missing, read it back."""
+"""Plans carried out: what is missing is generated, what is missing is measured, and the runs are read back."""
 
 from __future__ import annotations
 
@@ -12,31 +12,37 @@ from ldmbench.clips.pairs import pair_folders
 from ldmbench.errors import BenchError
 from ldmbench.runs.check import check_plan
 from ldmbench.runs.generate import generate
-from ldmbench.runs.measure import Options, measure
+from ldmbench.runs.measure import measure
 from ldmbench.runs.plan import Plan, make_plan
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.store import RunWriter
 from ldmbench.suite import Suite
+from ldmbench.system.card import SystemSpec
 from ldmbench.system.folder import FolderSystem, folder_spec
 
 
-def run(plan: Plan, options: Options, batch: int = 1, retry_failed: bool = False) -> list[Run]:
-    """Carry out a plan; what earlier runs with the same IDs have done is not done again.
+def carry_out(plan: Plan, options: Options) -> list[Run]:
+    """Generate and measure what a plan asks for; what earlier runs with the same IDs have done is not done again.
 
     Args:
         plan: What to do.
-        options: Where and how to measure.
-        batch: Clips handed to a system at once.
-        retry_failed: Try clips and scores again that failed before.
+        options: How; device and weights are those that the plan's systems were resolved with.
 
     Returns:
         The runs as they now are on disk, in the plan's order.
+
+    Raises:
+        BenchError: If a system was planned for another device or other weights, or a run folder cannot be written.
     """
-    problems = dict(generate(plan, batch, retry_failed, options.quiet))
+    for spec in plan.specs:
+        _refuse_other("device", spec, spec.device, options.device)
+        _refuse_other("weights", spec, spec.weights, options.weights)
+    problems = dict(generate(plan, options))
     with ExitStack() as stack:
         pairs = zip(plan.paths, plan.runs, strict=True)
         writers = [stack.enter_context(RunWriter(path, info)) for path, info in pairs]
-        measure(plan.paths, plan.clips, plan.metrics, replace(options, retry_failed=retry_failed), writers)
+        measure(plan.paths, plan.clips, plan.metrics, options, writers)
     runs = [open_run(path) for path in plan.paths]
     return [replace(done, problem=problems.get(done.info.system, "")) for done in runs]
 
@@ -73,12 +79,20 @@ def score_folder(
     """
     dataset, pairs = pair_folders(folder, reference, content, table, captions)
     spec = folder_spec(folder.resolve(), suite.task, dataset.digest)
+    spec = replace(spec, device=options.device, weights=options.weights)
     chosen = suite.model_copy(update={"name": f"{suite.name}+{dataset.name}", "metrics": tuple(metrics)})
     plan = make_plan(chosen, [dataset], [spec], root)
-    for finding in check_plan(plan, options.weights):
+    for finding in check_plan(plan, options):
         if finding.level == "error":
             raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
-    generate(plan, quiet=options.quiet, build=lambda _: FolderSystem(spec, pairs))
+    generate(plan, options, lambda _: FolderSystem(spec, pairs))
     with RunWriter(plan.paths[0], plan.runs[0]) as writer:
         measure(plan.paths, plan.clips, plan.metrics, options, [writer])
     return open_run(plan.paths[0])
+
+
+def _refuse_other(what: str, spec: SystemSpec, planned: object, wanted: object) -> None:
+    """Raise ``BenchError`` where scoring would not happen as generating was planned."""
+    if planned != wanted:
+        found = f"{planned or 'the weights home'} in the plan, {wanted or 'the weights home'} in the options"
+        raise BenchError(f"{spec.label}: plan and options differ in {what}", found, "prepare it with the same options")

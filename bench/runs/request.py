@@ -1,0 +1,78 @@
+"""What somebody asks for, and how it is to be carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldmbench.clips.card import Content
+from ldmbench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for, in names; with the versions and checkpoints at hand it decides every number.
+
+    Attributes:
+        suite: Name or TOML file.
+        systems: Names, the suite's where empty.
+        metrics: Metrics beyond the suite's.
+        datasets: Those of the suite's datasets that are wanted, all where empty.
+        audio: Folder in place of the suite's datasets, under each of their conditions.
+        table: CSV of texts and groups for that folder.
+        content: What that folder holds.
+        limit: Clips of each dataset, None for those of the suite.
+        seed: Seed of the runs, None for the suite's.
+        untrained: Build models with seeded random weights.
+        out: Folder of all runs.
+
+    Raises:
+        BenchError: If the limit is below 1.
+    """
+
+    suite: str
+    systems: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    audio: Path | None = None
+    table: Path | None = None
+    content: Content = "general"
+    limit: int | None = None
+    seed: int | None = None
+    untrained: bool = False
+    out: Path = Path("runs")
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise BenchError("limit must be 1 or more", f"{self.limit}", "leave it out for the clips of the suite")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a request is carried out: where, how fast, and what happens to what cannot be done.
+
+    Attributes:
+        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ...
+        weights: Folder of official checkpoints of both, None for the weights home.
+        batch: Clips handed to a system at once; time and memory are measured at 1 only.
+        jobs: Processes for metrics without a model.
+        retry_failed: Try clips and scores again that failed before.
+        skip_unavailable: Leave out systems whose preflight fails.
+        quiet: Show no progress.
+
+    Raises:
+        BenchError: If ``batch`` or ``jobs`` is below 1.
+    """
+
+    device: str = "cpu"
+    weights: Path | None = None
+    batch: int = 1
+    jobs: int = 1
+    retry_failed: bool = False
+    skip_unavailable: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("batch", self.batch), ("jobs", self.jobs)):
+            if value < 1:
+                raise BenchError(f"{name} must be 1 or more", f"{value}")
