@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields, replace
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +132,10 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """The bench, with its metrics registered and its system importable."""
-    (tmp_path / "probe_system_of_a_test.py").write_text("make = None\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("probe_system_of_a_test.make", System)
+    name = "probe_system_of_a_test"
+    module = module_from_spec(ModuleSpec(name, None))
+    monkeypatch.setattr(module, "make", System, raising=False)
+    monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(System, "specs", [], raising=False)
     monkeypatch.setattr(System, "batches", [], raising=False)
     metrics._import_all()
