@@ -140,7 +140,8 @@ def _systems() -> dict[str, str]:
     for name in list_systems():
         card = load_system_card(name)
         variants = f": {' '.join(f'@{key}' for key in card.variants)}" if card.variants else ""
-        rows[name] = f"{card.title} ({card.task}){variants}"
+        role = "" if card.role == "system" else f"{card.role}; "
+        rows[name] = f"{card.title} ({role}{', '.join(card.tasks)}){variants}"
     return rows
 
 

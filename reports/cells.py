@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ldmbench.metrics._base import MetricFacts
+from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
+from ldmbench.system.card import Role
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Row:
         system: The system's label, empty for a row that was only published.
         title: The system's title.
         run: Id of the run.
+        role: What the row is for; only a ``system`` is ranked.
         marks: ``untrained``, ``partial``, ``interrupted``, ``published``.
         cells: One for each column.
     """
@@ -67,6 +70,7 @@ class Row:
     system: str
     title: str
     run: str
+    role: Role
     marks: tuple[str, ...]
     cells: tuple[Cell, ...]
 
@@ -107,6 +111,12 @@ class Table:
             for row in self.rows
             if row.run or any(row.cells[place].published is not None for place in self.places(dataset))
         ]
+
+
+def marks_of(run: Run) -> tuple[str, ...]:
+    """What keeps the numbers of a run from standing for its system: empty for a whole run of a trained one."""
+    flags = {"untrained": run.info.untrained, "partial": run.info.limit > 0, "interrupted": run.pending > 0}
+    return tuple(mark for mark, holds in flags.items() if holds)
 
 
 def number(value: float, digits: int) -> str:

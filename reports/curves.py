@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import Name, parse
-from ldmbench.reports.cells import unique
-from ldmbench.reports.notes import marks_of
+from ldmbench.reports.cells import marks_of, unique
 from ldmbench.runs.results import Run
 
 #: The metric that gives the horizontal position.

@@ -112,7 +112,7 @@ def file_name(text: str) -> str:
 def _is_reference(run: Run, clip: ClipInfo) -> bool:
     """Whether the run's output is the reference itself, that the page already plays."""
     row = run.outputs.get(clip.id)
-    return run.info.system == "reference" and bool(clip.path) and row is not None and row.status == "ok"
+    return run.info.role == "reference" and bool(clip.path) and row is not None and row.status == "ok"
 
 
 def _reference(clip: ClipInfo) -> tuple[Stimulus, Audio | None]:

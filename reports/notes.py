@@ -1,26 +1,16 @@
-"""What must be read beside the numbers of a table: marks of runs, banners, counts, refusals and sources."""
+"""The lines that must be read beside the numbers of a table: banners, counts, refusals and sources."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ldmbench.names import parse
-from ldmbench.reports.cells import unique
+from ldmbench.reports.cells import Table, marks_of, unique
 from ldmbench.reports.published import Published
 from ldmbench.runs.results import Run
 
-if TYPE_CHECKING:
-    from ldmbench.reports.cells import Table
-
-#: Systems that are never best or second: the reference itself, and the anchors that show a scale's ends.
-UNRANKED = frozenset({"reference", "resample", "lowpass", "noise", "shuffled", "unprocessed", "reference-mel"})
-
-
-def marks_of(run: Run) -> tuple[str, ...]:
-    """What keeps the numbers of a run from standing for its system: empty for a whole run of a trained one."""
-    flags = {"untrained": run.info.untrained, "partial": run.info.limit > 0, "interrupted": run.pending > 0}
-    return tuple(mark for mark, holds in flags.items() if holds)
+#: Roles that are never best or second, as a note names them.
+_UNRANKED = {"reference": "the reference", "anchor": "anchors", "bound": "bounds"}
 
 
 def banners(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -58,11 +48,6 @@ def banners(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def is_unranked(system: str) -> bool:
-    """Whether the system is the reference or an anchor."""
-    return parse(system).name in UNRANKED
-
-
 def incomparable(runs: Sequence[Run], metric: str, dataset: str) -> str:
     """Why the cells of a column do not compare, empty where they do."""
     versions = {row.version for run in runs for (_, name), row in run.scores.items() if name == metric}
@@ -86,9 +71,20 @@ def counts(table: Table) -> list[str]:
         whole = not any(cell.deviates for cell in cells)
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
     lines += _too_few(table)
-    if any(row.system and is_unranked(row.system) for row in table.rows) and len(table.rows) > 1:
-        lines.append(f"Not ranked: the reference and anchors ({', '.join(sorted(UNRANKED))}), and cells short of clips")
+    if len(table.rows) > 1 and (unranked := _not_ranked(table)):
+        lines.append(unranked)
     return lines
+
+
+def _not_ranked(table: Table) -> str:
+    """Which rows show the ends of a scale and so are never best or second; empty where all rows are systems."""
+    roles = {row.role for row in table.rows}
+    kinds = [name for role, name in _UNRANKED.items() if role in roles]
+    if not kinds:
+        return ""
+    shown = " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
+    names = sorted({parse(row.system).name for row in table.rows if row.role in _UNRANKED})
+    return f"Not ranked: {shown} ({', '.join(names)}), and cells short of clips"
 
 
 def _too_few(table: Table) -> list[str]:

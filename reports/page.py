@@ -15,8 +15,8 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.reports import bdrate, curves, drawing, media
 from ldmbench.reports import text as table
-from ldmbench.reports.cells import number, unique
-from ldmbench.reports.notes import banners, marks_of
+from ldmbench.reports.cells import marks_of, number, unique
+from ldmbench.reports.notes import banners
 from ldmbench.reports.published import Published
 from ldmbench.reports.result import AVERAGE, SYSTEM_FACTS
 from ldmbench.runs.records import ClipInfo, DatasetInfo
@@ -229,7 +229,7 @@ def _data(
     for clip, sound in zip(clips, sounds, strict=True):
         stimuli = []
         for item in sound.stimuli:
-            run = runs[item.run] if item.run >= 0 else next((r for r in runs if r.info.system == "reference"), None)
+            run = runs[item.run] if item.run >= 0 else next((r for r in runs if r.info.role == "reference"), None)
             marks = [mark.upper() for mark in marks_of(run)] if run is not None and item.run >= 0 else []
             stimuli.append(
                 {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
-from ldmbench.reports.cells import Cell, Column, Row, Table, number, unique
-from ldmbench.reports.notes import banners, counts, incomparable, is_unranked, marks_of, refusals, sources
+from ldmbench.reports.cells import Cell, Column, Row, Table, marks_of, number, unique
+from ldmbench.reports.notes import banners, counts, incomparable, refusals, sources
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
@@ -19,6 +19,14 @@ AVERAGE = "average"
 
 #: What a metric needs that is a property of the system and not of its sound.
 SYSTEM_FACTS = frozenset({"bits", "tokens", "cost"})
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A column with the estimate of each run, in the order of the runs."""
+
+    column: Column
+    estimates: tuple[Estimate | None, ...]
 
 
 def build(
@@ -31,8 +39,8 @@ def build(
 ) -> Table:
     """Collect runs into a table.
 
-    Ranks leave out ``UNRANKED`` systems, untrained runs, and cells that stand on fewer clips than the column's
-    fullest: a system that failed on the hard clips would win by it.
+    Ranks leave out the reference, anchors and bounds, untrained runs, and cells that stand on fewer clips than the
+    column's fullest: a system that failed on the hard clips would win by it.
 
     Args:
         runs: The rows, in order.
@@ -49,96 +57,116 @@ def build(
         raise BenchError("there is no run to report", fix="ldmbench run SUITE makes one")
     metrics = _choose("metric", metrics, (name for run in runs for name in run.info.metrics))
     datasets = _choose("dataset", datasets, (item.name for run in runs for item in run.info.datasets))
-    columns: list[Column] = []
-    estimates: list[list[Estimate | None]] = []
-    notes: list[str] = []
-    for dataset in datasets:
-        for metric in metrics:
-            found = [run.estimate(metric, dataset) for run in runs]
-            facts = load_metric(metric).facts
-            found, reasons = _drop_facts_without_value(runs, found, facts, dataset)
-            if all(estimate is None for estimate in found):
-                continue
-            notes += reasons
-            problem = incomparable(runs, metric, dataset)
-            if problem:
-                notes.append(problem)
-            columns.append(_column(dataset, facts, found, not problem))
-            estimates.append(found)
-    for metric in averages if len(datasets) > 1 else ():
-        # A run on some of the datasets only has no average that compares with the others'.
-        whole = [{item.name for item in run.info.datasets} >= set(datasets) for run in runs]
-        found = [run.average(metric) if every else None for run, every in zip(runs, whole, strict=True)]
-        if any(estimate is not None for estimate in found):
-            comparable = not any(incomparable(runs, metric, dataset) for dataset in datasets)
-            columns.append(_column(AVERAGE, load_metric(metric).facts, found, comparable))
-            estimates.append(found)
-    labels = _labels(runs)
-    rows = []
-    for index, run in enumerate(runs):
-        marks = marks_of(run)
-        cells = []
-        for column, found in zip(columns, estimates, strict=True):
-            item = published.find(run.info.system, column.dataset, column.metric) if published and not marks else None
-            cells.append(_cell(found[index], column, item))
-        rows.append(Row(labels[index], run.info.system, run.info.title, run.info.id, marks, tuple(cells)))
-    rows = _rank(rows, columns)
+    measured, notes = _measure(runs, metrics, datasets)
+    measured += _average(runs, averages, datasets) if len(datasets) > 1 else []
+    columns = tuple(item.column for item in measured)
+    rows = _rank(_rows(runs, measured, published), columns)
     if published:
         notes += refusals(runs, published)
-        if published_rows:
-            rows += [
-                Row(name, "", name, "", ("published",), tuple(_published_cell(column, cells) for column in columns))
-                for name, cells in published.extra_rows().items()
-            ]
-    table = Table(", ".join(unique(run.info.suite for run in runs)), tuple(columns), tuple(rows), banners(runs))
-    shown = sources(table, published) if published else ()
+        rows += _published_rows(published, columns) if published_rows else []
+    table = Table(", ".join(unique(run.info.suite for run in runs)), columns, tuple(rows), banners(runs))
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
     heard = (note for run in runs for item in run.info.datasets for note in item.notes)
-    return replace(table, notes=unique((*counts(table), *notes, *heard)), sources=shown)
+    return replace(
+        table,
+        notes=unique((*counts(table), *notes, *heard)),
+        sources=sources(table, published) if published else (),
+    )
 
 
-def _column(dataset: str, facts: MetricFacts, found: Sequence[Estimate | None], ranked: bool) -> Column:
-    return Column(dataset, facts, max(estimate.n for estimate in found if estimate is not None), ranked)
-
-
-def _choose(kind: str, asked: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
-    names = unique(known)
+def _choose(kind: str, asked: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
+    names = unique(present)
     for name in asked or ():
         if name not in names:
             raise unknown(f"{kind} of these runs", name, names)
     return names if asked is None else unique(asked)
 
 
+def _measure(runs: Sequence[Run], metrics: Sequence[str], datasets: Sequence[str]) -> tuple[list[_Measured], list[str]]:
+    """The columns in which a run has an estimate, and notes on those that lack values or do not compare."""
+    measured, notes = [], []
+    for dataset in datasets:
+        for metric in metrics:
+            facts = load_metric(metric).facts
+            estimates, reasons = _drop_facts_without_value(runs, facts, dataset)
+            if all(estimate is None for estimate in estimates):
+                continue
+            problem = incomparable(runs, metric, dataset)
+            notes += [*reasons, problem] if problem else reasons
+            measured.append(_column(dataset, facts, estimates, not problem))
+    return measured, notes
+
+
+def _average(runs: Sequence[Run], metrics: Sequence[str], datasets: Sequence[str]) -> list[_Measured]:
+    """The columns of the section ``average``: metrics averaged over all of the datasets."""
+    measured = []
+    # A run on some of the datasets only has no average that compares with the others'.
+    whole = [{item.name for item in run.info.datasets} >= set(datasets) for run in runs]
+    for metric in metrics:
+        estimates = [run.average(metric) if every else None for run, every in zip(runs, whole, strict=True)]
+        if any(estimate is not None for estimate in estimates):
+            comparable = not any(incomparable(runs, metric, dataset) for dataset in datasets)
+            measured.append(_column(AVERAGE, load_metric(metric).facts, estimates, comparable))
+    return measured
+
+
+def _column(dataset: str, facts: MetricFacts, estimates: Sequence[Estimate | None], ranked: bool) -> _Measured:
+    fullest = max(estimate.n for estimate in estimates if estimate is not None)
+    return _Measured(Column(dataset, facts, fullest, ranked), tuple(estimates))
+
+
 def _drop_facts_without_value(
-    runs: Sequence[Run], found: Sequence[Estimate | None], facts: MetricFacts, dataset: str
+    runs: Sequence[Run], facts: MetricFacts, dataset: str
 ) -> tuple[list[Estimate | None], list[str]]:
-    """A system that has no bits has no bitrate: a dash and a note instead of a count of unscored clips."""
-    kept = list(found)
+    """The estimates, without those of facts that a system has not, and a note for each reason.
+
+    A system that has no bits has no bitrate: a dash and a note instead of a count of unscored clips.
+    """
+    estimates = [run.estimate(facts.name, dataset) for run in runs]
     without: dict[str, list[str]] = {}
-    for index, (run, estimate) in enumerate(zip(runs, found, strict=True)):
+    for index, (run, estimate) in enumerate(zip(runs, estimates, strict=True)):
         if estimate is None or not set(facts.needs) <= SYSTEM_FACTS or estimate.n or estimate.failed:
             continue
-        kept[index] = None
+        estimates[index] = None
         clips = {clip.id for clip in run.info.clips if clip.dataset == dataset}
         rows = (run.scores.get((clip, facts.name)) for clip in clips)
         reasons = sorted({row.message for row in rows if row is not None and row.message}) or ["no value"]
         without.setdefault("; ".join(reasons), []).append(run.info.system)
-    return kept, [f"No {facts.title} for {', '.join(names)}: {reason}" for reason, names in without.items()]
+    return estimates, [f"No {facts.title} for {', '.join(names)}: {reason}" for reason, names in without.items()]
 
 
-def _cell(estimate: Estimate | None, column: Column, item: PublishedValue | None) -> Cell:
+def _rows(runs: Sequence[Run], measured: Sequence[_Measured], published: Published | None) -> list[Row]:
+    """A row for each run, with published numbers beside those of whole runs of trained systems."""
+    rows = []
+    for index, (run, label) in enumerate(zip(runs, _labels(runs), strict=True)):
+        info, marks = run.info, marks_of(run)
+        cells = []
+        for item in measured:
+            column = item.column
+            printed = published.find(info.system, column.dataset, column.metric) if published and not marks else None
+            cells.append(_cell(item.estimates[index], column, printed))
+        rows.append(Row(label, info.system, info.title, info.id, info.role, marks, tuple(cells)))
+    return rows
+
+
+def _published_rows(published: Published, columns: Sequence[Column]) -> list[Row]:
+    """The rows to which no system corresponds."""
+    rows = []
+    for name, numbers in published.extra_rows().items():
+        printed = (numbers.get((column.dataset, column.metric)) for column in columns)
+        cells = tuple(Cell(published=item.value if item else None) for item in printed)
+        rows.append(Row(name, "", name, "", "system", ("published",), cells))
+    return rows
+
+
+def _cell(estimate: Estimate | None, column: Column, printed: PublishedValue | None) -> Cell:
     if estimate is None:
-        return Cell(published=item.value if item else None)
+        return Cell(published=printed.value if printed else None)
     deviates = bool(estimate.failed or estimate.unscored or estimate.n != column.n)
-    if item is None:
+    if printed is None:
         return Cell(estimate, deviates=deviates)
-    difference = None if estimate.value is None else estimate.value - item.value
-    return Cell(estimate, item.value, difference, deviates=deviates)
-
-
-def _published_cell(column: Column, cells: dict[tuple[str, str], PublishedValue]) -> Cell:
-    item = cells.get((column.dataset, column.metric))
-    return Cell(published=item.value if item else None)
+    difference = None if estimate.value is None else estimate.value - printed.value
+    return Cell(estimate, printed.value, difference, deviates=deviates)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -149,23 +177,24 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _rank(rows: list[Row], columns: Sequence[Column]) -> list[Row]:
+def _rank(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with the best and the second of each column marked; equal printed numbers share a rank."""
     cells = [list(row.cells) for row in rows]
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         if not column.ranked or column.facts.better == "neither":
             continue
-        values: dict[int, float] = {}
-        for index, row in enumerate(rows):
-            estimate = row.cells[place].estimate
-            if estimate is None or estimate.value is None or estimate.n != column.n or estimate.failed:
-                continue
-            if "untrained" not in row.marks and not is_unranked(row.system):
-                values[index] = float(number(estimate.value, column.facts.digits))
+        values = {
+            position: float(number(estimate.value, column.facts.digits))
+            for position, row in enumerate(rows)
+            if row.role == "system" and "untrained" not in row.marks
+            for estimate in [row.cells[index].estimate]
+            if estimate is not None and estimate.value is not None and estimate.n == column.n and not estimate.failed
+        }
         if len(values) < 2:
             continue
         order = sorted(set(values.values()), reverse=column.facts.better == "higher")
-        for index, value in values.items():
+        for position, value in values.items():
             rank = order.index(value) + 1
             if rank <= 2:
-                cells[index][place] = replace(cells[index][place], rank=rank)
-    return [replace(row, cells=tuple(new)) for row, new in zip(rows, cells, strict=True)]
+                cells[position][index] = replace(cells[position][index], rank=rank)
+    return [replace(row, cells=tuple(ranked)) for row, ranked in zip(rows, cells, strict=True)]

@@ -60,6 +60,50 @@ def test_run_prints_a_table_and_exits_0(suite: Path, folder: Path, tmp_path: Pat
     assert "n = 3 clips" in result.stdout
 
 
+def test_an_anchor_of_somebody_else_declares_itself(
+    suite: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by the path of its card, it runs in any of its tasks, is never best, and the reports need no card."""
+    (tmp_path / "mutter_system.py").write_text(
+        "from ldmbench.audio.sound import Audio\n"
+        "from ldmbench.system.protocol import Output\n"
+        "class Mutter:\n"
+        "    def __init__(self, spec):\n"
+        "        self.card = spec.card\n"
+        "    def process(self, clips):\n"
+        "        for clip in clips:\n"
+        "            yield Output(Audio(clip.audio.samples / 2, clip.audio.rate))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    text = 'name = "{0}"\ntitle = "Half"\n{1}tasks = {2}\nmodule = "mutter_system:Mutter"\nlicence = "none"\n'
+    both = '["codec", "enhance"]'
+    cards = {
+        "mutter": text.format("mutter", 'role = "anchor"\n', both),
+        "a": text.format("a", "", both),
+        "b": text.format("b", "", both),
+    }
+    paths = [tmp_path / f"{name}.toml" for name in cards]
+    for path, content in zip(paths, cards.values(), strict=True):
+        path.write_text(content)
+    chosen = [word for path in paths for word in ("-s", str(path))]
+    assert run(suite, folder, tmp_path / "runs", *chosen).exit_code == 0
+    for path in (*paths, tmp_path / "mutter_system.py"):
+        path.unlink()
+    chosen = [word for name in cards for word in ("-s", name)]
+    shown = invoke("report", "tiny+clips", *chosen, "--out", tmp_path / "runs", "--to", "json")
+    assert shown.exit_code == 0, shown.output
+    table = json.loads(shown.stdout)
+    column = [item["metric"] for item in table["columns"]].index("stft_dac")
+    ranks = {row["system"]: (row["role"], row["cells"][column]["rank"]) for row in table["rows"]}
+    assert ranks == {"mutter": ("anchor", 0), "a": ("system", 1), "b": ("system", 1)}
+    assert "Not ranked: anchors (mutter), and cells short of clips" in table["notes"]
+    suite.write_text(SUITE.replace('task = "codec"', 'task = "generate"'))
+    paths[0].write_text(cards["mutter"])
+    refused = run(suite, folder, tmp_path / "runs", "-s", str(paths[0]))
+    assert refused.exit_code == 2
+    assert "its task is codec or enhance, the suite's is generate" in refused.stderr
+
+
 def test_a_rerun_computes_nothing(suite: Path, folder: Path, tmp_path: Path) -> None:
     first = run(suite, folder, tmp_path / "runs")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}

@@ -72,7 +72,7 @@ def test_everything_a_suite_names_exists(name: str) -> None:
         if system not in ANCHORS:
             spec = resolve(system)
             assert spec.label == system
-            assert spec.card.task == suite.task
+            assert suite.task in spec.card.tasks
     assert set(suite.curves) <= set(suite.metrics)
 
 
@@ -150,6 +150,7 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
                 untrained=False, limit=0, identity={},
                 datasets=tuple(DatasetInfo(item, item, "general", "0" * 64) for item in suite.datasets),
                 clips=clips, metrics=suite.metrics, environment={}, created="2026-01-01T00:00:00Z",
+                role=resolve(system).card.role,
             )  # fmt: skip
             rows = [
                 ScoreRow(clip.id, metric, 1, "ok", 10.0 + place, output="x")
@@ -200,5 +201,5 @@ def test_real_sound_for_the_wrong_prompt_wins_nothing(fake_runs: Callable[[str],
     ranks = {row.system: {cell.rank for cell in row.cells} for row in table.rows}
     assert ranks["shuffled"] == ranks["noise"] == ranks["reference"] == {0}
     assert ranks["audioldm@s-full"] != {0}
-    assert load_system_card("unprocessed").task == "enhance"
-    assert result.is_unranked("unprocessed")
+    assert load_system_card("unprocessed").tasks == ("enhance",)
+    assert load_system_card("unprocessed").role == "anchor"

@@ -214,7 +214,7 @@ def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest
     monkeypatch.syspath_prepend(tmp_path)
     card = tmp_path / "loud.toml"
     card.write_text(
-        'name = "loud"\ntitle = "Gain"\ntask = "codec"\nmodule = "loud_system:Loud"\nlicence = "none"\n'
+        'name = "loud"\ntitle = "Gain"\ntasks = ["codec"]\nmodule = "loud_system:Loud"\nlicence = "none"\n'
         "[settings]\nfactor = 1.0\n"
     )
     suite = tmp_path / "gains.toml"

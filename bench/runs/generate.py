@@ -167,7 +167,7 @@ def _fault(system: System, clip: Clip, output: Output) -> str:
     wrong = int((~np.isfinite(output.audio.samples)).sum())
     if wrong:
         return f"{system.card.name} returned NaN or Inf in {wrong} of {output.audio.samples.size} samples"
-    if output.path is None and system.card.task != "generate" and clip.path is not None:
+    if output.path is None and system.card.tasks != ("generate",) and clip.path is not None:
         expected, found = clip.audio.duration, output.audio.duration
         if abs(expected - found) > LENGTH_TOLERANCE:
             return f"{system.card.name} returned {found:.3f} s for a clip of {expected:.3f} s"

@@ -80,10 +80,10 @@ def make_plan(
         raise BenchError(f"suite {suite.name} names no systems", fix="choose some with -s SYSTEM")
     labels = [spec.label for spec in specs]
     for spec in specs:
-        if spec.card.task != suite.task and spec.card.name not in ANY_TASK:
+        if suite.task not in spec.card.tasks:
             raise BenchError(
                 f"system {spec.label} does not fit suite {suite.name}",
-                f"its task is {spec.card.task}, the suite's is {suite.task}",
+                f"its task is {' or '.join(spec.card.tasks)}, the suite's is {suite.task}",
                 "choose another system or suite",
             )
         if labels.count(spec.label) > 1:
@@ -103,6 +103,7 @@ def make_plan(
             suite=suite.name,
             system=spec.label,
             title=spec.card.title,
+            role=spec.card.role,
             task=suite.task,
             settings=dict(spec.settings),
             seed=seed,
@@ -126,10 +127,6 @@ def make_plan(
 def missing(clips: Sequence[Clip], dataset: Dataset) -> int:
     """How many of the planned clips of a dataset should have reference audio and have none."""
     return sum(bool(clip.missing) for clip in clips if clip.dataset == dataset.name)
-
-
-#: Systems that need no more than a reference and so fit every task.
-ANY_TASK = ("reference", "noise")
 
 
 @cache

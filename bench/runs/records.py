@@ -11,6 +11,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
+from ldmbench.system.card import Role
 
 #: Raised when the layout of the folder changes.
 SCHEMA = 1
@@ -131,6 +132,7 @@ class RunInfo:
         environment: Versions, platform, device.
         created: UTC time, ISO 8601.
         parameters: Learned parameters, None for systems without any.
+        role: What the row is for, as the system's card says.
         schema: ``SCHEMA`` at writing.
     """
 
@@ -150,6 +152,7 @@ class RunInfo:
     environment: Mapping[str, str]
     created: str
     parameters: int | None = None
+    role: Role = "system"
     schema: int = SCHEMA
 
     def planned(self) -> list[Clip]:

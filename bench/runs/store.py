@@ -17,8 +17,11 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
+from ldmbench.names import parse
 from ldmbench.runs.journal import Journal, lock, read_journal
 from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.system.card import Role
+from ldmbench.system.registry import list_systems, load_system_card
 
 #: Characters of a file name; most file systems allow 255 bytes, suffixes and temporary names included.
 _LONGEST_NAME = 180
@@ -68,7 +71,15 @@ def _records(path: Path, content: dict[str, Any]) -> Records:
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:
             scores[row.clip, row.metric] = row
+    if "role" not in content:
+        content["role"] = _role_of(content["system"])
     return RunInfo(**content), outputs, scores
+
+
+def _role_of(system: str) -> Role:
+    """The role of a system whose run was written before runs recorded it: what its card says, where it is installed."""
+    name = parse(system).name
+    return load_system_card(name).role if name in list_systems() else "system"
 
 
 def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from ldmbench.cards import Card
 from ldmbench.names import Name, Setting
 
 Task = Literal["codec", "generate", "enhance"]
+
+#: What a row is for. Only a ``system`` is ranked. A ``reference`` gives back each clip's own reference, an ``anchor``
+#: marks a point of the scale (noise, a low-pass, the unprocessed input), a ``bound`` the best that can be reached.
+Role = Literal["system", "anchor", "reference", "bound"]
 
 
 class Weights(Card):
@@ -32,6 +38,8 @@ class SystemCard(Card):
 
     Attributes:
         name: As typed on the command line.
+        role: What its row is for; whatever shows a scale's ends instead of competing says so here.
+        tasks: What it can be asked to do. A program (``command``) does one task.
         module: ``package.module:Class``; the class is called with a ``SystemSpec``.
         rate: Output rate in Hz, 0 where it follows the input.
         default: Variant meant by the bare name; empty where there are no variants.
@@ -44,7 +52,8 @@ class SystemCard(Card):
 
     name: str
     title: str
-    task: Task
+    role: Role = "system"
+    tasks: tuple[Task, ...] = Field(min_length=1)
     module: str = ""
     rate: int = 0
     channels: tuple[int, ...] = (1,)
@@ -59,6 +68,12 @@ class SystemCard(Card):
     extras: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_task_for_a_program(self) -> SystemCard:
+        if self.command and len(self.tasks) > 1:
+            raise ValueError("tasks: a system with a command does one task, which its job file names")
+        return self
 
     def weights_of(self, variant: str) -> dict[str, Weights]:
         """The weights a variant needs: those under its own name, and those under no variant's name."""

@@ -80,6 +80,7 @@ class ExternalSystem:
     def __init__(self, spec: SystemSpec) -> None:
         self.spec = spec
         self.card = spec.card
+        self.task = spec.card.tasks[0]
         for placeholder in ("{input}", "{output}"):
             if not any(placeholder in part for part in self.card.command):
                 raise BenchError(
@@ -119,7 +120,7 @@ class ExternalSystem:
         job = {
             "schema": SCHEMA,
             "system": self.spec.label,
-            "task": self.card.task,
+            "task": self.task,
             "rate": self.card.rate,
             "device": self.spec.device,
             "untrained": self.spec.untrained,
@@ -131,9 +132,9 @@ class ExternalSystem:
         return changes
 
     def _source(self, clip: Clip) -> tuple[Audio | None, dict[str, Any]]:
-        if self.card.task == "generate":
+        if self.task == "generate":
             return None, {}
-        if self.card.task == "enhance":
+        if self.task == "enhance":
             return clip.input, {}
         return Codec(self.spec).adapt(clip.audio)
 

@@ -16,7 +16,8 @@ from ldmbench.system.protocol import Output
 def folder_spec(folder: Path, task: Task, digest: str) -> SystemSpec:
     """A spec that stands for a folder of outputs; ``digest`` identifies the files in it."""
     name = folder.name.replace("@", "-").replace(":", "-") or "folder"
-    card = SystemCard(name=name, title=f"Folder {folder.name}", task=task, licence="unknown", settings={"digest": ""})
+    title = f"Folder {folder.name}"
+    card = SystemCard(name=name, title=title, tasks=(task,), licence="unknown", settings={"digest": ""})
     return SystemSpec(card, Name(name), {"digest": digest})
 
 

@@ -309,7 +309,7 @@ def _run(tmp_path: Path, task: Task) -> tuple[Run, list[Finding]]:
             for clip in clips:
                 yield Output(_noise(1.0, clip.seed) if task == "generate" else clip.input)
 
-    card = SystemCard(name="fake", title="Fake", task=task, licence="none")
+    card = SystemCard(name="fake", title="Fake", tasks=(task,), licence="none")
     suite = Suite(name="small", title="", task=task, datasets=("mini",), metrics=("test_peak", "test_words"))
     plan = make_plan(suite, [load_dataset("mini")], [SystemSpec(card, Name("fake"), {})], tmp_path / "runs")
     findings = check_plan(plan, Options())

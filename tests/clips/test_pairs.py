@@ -86,4 +86,4 @@ def test_a_missing_folder(make: Callable[..., Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "label"), [("gen", "gen"), ("a@6kbps", "a-6kbps"), ("x:y", "x-y")])
 def test_a_folder_stands_for_a_system(name: str, label: str) -> None:
     spec = folder_spec(Path("/somewhere") / name, "codec", "0123")
-    assert (spec.label, spec.card.task, spec.settings) == (label, "codec", {"digest": "0123"})
+    assert (spec.label, spec.card.tasks, spec.settings) == (label, ("codec",), {"digest": "0123"})

@@ -189,7 +189,7 @@ def test_files_work_and_other_schemes_do_not(tmp_path: Path) -> None:
 
 
 def card(**weights: Weights) -> SystemCard:
-    return SystemCard(name="toy", title="Toy", task="codec", licence="MIT", weights=weights)
+    return SystemCard(name="toy", title="Toy", tasks=("codec",), licence="MIT", weights=weights)
 
 
 def test_weights_by_address(server: tuple[str, type[Handler]], homes: Path) -> None:

@@ -106,6 +106,7 @@ def make_run(folder: Path, system: str, clips: tuple[ClipInfo, ...], with_audio:
         identity={"adapter": "0f" * 16, "card": "1e" * 16}, datasets=DATASETS, clips=clips, metrics=names,
         environment={"python": "3.11.7", "command": "ldmbench run quickstart", "numpy": "2.4.6"},
         created="2026-01-02T03:04:05Z",
+        role={"reference": "reference", "lowpass@3.5khz": "anchor"}.get(system, "system"),
     )  # fmt: skip
     outputs, scores = {}, {}
     for index, clip in enumerate(clips):

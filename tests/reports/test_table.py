@@ -118,7 +118,29 @@ def test_the_reference_and_anchors_never_win(runs):
     for row in built.rows:
         if row.system in ("reference", "lowpass@3.5khz"):
             assert all(cell.rank == 0 for cell in row.cells)
-    assert any("Not ranked" in note for note in built.notes)
+    assert "Not ranked: the reference and anchors (lowpass, reference), and cells short of clips" in built.notes
+
+
+def test_the_role_decides_over_ranks_and_not_the_name(runs, change):
+    """A third party's anchor or bound wins nothing; a system that happens to be called noise may."""
+    opus = [run for run in runs if run.info.system.startswith("opus")]
+    best = with_values(opus[0], "visqol_audio", [4.7] * 12)
+    rest = [with_values(opus[1], "visqol_audio", [4.0] * 12), with_values(opus[2], "visqol_audio", [3.0] * 12)]
+    for role in ("anchor", "bound", "reference"):
+        built = table.build([change(best, system="mine@1", role=role), *rest], ["visqol_audio"])
+        assert [row.cells[0].rank for row in built.rows] == [0, 1, 2]
+    built = table.build([change(best, system="noise"), *rest], ["visqol_audio"])
+    assert [row.cells[0].rank for row in built.rows] == [1, 2, 0]
+    assert not any("Not ranked" in note for note in built.notes)
+
+
+def test_the_note_names_the_rows_that_are_not_ranked(runs, change):
+    roles = {"reference": "reference", "opus@6kbps": "bound", "opus@12kbps": "bound", "lowpass@3.5khz": "anchor"}
+    built = table.build([change(run, role=roles.get(run.info.system, "system")) for run in runs])
+    note = "Not ranked: the reference, anchors and bounds (lowpass, opus, reference), and cells short of clips"
+    assert note in built.notes
+    built = table.build([change(run, role=roles.get(run.info.system, "system")) for run in runs[1:]])
+    assert note.replace("the reference, ", "").replace(", reference", "") in built.notes
 
 
 def test_a_system_that_failed_on_clips_is_not_ranked(runs):

@@ -27,14 +27,14 @@ from ldmbench.system.card import SystemCard, SystemSpec, Task
 from ldmbench.system.protocol import Output
 
 Sound = Callable[..., Audio]
-CARD = SystemCard(name="fake", title="Fake", task="codec", licence="MIT")
+CARD = SystemCard(name="fake", title="Fake", tasks=("codec",), licence="MIT")
 
 
 class Fake:
     """Gives the clip back, times a number drawn from its seed; ``act`` changes what it does on a clip."""
 
     def __init__(self, act: Callable[[Clip], Any] | None = None, task: Task = "codec") -> None:
-        self.card = CARD.model_copy(update={"task": task})
+        self.card = CARD.model_copy(update={"tasks": (task,)})
         self.act = act
         self.batches: list[list[str]] = []
         self.parameters = 42
@@ -65,7 +65,7 @@ def make(tmp_path: Path, tone: Sound) -> Callable[..., Plan]:
             clips.append(Clip(f"d/{name}", "d", path=path, **fields))
         data = Dataset("d", "D", "general", tuple(clips), "digest")
         suite = Suite(name="mini", title="Mini", task=task, datasets=("d",), metrics=())
-        spec = SystemSpec(CARD.model_copy(update={"task": task}), Name("fake"), {})
+        spec = SystemSpec(CARD.model_copy(update={"tasks": (task,)}), Name("fake"), {})
         return make_plan(suite, [data], [spec], tmp_path / "runs", seed=seed)
 
     return plan

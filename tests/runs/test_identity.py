@@ -19,7 +19,7 @@ from ldmbench.system.card import SystemCard, SystemSpec
 
 Sound = Callable[..., Audio]
 
-CARD = SystemCard(name="mine", title="Mine", task="codec", licence="MIT", settings={"rate": 1, "gain": 0.5})
+CARD = SystemCard(name="mine", title="Mine", tasks=("codec",), licence="MIT", settings={"rate": 1, "gain": 0.5})
 SPEC = SystemSpec(CARD, Name("mine"), {"rate": 1, "gain": 0.5})
 DATA = Dataset("d", "D", "speech", (Clip("d/a", "d"), Clip("d/b", "d")), "digest")
 

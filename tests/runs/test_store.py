@@ -205,6 +205,24 @@ def test_a_broken_record(tmp_path: Path, content: bytes) -> None:
         open_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("system", "role"),
+    [("reference", "reference"), ("lowpass@3.5khz", "anchor"), ("resample@8khz", "bound"), ("opus@6kbps", "system"),
+     ("not-installed@1", "system")],
+)  # fmt: skip
+def test_a_run_from_before_runs_recorded_roles_has_that_of_its_card(tmp_path: Path, system: str, role: str) -> None:
+    record = asdict(replace(INFO, system=system))
+    del record["role"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert open_run(tmp_path).info.role == role
+
+
+def test_the_role_is_recorded(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, replace(INFO, role="bound")):
+        assert json.loads((tmp_path / "run.json").read_text())["role"] == "bound"
+    assert open_run(tmp_path).info.role == "bound"
+
+
 def test_another_layout(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({**asdict(INFO), "schema": 99}))
     with pytest.raises(BenchError, match="has layout 99: this version reads 1"):

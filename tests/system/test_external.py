@@ -44,7 +44,7 @@ def system(tmp_path: Path, program: str, rate: int = 0, task: str = "codec", **s
     script = tmp_path / "program.py"
     script.write_text(program)
     card = SystemCard(
-        name="gain", title="Gain", task=task, rate=rate, licence="CC0-1.0", settings=settings,
+        name="gain", title="Gain", tasks=(task,), rate=rate, licence="CC0-1.0", settings=settings,
         command=(sys.executable, str(script), "{input}", "{output}"),
     )  # fmt: skip
     return ExternalSystem(SystemSpec(card, Name("gain", "6dB"), settings))
@@ -75,7 +75,7 @@ def test_program_processes_a_batch_and_its_outputs_are_exact(tmp_path: Path) -> 
 def test_card_with_a_command_loads_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "gain.py").write_text(GAIN)
     (tmp_path / "gain.toml").write_text(
-        f'name = "gain"\ntitle = "Gain"\ntask = "codec"\nlicence = "CC0-1.0"\n'
+        f'name = "gain"\ntitle = "Gain"\ntasks = ["codec"]\nlicence = "CC0-1.0"\n'
         f'command = ["{sys.executable}", "{tmp_path}/gain.py", "{{input}}", "{{output}}"]\n'
         f"[settings]\ngain_db = 0.0\n"
     )
@@ -157,10 +157,12 @@ def test_nan_wrong_rate_and_ragged_tokens_fail_their_clip(tmp_path: Path) -> Non
 
 
 def test_missing_program_and_placeholder(tmp_path: Path) -> None:
-    card = SystemCard(name="x", title="X", task="codec", licence="", command=("no-such-program", "{input}", "{output}"))
+    card = SystemCard(
+        name="x", title="X", tasks=("codec",), licence="", command=("no-such-program", "{input}", "{output}")
+    )
     with pytest.raises(BenchError, match="cannot start no-such-program: No such file"):
         list(ExternalSystem(SystemSpec(card, Name("x"), {})).process([clip("a")]))
-    card = SystemCard(name="x", title="X", task="codec", licence="", command=("true", "{input}"))
+    card = SystemCard(name="x", title="X", tasks=("codec",), licence="", command=("true", "{input}"))
     with pytest.raises(BenchError, match=r"lacks \{output\}"):
         ExternalSystem(SystemSpec(card, Name("x"), {}))
 
@@ -182,7 +184,7 @@ def test_timeout_ends_the_program_and_what_it_started(tmp_path: Path) -> None:
 
 def test_folder_refers_to_its_files(tmp_path: Path) -> None:
     audio_io.write(tmp_path / "a.wav", clip("a").audio)
-    card = SystemCard(name="folder", title="Folder", task="codec", licence="unknown")
+    card = SystemCard(name="folder", title="Folder", tasks=("codec",), licence="unknown")
     outputs = FolderSystem(SystemSpec(card, Name("folder"), {}), {"set/a": tmp_path / "a.wav"}).process(
         [clip("a"), clip("b")]
     )

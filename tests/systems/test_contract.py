@@ -20,7 +20,7 @@ SLOW = {"kmeans-mel"}
 
 def _weightless() -> list[str]:
     cards = [load_system_card(name) for name in list_systems()]
-    return [card.name for card in cards if card.task in ("codec", "enhance") and not card.weights and not card.command]
+    return [card.name for card in cards if card.tasks != ("generate",) and not card.weights and not card.command]
 
 
 def _params(labels: list[str]) -> list[object]:

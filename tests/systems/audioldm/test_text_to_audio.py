@@ -621,7 +621,7 @@ def test_untrained_full_size(name: str, tmp_path: Path, captioned: Path) -> None
     dataset = replace(dataset, clips=tuple(replace(item, condition=gap) for item in dataset.clips[:1]))
     more = "" if gap else ",seconds=0.32"
     spec = resolve(f"{name}:steps=1{more}", untrained=True)
-    suite = Suite(name="tiny", title="Tiny", task=spec.card.task, datasets=(dataset.name,), metrics=("rtf",))
+    suite = Suite(name="tiny", title="Tiny", task=spec.card.tasks[0], datasets=(dataset.name,), metrics=("rtf",))
     plan = make_plan(suite, [dataset], [spec], tmp_path)
     generate(plan, Options(quiet=True))
     (row,) = open_run(plan.paths[0]).outputs.values()

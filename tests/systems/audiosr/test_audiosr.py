@@ -294,7 +294,7 @@ def test_untrained_needs_no_files(tiny: None, narrow: Make) -> None:
 
 def test_card() -> None:
     card = load_system_card("audiosr")
-    assert card.task == "enhance"
+    assert card.tasks == ("enhance",)
     assert set(card.variants) == {"basic", "speech"}
     assert card.weights_of("speech").keys() == {"speech"}
     assert card.settings["steps"] == 50
