@@ -178,6 +178,16 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
     return audio
 
 
+def promised_duration(path: Path) -> float | None:
+    """Duration in seconds by the file's header; None where only decoding would tell, or would fail."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, OSError):
+        return None
+
+
 def write(path: str | Path, audio: Audio, durable: bool = False) -> None:
     """Write a float32 WAV, atomically: the file is whole or absent, and never clipped.
 

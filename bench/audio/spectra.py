@@ -85,8 +85,20 @@ def mel_to_hz(mel: NDArray[np.float64] | float, scale: Scale = "slaney") -> NDAr
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    logarithmic = 1000.0 * np.exp((np.maximum(mel, 15.0) - 15.0) * np.log(6.4) / 27.0)
-    return np.where(mel < 15.0, mel * 200.0 / 3.0, logarithmic)
+    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * 6.4 ** ((np.maximum(mel, 15.0) - 15.0) / 27.0))
+
+
+def mel_edges(mels: int, low_hz: float, high_hz: float, scale: Scale = "slaney") -> NDArray[np.float64]:
+    """Where ``mels`` triangular filters begin, peak and end, ``[mels + 2]`` in Hz, equally spaced on the scale."""
+    ends = hz_to_mel(np.array([low_hz, high_hz]), scale)
+    return mel_to_hz(np.linspace(ends[0], ends[1], mels + 2), scale)
+
+
+def triangles(edges: NDArray[np.float64], rate: int, length: int) -> NDArray[np.float64]:
+    """Triangular filters of unit peak ``[mels, length // 2 + 1]`` between ``edges`` ``[mels + 2]`` in Hz."""
+    bins = np.fft.rfftfreq(length, 1 / rate)
+    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    return np.maximum(0.0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
 
 
 @lru_cache(maxsize=64)
@@ -113,14 +125,10 @@ def mel_filters(
     Source: librosa.filters.mel, whose defaults are these (``normalised`` is its ``norm="slaney"``). As there, a
     filter narrower than a bin is empty.
     """
-    ends = hz_to_mel(np.array([low_hz, rate / 2 if high_hz is None else high_hz]), scale)
-    edges = mel_to_hz(np.linspace(ends[0], ends[1], mels + 2), scale)
-    bins = np.fft.rfftfreq(length, 1 / rate)
-    lower, centre, upper = (edges[start : start + mels, None] for start in range(3))
-    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
-    filters = np.maximum(0.0, np.minimum(rising, falling))
+    edges = mel_edges(mels, low_hz, rate / 2 if high_hz is None else high_hz, scale)
+    filters = triangles(edges, rate, length)
     if normalised:
-        filters *= 2.0 / (upper - lower)
+        filters *= 2.0 / (edges[2:, None] - edges[:-2, None])
     result = filters.astype(np.float32)
     result.setflags(write=False)
     return result

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ldmbench.audio.sound import AUDIO_SUFFIXES
 from ldmbench.clips.card import list_datasets, load_dataset_card, read_list
-from ldmbench.clips.youtube import Segment, label, read_captions, segments_of, some
+from ldmbench.clips.youtube import Segment, label, read_captions, segments_of
 from ldmbench.errors import BenchError
+from ldmbench.names import some
 
 #: The two forms of a CSV of captions.
 BY_PATH = ("path", "text")

@@ -11,6 +11,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
 from ldmbench.errors import BenchError
 from ldmbench.host.homes import file_digest
+from ldmbench.names import some
 
 #: Looked for in the folder where no other CSV is named.
 CSV_NAME = "clips.csv"
@@ -73,15 +74,15 @@ def load_folder(
     notes = []
     skipped = [str(path.relative_to(folder)) for path in found if not _audio(path) and path != table]
     if skipped:
-        notes.append(f"{name}: left out, not audio by their names: {_some(skipped)}")
+        notes.append(f"{name}: left out, not audio by their names: {some(skipped)}")
     if misnamed:
         odd = [str(path.relative_to(folder)).encode(errors="backslashreplace").decode() for path in misnamed]
-        notes.append(f"{name}: left out, names that are not UTF-8: {_some(odd)}")
+        notes.append(f"{name}: left out, names that are not UTF-8: {some(odd)}")
     if listed:
         chosen = {path.resolve() for path in paths}
         unlisted = [str(p.relative_to(folder)) for p in found if _audio(p) and p.resolve() not in chosen]
         if unlisted:
-            notes.append(f"{name}: left out, not in {table.name}: {_some(unlisted)}")
+            notes.append(f"{name}: left out, not in {table.name}: {some(unlisted)}")
     identities = [_identity(path) for path in paths]
     return Dataset(name, f"Folder {name}", content, tuple(clips), clips_digest(clips, identities), tuple(notes))
 
@@ -113,7 +114,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
             )
     repeated = [name for name, count in Counter(str(Path(row["path"])) for row in rows).items() if count > 1]
     if repeated:
-        raise BenchError(f"{path} lists files twice", _some(repeated), "keep one row for each")
+        raise BenchError(f"{path} lists files twice", some(repeated), "keep one row for each")
     return rows
 
 
@@ -139,8 +140,3 @@ def _utf8(path: Path) -> bool:
 
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -11,6 +11,7 @@ from ldmbench.clips.clip import Dataset, clips_digest
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
 from ldmbench.host.homes import file_digest
+from ldmbench.names import some
 
 
 def pair_folders(
@@ -53,10 +54,10 @@ def pair_folders(
     notes = [*references.notes, *outputs.notes]
     alone = sorted(set(by_name) - {_label(clip.id) for clip in clips})
     if alone:
-        notes.append(f"{generated.name}: {len(alone)} without a reference, left out: {_some(alone)}")
+        notes.append(f"{generated.name}: {len(alone)} without a reference, left out: {some(alone)}")
     missing = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
     if missing:
-        notes.append(f"{references.name}: {len(missing)} without a generated file, left out: {_some(missing)}")
+        notes.append(f"{references.name}: {len(missing)} without a generated file, left out: {some(missing)}")
     if captions is not None:
         found = captions_for(captions, [_label(clip.id) for clip in clips])
         clips = tuple(replace(clip, text=found.texts.get(_label(clip.id))) for clip in clips)
@@ -71,7 +72,3 @@ def _label(clip_id: str) -> str:
 
 def _first(dataset: Dataset) -> str:
     return _label(dataset.clips[0].id)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pydantic import field_validator
 
+from ldmbench.audio.sound import promised_duration
 from ldmbench.cards import Card
 from ldmbench.errors import BenchError
+from ldmbench.names import some
 
 
 class Rule(Card):
@@ -90,11 +92,11 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
     notes = []
     kept = paths
     if rule.seconds is not None:
-        lengths = {path: _seconds(folder / path) for path in paths}
+        lengths = {path: promised_duration(folder / path) for path in paths}
         low, high = rule.seconds
         kept = [path for path, seconds in lengths.items() if seconds is not None and low <= seconds < high]
         if broken := [path for path, seconds in lengths.items() if seconds is None]:
-            notes.append(f"{dataset}: left out, cannot be read: {_some(broken)}")
+            notes.append(f"{dataset}: left out, cannot be read: {some(broken)}")
     if rule.take:
         if len(kept) < rule.take:
             notes.append(f"{dataset}: {len(kept)} clips where its rule takes {rule.take}")
@@ -103,7 +105,7 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
         raise BenchError(f"no file of {dataset} fits its rule", f"looked at {len(paths)} in {folder}", fix)
     rows = [_row(rule, folder, path) for path in kept]
     if silent := [row["path"] for row in rows if rule.text and not row["text"]]:
-        notes.append(f"{dataset}: no transcript ({rule.text}) beside {_some(silent)}")
+        notes.append(f"{dataset}: no transcript ({rule.text}) beside {some(silent)}")
     if not sha256:
         notes.append(
             f"{dataset}: {len(kept)} clips chosen by rule from {len(paths)} files, list {list_digest(kept)[:12]};"
@@ -138,17 +140,3 @@ def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:
         "language": rule.language if text else "",
         "group": path.split("/")[rule.group] if 0 <= rule.group < path.count("/") else "",
     }
-
-
-def _seconds(path: Path) -> float | None:
-    """Duration by the file's header, None where it has none."""
-    import soundfile
-
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, OSError):
-        return None
-
-
-def _some(paths: list[str]) -> str:
-    return ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldmbench.audio.sound import AUDIO_SUFFIXES
+from ldmbench.audio.sound import AUDIO_SUFFIXES, promised_duration
 from ldmbench.errors import BenchError
+from ldmbench.names import some
 
 if TYPE_CHECKING:
     from ldmbench.clips.card import DatasetCard, Source
@@ -25,9 +26,6 @@ CLIP_SECONDS = 10.0
 
 #: A file longer than this is no clip but the video it comes from.
 LONGEST_SECONDS = CLIP_SECONDS + 1.0
-
-#: Names of clips named in one line; the rest is counted.
-_SHOWN = 8
 
 #: ``ID``, ``ID_START`` or ``ID_START_END``. An id has 11 characters, and may hold ``-`` and ``_`` anywhere.
 _NAME = re.compile(r"(?P<id>[A-Za-z0-9_-]{11})(_(?P<start>\d+(\.\d+)?)(_(?P<end>\d+(\.\d+)?))?)?")
@@ -124,7 +122,7 @@ def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
     chosen = {segment: paths[0] for segment, paths in by_clip.items()}
     unusable = {}
     for segment, path in chosen.items():
-        seconds = _seconds(path)
+        seconds = promised_duration(path)
         if seconds is not None and seconds > LONGEST_SECONDS:
             unusable[segment] = f"{path} is {seconds:.1f} s long, not the clip of {CLIP_SECONDS:g} s: cut it"
     return Found({segment: path for segment, path in chosen.items() if segment not in unusable}, unusable)
@@ -222,11 +220,6 @@ def label(video: str, start: float) -> str:
     return f"{video}_{start:g}"
 
 
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
 def _home(source: Source) -> Path:
     from ldmbench.host.homes import data_home
 
@@ -248,13 +241,3 @@ def _audio_files(folder: Path) -> Iterable[Path]:
             # An id may begin with "-" or "_" but not with a dot, which hides a file.
             if not name.startswith(".") and name.lower().endswith(AUDIO_SUFFIXES):
                 yield Path(place, name)
-
-
-def _seconds(path: Path) -> float | None:
-    """Duration by the file's header; None where only decoding would tell, or would fail."""
-    import soundfile
-
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, OSError):
-        return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldmbench.errors import BenchError
+from ldmbench.host.files import not_written
 from ldmbench.host.homes import file_digest, only_one, sha256
 from ldmbench.host.progress import transfer
 
@@ -64,8 +65,7 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
                 )
             part.replace(path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise BenchError(f"cannot write {path}", reason, "free disk space or choose another folder", 1) from None
+        raise not_written(path, error, "free disk space or choose another folder") from None
     return path
 
 

@@ -143,9 +143,7 @@ class ZeroShot(AudioLDM):
             cell = self.hop * self.shrink / self.rate
             known[math.floor(condition.start_s / cell) : math.ceil(condition.end_s / cell)] = 0.0
         else:
-            ends = mel.hz_to_mel(np.array([LOWEST, HIGHEST]))
-            edges = np.linspace(ends[0], ends[1], self._bands + 2)
-            upper = mel.mel_to_hz(edges)[2:]
+            upper = mel.mel_edges(self._bands, LOWEST, HIGHEST)[2:]
             known[:, int((upper <= cutoff(condition)).sum()) // self.shrink :] = 0.0
         if not 0 < known.mean() < 1:
             raise BenchError(

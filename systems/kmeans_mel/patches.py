@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.spectra import hann, mel_edges, triangles
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -138,7 +140,7 @@ def _istft(spectrum: NDArray[np.complex64]) -> Array:
 @lru_cache
 def _window() -> Array:
     """A periodic Hann window whose transform gives a full-scale sine magnitude 1."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    window = hann(WINDOW)
     return np.asarray(window / (window.sum() / 2), np.float32)
 
 
@@ -147,11 +149,5 @@ def _filters() -> csr_array:
     """Triangular mel filters ``[bands, bins]``, each summing to 1, as a sparse array (no BLAS, so no threads)."""
     import scipy.sparse
 
-    frequencies = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
-    # Slaney's scale: linear up to 1 kHz, then 27 steps per factor of 6.4.
-    top = 15 + 27 * np.log(RATE / 2 / 1000) / np.log(6.4)
-    mels = np.linspace(0.0, top, BANDS + 2)
-    edges = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    weights = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre)).clip(0.0)
+    weights = triangles(mel_edges(BANDS, 0.0, RATE / 2), RATE, WINDOW)
     return scipy.sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))

@@ -94,6 +94,23 @@ def test_slaney_scale_has_its_corner_at_1_khz() -> None:
     assert mel.hz_to_mel(1000.0, "htk") == pytest.approx(1000.0, abs=0.02)
 
 
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+def test_edges_of_filters_are_equally_spaced_in_mel(scale: mel.Scale) -> None:
+    edges = mel.mel_edges(20, 50.0, 14_000.0, scale)
+    assert edges.shape == (22,)
+    assert (edges[0], edges[-1]) == pytest.approx((50.0, 14_000.0))
+    steps = np.diff(mel.hz_to_mel(edges, scale))
+    assert steps == pytest.approx(np.full(21, steps.mean()))
+
+
+def test_a_triangle_is_one_at_its_peak_and_zero_from_its_ends_on() -> None:
+    filters = mel.triangles(np.array([100.0, 300.0, 400.0, 800.0]), 8000, 80)
+    expected = np.zeros((2, 41))
+    expected[0, 1:5] = 0.0, 0.5, 1.0, 0.0
+    expected[1, 3:9] = 0.0, 1.0, 0.75, 0.5, 0.25, 0.0
+    assert filters == pytest.approx(expected)
+
+
 def test_remember_computes_once_and_forgets_with_the_sound() -> None:
     calls = []
 

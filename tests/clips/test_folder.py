@@ -61,7 +61,7 @@ def test_many_left_out_are_counted(folder: Path) -> None:
     for index in range(12):
         (folder / f"{index:02}.txt").touch()
     (note,) = load_folder(folder).notes
-    assert note.endswith("07.txt and 4 more")
+    assert note.endswith("03.txt and 8 more")
 
 
 def test_a_folder_below_a_hidden_one_is_not_hidden(tmp_path: Path, tone: Sound) -> None:
