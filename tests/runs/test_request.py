@@ -40,7 +40,7 @@ metrics = ["probe", "probe_model"]
 CARD = """
 name = "probe"
 title = "Probe"
-task = "codec"
+tasks = ["codec"]
 licence = "MIT"
 module = "probe_system_of_a_test:make"
 """

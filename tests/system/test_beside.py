@@ -14,7 +14,7 @@ from ldmbench.system import beside
 from ldmbench.system.protocol import Output
 from ldmbench.system.registry import load_system, load_system_card, resolve
 
-CARD = 'name = "halved"\ntitle = "Half as loud"\ntask = "codec"\nlicence = "CC0"\nmodule = "{module}:Halved"\n'
+CARD = 'name = "halved"\ntitle = "Half as loud"\ntasks = ["codec"]\nlicence = "CC0"\nmodule = "{module}:Halved"\n'
 ADAPTER = """
 from {helper} import FACTOR
 from ldmbench import Audio, Output
