@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,11 @@ import librosa
 original = librosa.filters.mel
 librosa.filters.mel = lambda *args, **kw: original(**dict(zip(("sr", "n_fft", "n_mels", "fmin", "fmax"), args)), **kw)
 begun = time.process_time()
-peer, rate, generated, reference = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+peer, rate, generated, reference, device = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
 if peer == "audioldm_eval":
     from audioldm_eval import EvaluationHelper
     start = time.perf_counter()
-    numbers = EvaluationHelper(rate, torch.device("cpu"), backbone="cnn14").main(generated, reference)
+    numbers = EvaluationHelper(rate, torch.device(device), backbone="cnn14").main(generated, reference)
 else:
     from frechet_audio_distance import FrechetAudioDistance
     start = time.perf_counter()
@@ -128,7 +128,7 @@ def metrics(rate: int) -> list[str]:
     return [f"{key}{variant if 'panns' in key else ''}:official=false" for key in KEYS]
 
 
-def ours(names: Sequence[str], generated: Path, reference: Path, weights: Path) -> dict[str, Any]:
+def ours(names: Sequence[str], generated: Path, reference: Path, weights: Path, device: str) -> dict[str, Any]:
     """Our numbers, as the engine computes them: batches of 16, the longest first."""
     import torch
 
@@ -143,7 +143,7 @@ def ours(names: Sequence[str], generated: Path, reference: Path, weights: Path) 
     start, begun = time.perf_counter(), time.process_time()
     loaded = {name: load_metric(name) for name in names}
     for metric in loaded.values():
-        metric.configure("cpu", weights)  # type: ignore[attr-defined]
+        metric.configure(device, weights)  # type: ignore[attr-defined]
     files = sorted(reference.iterdir())
     order = sorted(files, key=lambda path: path.stat().st_size, reverse=True)
     values: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -196,29 +196,38 @@ def main() -> None:
     parser.add_argument("--torchvggish", type=Path)
     parser.add_argument("--skip-package", action="store_true", help="leave frechet-audio-distance out")
     parser.add_argument(
-        "--states", nargs="+", default=["cold", "reference", "all"], help="caches to measure peers with"
+        "--states", nargs="+", default=["cold", "reference", "all"], help="caches to measure with (cold always is)"
     )
     parser.add_argument("--golden", type=Path, help="write the peers' numbers to this file")
+    parser.add_argument("--device", default="cpu", help="of ours and of audioldm_eval")
+    parser.add_argument("--json", type=Path, help="write seconds and relative differences to this file")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if options.worker:
         generated, reference, weights = map(Path, options.worker)
-        print("RESULT" + json.dumps(ours(metrics(options.rate), generated, reference, weights)))
+        print("RESULT" + json.dumps(ours(metrics(options.rate), generated, reference, weights, options.device)))
         return
+    results = measured(options)
+    report(options, results)
+
+
+def measured(options: argparse.Namespace) -> dict[tuple[str, str], dict[str, Any]]:
+    """(Who, state of the caches) -> what a process of its own measured."""
+    results: dict[tuple[str, str], dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         generated, reference = sounds(options.clips, options.seconds, home)
         checkpoints(home, options.torchvggish)
-        results = {}
-        command = [sys.executable, __file__, f"--rate={options.rate}", "--worker"]
+        command = [sys.executable, __file__, f"--rate={options.rate}", f"--device={options.device}", "--worker"]
         caches = {name: str(home / f"cache_{name}") for name in ("cold", "reference")}
         results["ours", "cold"] = run(
             [*command, str(generated), str(reference), str(home)], LDMBENCH_CACHE=caches["cold"]
         )
         # The reference against itself leaves exactly its embeddings in the cache.
-        run([*command, str(reference), str(reference), str(home)], LDMBENCH_CACHE=caches["reference"])
-        for state in ("reference", "all"):
+        if set(options.states) - {"cold"}:
+            run([*command, str(reference), str(reference), str(home)], LDMBENCH_CACHE=caches["reference"])
+        for state in [state for state in ("reference", "all") if state in options.states]:
             results["ours", state] = run(
                 [*command, str(generated), str(reference), str(home)], LDMBENCH_CACHE=caches["reference"]
             )
@@ -228,8 +237,13 @@ def main() -> None:
                 for state in options.states:
                     if state == "reference":
                         forget_outputs(generated)
-                    arguments = [peer, str(options.rate), str(generated), str(reference)]
+                    arguments = [peer, str(options.rate), str(generated), str(reference), options.device]
                     results[peer, state] = run([str(options.peer_python), "-c", PEER, *arguments], **environment)
+    return results
+
+
+def report(options: argparse.Namespace, results: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """Write what was asked for and print the two tables."""
     numbers = results["ours", "cold"]["numbers"]
     theirs: dict[str, float] = {}
     for (who, state), result in results.items():
@@ -239,6 +253,12 @@ def main() -> None:
         theirs = {key: value for key, value in theirs.items() if key in KEYS.values()}
         settings = {"clips": options.clips, "seconds": options.seconds, "rate": options.rate, "seed": 1}
         options.golden.write_text(json.dumps({**settings, "numbers": theirs}, indent=1) + "\n", encoding="utf-8")
+    pairs = {name: (numbers[name], theirs[key]) for name, key in KEYS.items() if key in theirs}
+    if options.json:
+        seconds = {who: result["seconds"] for (who, state), result in results.items() if state == "cold"}
+        differences = {name: abs(ours - peers) / abs(peers) for name, (ours, peers) in pairs.items()}
+        content = {"seconds": seconds, "differences": differences}
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"{'metric':28} {'ours':>14} {'peer':>14} {'relative':>10}")
     for name, key in KEYS.items():
         value, peer_value = numbers[name], theirs.get(key)
