@@ -190,6 +190,26 @@ def test_no_function_is_longer_than_sixty_lines(name: str) -> None:
     assert {name: length for name, length in lengths.items() if length > 60} == {}
 
 
+def aliases(name: str) -> dict[str, str]:
+    """Name -> value of every assignment at the top of a module."""
+    return {
+        target.id: ast.unparse(node.value)
+        for node in ast.parse(MODULES[name].read_text()).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def test_kinds_of_arrays_are_named_once() -> None:
+    kinds = {name for name, value in aliases("ldmbench.audio.arrays").items() if value.startswith("NDArray[")}
+    assert {"Signal", "Waveform", "Features"} <= kinds
+    for module in MODULES.keys() - {"ldmbench.audio.arrays"}:
+        own = aliases(module)
+        assert not own.keys() & kinds, module
+        assert "NDArray[np.float32]" not in own.values(), module
+
+
 def test_datasets_holds_no_python() -> None:
     assert not list((ROOT / "datasets").rglob("*.py"))
     assert list((ROOT / "datasets").glob("*/card.toml"))

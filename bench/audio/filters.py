@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 
@@ -105,7 +105,7 @@ def stft_lowpass(audio: Audio, cutoff_hz: float) -> Audio:
 
 
 @lru_cache(maxsize=64)
-def sections(family: str, edge: float, order: int = 8) -> NDArray[np.float64]:
+def sections(family: str, edge: float, order: int = 8) -> Real:
     """Second-order sections ``[sections, 6]`` of a low-pass.
 
     Args:
@@ -129,12 +129,10 @@ def sections(family: str, edge: float, order: int = 8) -> NDArray[np.float64]:
 
 
 @lru_cache
-def _taps(cutoff_hz: float, rate: int) -> NDArray[np.float64]:
+def _taps(cutoff_hz: float, rate: int) -> Real:
     import scipy.signal
 
     width = 2 * HALF_TRANSITION_HZ / (rate / 2)
     count, beta = scipy.signal.kaiserord(ATTENUATION_DB, width)
-    taps: NDArray[np.float64] = scipy.signal.firwin(
-        count | 1, cutoff_hz + HALF_TRANSITION_HZ, window=("kaiser", beta), fs=rate
-    )
+    taps: Real = scipy.signal.firwin(count | 1, cutoff_hz + HALF_TRANSITION_HZ, window=("kaiser", beta), fs=rate)
     return taps

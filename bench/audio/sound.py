@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ldmbench.audio import truncation
+from ldmbench.audio.arrays import Waveform, Waveforms
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
-
-Samples = NDArray[np.float32]
 
 #: File name endings that are looked for in a folder of audio.
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".w64")
@@ -46,7 +45,7 @@ class Audio:
         (2, 1.0, (1, 8000))
     """
 
-    samples: Samples
+    samples: Waveform
     rate: int
     _views: dict[tuple[str, int], Audio] = field(default_factory=dict, repr=False)
 
@@ -211,13 +210,13 @@ def write(path: str | Path, audio: Audio, durable: bool = False) -> None:
         scipy.io.wavfile.write(handle, audio.rate, audio.samples.T)
 
 
-def stack(sounds: Sequence[Audio]) -> Samples:
+def stack(sounds: Sequence[Audio]) -> Waveforms:
     """Mono sounds of one rate as one array ``[sounds, time]``, zero-padded to the longest."""
     longest = max(sound.length for sound in sounds)
     return np.concatenate([sound.mono().fit(longest).samples for sound in sounds])
 
 
-def _resample(samples: Samples, old: int, new: int) -> Samples:
+def _resample(samples: Waveform, old: int, new: int) -> Waveform:
     import soxr
 
     length = round(samples.shape[1] * new / old)

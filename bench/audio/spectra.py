@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array = NDArray[np.float32]
+from ldmbench.audio.arrays import Features, Filters, Real, Signal
+
 Scale = Literal["slaney", "htk"]
 Padding = Literal["reflect", "constant"]
 T = TypeVar("T")
@@ -18,14 +19,14 @@ _BLOCK = 1 << 20
 
 
 @lru_cache(maxsize=64)
-def hann(length: int) -> NDArray[np.float64]:
+def hann(length: int) -> Real:
     """The periodic Hann window ``[length]`` (``sym=False``), as analysis by STFT uses it."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     window.setflags(write=False)
     return window
 
 
-def frames(signal: Array, length: int, hop: int, padding: Padding = "reflect") -> Array:
+def frames(signal: Signal, length: int, hop: int, padding: Padding = "reflect") -> Features:
     """Overlapping frames ``[frames, length]`` of ``signal`` ``[time]``, centred on multiples of ``hop``.
 
     Half a frame (``length // 2``) is added at either end, so there are ``1 + time // hop`` frames for an even
@@ -42,8 +43,8 @@ def frames(signal: Array, length: int, hop: int, padding: Padding = "reflect") -
 
 
 def magnitudes(
-    signal: Array, length: int, hop: int, padding: Padding = "reflect", dtype: DTypeLike = np.float32
-) -> Array:
+    signal: Signal, length: int, hop: int, padding: Padding = "reflect", dtype: DTypeLike = np.float32
+) -> Features:
     """Magnitudes ``[frames, length // 2 + 1]`` of the Hann-windowed, centred, unnormalised STFT.
 
     Args:
@@ -67,7 +68,7 @@ def magnitudes(
     return spectrum
 
 
-def hz_to_mel(hz: NDArray[np.float64] | float, scale: Scale = "slaney") -> NDArray[np.float64]:
+def hz_to_mel(hz: Real | float, scale: Scale = "slaney") -> Real:
     """Frequency in Hz on the mel scale.
 
     Source: ``slaney`` Malcolm Slaney, Auditory Toolbox (1998), linear below 1 kHz; ``htk`` The HTK Book 5.4,
@@ -80,7 +81,7 @@ def hz_to_mel(hz: NDArray[np.float64] | float, scale: Scale = "slaney") -> NDArr
     return np.where(hz < 1000.0, hz * 3.0 / 200.0, logarithmic)
 
 
-def mel_to_hz(mel: NDArray[np.float64] | float, scale: Scale = "slaney") -> NDArray[np.float64]:
+def mel_to_hz(mel: Real | float, scale: Scale = "slaney") -> Real:
     """The inverse of ``hz_to_mel``."""
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
@@ -88,13 +89,13 @@ def mel_to_hz(mel: NDArray[np.float64] | float, scale: Scale = "slaney") -> NDAr
     return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * 6.4 ** ((np.maximum(mel, 15.0) - 15.0) / 27.0))
 
 
-def mel_edges(mels: int, low_hz: float, high_hz: float, scale: Scale = "slaney") -> NDArray[np.float64]:
+def mel_edges(mels: int, low_hz: float, high_hz: float, scale: Scale = "slaney") -> Real:
     """Where ``mels`` triangular filters begin, peak and end, ``[mels + 2]`` in Hz, equally spaced on the scale."""
     ends = hz_to_mel(np.array([low_hz, high_hz]), scale)
     return mel_to_hz(np.linspace(ends[0], ends[1], mels + 2), scale)
 
 
-def triangles(edges: NDArray[np.float64], rate: int, length: int) -> NDArray[np.float64]:
+def triangles(edges: Real, rate: int, length: int) -> Real:
     """Triangular filters of unit peak ``[mels, length // 2 + 1]`` between ``edges`` ``[mels + 2]`` in Hz."""
     bins = np.fft.rfftfreq(length, 1 / rate)
     lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -110,7 +111,7 @@ def mel_filters(
     high_hz: float | None = None,
     scale: Scale = "slaney",
     normalised: bool = True,
-) -> Array:
+) -> Filters:
     """Triangular mel filters ``[mels, length // 2 + 1]`` for magnitudes of a ``length``-point transform.
 
     Args:

@@ -19,7 +19,7 @@ from ldmbench.extractors import cache
 from ldmbench.weights.checkpoint import CheckpointError
 
 #: What an extractor says about one sound: layer -> float32 ``[dim]`` for the clip, or ``[frames, dim]``.
-Features = Mapping[str, NDArray[np.float32]]
+Embedding = Mapping[str, NDArray[np.float32]]
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ class Extractor(Protocol):
     fingerprint: str
     rate: int
 
-    def embed(self, sounds: Sequence[Audio]) -> list[Features]:
+    def embed(self, sounds: Sequence[Audio]) -> list[Embedding]:
         """The features of each sound, in order."""
         ...
 
@@ -56,7 +56,7 @@ class NetworkExtractor:
     largest: int = 1 << 23
     _loaded: bool = False
 
-    def embed(self, sounds: Sequence[Audio]) -> list[Features]:
+    def embed(self, sounds: Sequence[Audio]) -> list[Embedding]:
         """The features of each sound, in order; a sound that was heard before is not computed again.
 
         Raises:
@@ -64,7 +64,7 @@ class NetworkExtractor:
             BenchError: If a sound cannot be prepared (too short, say), naming the reason.
         """
         keys = [digest(sound) for sound in sounds]
-        found: dict[str, Features] = {}
+        found: dict[str, Embedding] = {}
         inputs: dict[str, NDArray[np.float32]] = {}
         for key, sound in zip(keys, sounds, strict=True):
             if key in found or key in inputs:
@@ -137,7 +137,7 @@ def exact() -> Iterator[None]:
         yield
 
 
-def _checked(features: dict[str, NDArray[np.float32]]) -> Features:
+def _checked(features: dict[str, NDArray[np.float32]]) -> Embedding:
     for layer, array in features.items():
         if not np.isfinite(array).all():
             raise BenchError(f"the extractor gave {layer} that is not finite", fix="check its checkpoint", exit_code=1)

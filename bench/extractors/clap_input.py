@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Features, Filters, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import magnitudes, mel_filters
 from ldmbench.extractors.clap_weights import HIGH, HOP, LOW, MELS, RATE, WINDOW
 from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
-
-Array = NDArray[np.float32]
 
 #: Turns a caption into token numbers.
 Tokenizer = Callable[[str], list[int]]
@@ -48,7 +46,7 @@ VOCABULARY = (
 )
 
 
-def as_laion_clap(sound: Audio) -> Array:
+def as_laion_clap(sound: Audio) -> Signal:
     """The mean over channels ``[time]`` at 48 kHz, rounded towards zero to 16 bits.
 
     Resampled by soxr's high quality, as librosa does; clipped to [-1, 1].
@@ -63,11 +61,11 @@ def as_laion_clap(sound: Audio) -> Array:
         signal = soxr.resample(signal, sound.rate, RATE, quality="HQ")[:length]
         signal = np.pad(signal, (0, length - len(signal)))
     steps = (np.clip(signal, -1.0, 1.0) * np.float32(32767)).astype(np.int16)
-    rounded: Array = (steps / 32767.0).astype(np.float32)
+    rounded: Signal = (steps / 32767.0).astype(np.float32)
     return rounded
 
 
-def windows(signal: Array, every: bool) -> list[Array]:
+def windows(signal: Signal, every: bool) -> list[Signal]:
     """Stretches of ten seconds of ``signal`` ``[time]``; a shorter one is repeated as often as it fits, then zeros.
 
     laion_clap cuts its stretch out of a longer clip at random. Here it is the first one (``every`` False), or
@@ -83,7 +81,7 @@ def windows(signal: Array, every: bool) -> list[Array]:
     return [signal[start : start + LENGTH] for start in starts]
 
 
-def log_mel(signal: Array, filters: Array) -> Array:
+def log_mel(signal: Signal, filters: Filters) -> Features:
     """Decibels ``[frames, mels]`` of the power in mel bands, not below -100.
 
     Args:
@@ -93,21 +91,21 @@ def log_mel(signal: Array, filters: Array) -> Array:
     Source: laion_clap 1.1.7, ``clap_module/htsat.py`` (torchlibrosa) and ``training/data.py``, ``get_mel``.
     """
     power = magnitudes(signal, WINDOW, HOP) ** 2 @ filters.T
-    decibels: Array = 10.0 * np.log10(np.maximum(power, 1e-10))
+    decibels: Features = 10.0 * np.log10(np.maximum(power, 1e-10))
     return decibels.astype(np.float32)
 
 
-def filters() -> Array:
+def filters() -> Filters:
     """Mel filters ``[mels, bins]`` of the models without fusion: librosa's defaults (Slaney scale, unit areas)."""
     return mel_filters(RATE, WINDOW, MELS, LOW, HIGH)
 
 
-def fusion_filters() -> Array:
+def fusion_filters() -> Filters:
     """Mel filters ``[mels, bins]`` of the fusion model: torchaudio's defaults (HTK scale, unit peaks)."""
     return mel_filters(RATE, WINDOW, MELS, LOW, HIGH, "htk", False)
 
 
-def views(signal: Array, filters: Array) -> Array:
+def views(signal: Signal, filters: Filters) -> Features:
     """Decibels ``[views, frames, mels]`` that the fusion model hears of ``signal`` ``[time]`` through ``filters``.
 
     Up to ten seconds that is one view. Of a longer clip there are four: the whole, squeezed to ten seconds by

@@ -7,12 +7,10 @@ from math import gcd
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-
-Signal = NDArray[np.float32]
 
 #: Samples to which audioldm_eval pads, whatever the rate.
 SHORTEST = 32_000
@@ -88,7 +86,7 @@ def resample_kaiser_best(signal: Signal, old: int, new: int) -> Signal:
 
 
 @lru_cache(maxsize=8)
-def _phase_weights(old: int, new: int) -> tuple[NDArray[np.float64], int]:
+def _phase_weights(old: int, new: int) -> tuple[Real, int]:
     """Weights ``[phases, 2 * reach]`` of the samples ``n - reach + 1 ... n + reach`` around ``n = floor(time)``."""
     window = _half_window()
     ratio = new / old
@@ -141,9 +139,9 @@ def _gather(signal: Signal, weights: Any, reach: int, step: int, phases: int, le
 
 
 @lru_cache(maxsize=1)
-def _half_window() -> NDArray[np.float64]:
+def _half_window() -> Real:
     """The right half of the windowed sinc, ``[zeros * table + 1]``."""
     size = _ZEROS * _TABLE
     sinc = _ROLLOFF * np.sinc(_ROLLOFF * np.linspace(0, _ZEROS, size + 1))
-    half: NDArray[np.float64] = np.kaiser(2 * size + 1, _BETA)[size:] * sinc
+    half: Real = np.kaiser(2 * size + 1, _BETA)[size:] * sinc
     return half

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import hann
 from ldmbench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
@@ -234,7 +235,7 @@ def random_pca(seed: int = 0) -> dict[str, Any]:
     return untrained(fill, seed)
 
 
-def examples(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+def examples(signal: Signal) -> NDArray[np.float32]:
     """Log-mel frames ``[frames, 96, 64]`` of 0.96 s, without overlap, of ``signal`` ``[time]`` at 16 kHz.
 
     Windows of 25 ms every 10 ms, not centred; what does not fill a frame at the end is dropped. Computed in
@@ -249,12 +250,12 @@ def examples(signal: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.zeros((0, _FRAMES, _MELS), np.float32)
     view = np.lib.stride_tricks.sliding_window_view(signal, _WINDOW)[::_HOP][: frames * _FRAMES]
     spectrum = np.abs(scipy.fft.rfft(view * hann(_WINDOW), _FFT, axis=1, workers=1))
-    log_mel: NDArray[np.float64] = np.log(spectrum @ mel_matrix() + _FLOOR)
+    log_mel: Real = np.log(spectrum @ mel_matrix() + _FLOOR)
     return log_mel.astype(np.float32).reshape(frames, _FRAMES, _MELS)
 
 
 @lru_cache(maxsize=1)
-def mel_matrix() -> NDArray[np.float64]:
+def mel_matrix() -> Real:
     """Triangles ``[bins, mels]`` that are linear on the HTK mel scale, not in Hz; the lowest bin is left out.
 
     Source: torchvggish, ``mel_features.py``, ``spectrogram_to_mel_matrix``.
@@ -268,5 +269,5 @@ def mel_matrix() -> NDArray[np.float64]:
     return matrix
 
 
-def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mel(hertz: Real) -> Real:
     return 1127.0 * np.log(1.0 + hertz / 700.0)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 
@@ -82,7 +82,7 @@ class Recogniser:
             self._heard[key] = self._long(arrays[key])
         return [self._heard[key] for key in keys]
 
-    def _decode(self, arrays: Sequence[NDArray[np.float32]]) -> list[str]:
+    def _decode(self, arrays: Sequence[Signal]) -> list[str]:
         import torch
         from whisper import DecodingOptions, decode, log_mel_spectrogram, pad_or_trim
 
@@ -93,7 +93,7 @@ class Recogniser:
         options = DecodingOptions(without_timestamps=True, **self.options)
         return [result.text for result in decode(self.model, torch.stack(mels), options)]
 
-    def _long(self, array: NDArray[np.float32]) -> str:
+    def _long(self, array: Signal) -> str:
         from whisper import transcribe
 
         result = transcribe(

@@ -11,9 +11,9 @@ from functools import cache, partial
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ldmbench import stats
+from ldmbench.audio.arrays import Real, Signal
 from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.card import Content
@@ -23,8 +23,7 @@ from ldmbench.names import Name, Setting, parse, show, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 
-Signal = NDArray[np.float32]
-Value = float | NDArray[np.float64]
+Value = float | Real
 
 #: Reference and output may differ by this many seconds before a comparison is refused.
 LENGTH_TOLERANCE = 0.05

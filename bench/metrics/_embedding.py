@@ -11,17 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Rows
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.extractors import Features, NetworkExtractor, cache, make_fingerprint
+from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerprint
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics._base import BaseMetric, MetricFacts, Value
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 from ldmbench.weights.checkpoint import CheckpointError
-
-Rows = NDArray[np.float64]
 
 #: Part of the key of remembered estimates; raised when intervals change and values do not.
 _INTERVALS = 1
@@ -132,7 +131,7 @@ class EmbeddingMetric(BaseMetric):
                 values[position] = self._value(heard, position, both)
         return [values[position] for position in range(len(clips))]
 
-    def _value(self, heard: Mapping[Side, Features | Exception], position: int, both: bool) -> Any:
+    def _value(self, heard: Mapping[Side, Embedding | Exception], position: int, both: bool) -> Any:
         rows = []
         for side in ("reference", "output") if both else ("output",):
             features = heard[position, side]
@@ -235,7 +234,7 @@ def kernel_estimate(
     return frechet.kernel_distance(x, y, (own_x, own_y), bandwidth=bandwidth)
 
 
-def _embed(extractor: NetworkExtractor, sounds: Mapping[Side, Audio]) -> dict[Side, Features | Exception]:
+def _embed(extractor: NetworkExtractor, sounds: Mapping[Side, Audio]) -> dict[Side, Embedding | Exception]:
     """Features of each sound; where a batch fails (out of memory, say), its sounds are tried one by one."""
     if not sounds:
         return {}
@@ -248,7 +247,7 @@ def _embed(extractor: NetworkExtractor, sounds: Mapping[Side, Audio]) -> dict[Si
             if isinstance(error, RuntimeError):
                 error = BenchError("the extractor failed", str(error), exit_code=1)
             return dict.fromkeys(sounds, error)
-    results: dict[Side, Features | Exception] = {}
+    results: dict[Side, Embedding | Exception] = {}
     for side, sound in sounds.items():
         results |= _embed(extractor, {side: sound})
     return results

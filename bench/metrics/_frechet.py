@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ldmbench.audio.arrays import Rows
 from ldmbench.stats import LEVEL, RESAMPLES, Estimate
 
-Rows = NDArray[np.float64]
 Groups = NDArray[np.int64]
 
 _SEED = 20_240_502

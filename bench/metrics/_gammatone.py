@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from visqol.analysis_window import AnalysisWindow
 from visqol.audio_utils import AudioSignal
 from visqol.gammatone import SPEECH_MODE_MAX_FREQ, GammatoneSpectrogramBuilder, Spectrogram, make_erb_filters
 from visqol.patch_creator import RmsVad, VadPatchCreator
 
-Matrix = NDArray[np.float64]
+from ldmbench.audio.arrays import Real
 
 #: Bands that are filtered together; ViSQOL uses 32 (audio) and 21 (speech).
 LANES = 32
@@ -86,7 +85,7 @@ class VectorVad(VadPatchCreator):
 
 
 @lru_cache(maxsize=8)
-def _filters(rate: int, bands: int, lowest: float, highest: float) -> tuple[Matrix, Matrix]:
+def _filters(rate: int, bands: int, lowest: float, highest: float) -> tuple[Real, Real]:
     """Centre frequencies ``[bands]``, low to high, and the filters' coefficients ``[10 * LANES]``.
 
     Per lane: b0 and b1 of four second-order stages, then a1 and a2, which all stages share. b2 is zero in a
@@ -99,7 +98,7 @@ def _filters(rate: int, bands: int, lowest: float, highest: float) -> tuple[Matr
     return designed.center_freqs[::-1].copy(), lanes.ravel()
 
 
-def _filter_frames(signal: Matrix, hann: Matrix, lanes: Matrix, hop: int, frames: int) -> Matrix:
+def _filter_frames(signal: Real, hann: Real, lanes: Real, hop: int, frames: int) -> Real:
     """RMS ``[LANES, frames]`` of each Hann-windowed frame after four filter stages that start at rest.
 
     Direct form II transposed. Coefficients ``c`` and states ``s`` are flat, with a constant distance between

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Rows
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import NetworkExtractor
@@ -16,8 +16,6 @@ from ldmbench.metrics._base import Metric, MetricFacts, Value, register, setting
 from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source, frechet_estimate, kernel_estimate
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
-
-Rows = NDArray[np.float64]
 
 _DEFAULT = "630k-audioset-best"
 _SETTINGS: dict[str, Setting] = {"windows": "first", "untrained": False, "official": True}

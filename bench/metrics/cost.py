@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Ratio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, Value, register
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
-
-Pair = NDArray[np.float64]
 
 
 @dataclass
@@ -33,7 +31,7 @@ class CostMetric(BaseMetric):
         return self.function(clip, output)
 
 
-def kbps(clip: Clip, output: Output) -> Pair:
+def kbps(clip: Clip, output: Output) -> Ratio:
     """Bits of the coded clip over its duration in milliseconds: kbit/s as the ratio of sums over clips.
 
     Raises:
@@ -44,7 +42,7 @@ def kbps(clip: Clip, output: Output) -> Pair:
     return np.array([output.bits, 1000.0 * seconds(clip, output)], np.float64)
 
 
-def tokens_per_second(clip: Clip, output: Output) -> Pair:
+def tokens_per_second(clip: Clip, output: Output) -> Ratio:
     """Tokens of all layers over the duration in seconds.
 
     The count is that of ``output.tokens``, or ``details["token_count"]`` where only the count was kept.
@@ -58,7 +56,7 @@ def tokens_per_second(clip: Clip, output: Output) -> Pair:
     return np.array([count, seconds(clip, output)], np.float64)
 
 
-def rtf(clip: Clip, output: Output) -> Pair:
+def rtf(clip: Clip, output: Output) -> Ratio:
     """Real-time factor: compute seconds over audio seconds, serially at batch 1; below 1 is faster than real time.
 
     Raises:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ldmbench import stats
+from ldmbench.audio.arrays import Rows
 from ldmbench.errors import BenchError
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _frechet as frechet
@@ -25,8 +25,6 @@ from ldmbench.metrics._embedding import (
 )
 from ldmbench.names import Name, Setting
 from ldmbench.stats import Estimate
-
-Rows = NDArray[np.float64]
 
 #: Added to the outputs' probabilities, and only to theirs, before the logarithm.
 _EPSILON = 1e-6

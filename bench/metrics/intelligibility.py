@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Ratio
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
@@ -132,7 +132,7 @@ class ErrorRate(BaseMetric):
             values[position] = heard if isinstance(heard, Exception) else self._compare(references[position], heard)
         return [values[position] for position in range(len(clips))]
 
-    def _compare(self, reference: str, heard: str) -> NDArray[np.float64]:
+    def _compare(self, reference: str, heard: str) -> Ratio:
         count = word_errors if self.unit == "word" else character_errors
         errors = count(reference, normalise(heard))
         return np.array([100.0 * errors.edits, errors.length])

@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ldmbench.audio.arrays import Signal
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, MetricFacts, Signal, metric, refuse_silence, register
+from ldmbench.metrics._base import BaseMetric, MetricFacts, metric, refuse_silence, register
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 

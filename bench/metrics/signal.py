@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real, Signal
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import Signal, metric, refuse_silence
+from ldmbench.metrics._base import metric, refuse_silence
 
 
 @metric(
@@ -61,7 +61,7 @@ def si_sdr(reference: Signal, estimate: Signal, rate: int, *, zero_mean: bool = 
     return _decibels(target, target - e)
 
 
-def _decibels(signal: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+def _decibels(signal: Real, error: Real) -> float:
     """Energy ratio in dB.
 
     Raises:

@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
+from ldmbench.audio.arrays import Features
 from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
-from ldmbench.audio.spectra import Array, Padding, magnitudes, mel_filters
+from ldmbench.audio.spectra import Padding, magnitudes, mel_filters
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
@@ -178,14 +179,14 @@ def lsd_ssr_eval(reference: Audio, estimate: Audio) -> float:
     return _ratio_lsd(target, other, 1e-12)
 
 
-def _mel(sound: Audio, window: int, bands: int) -> tuple[Array, Array]:
+def _mel(sound: Audio, window: int, bands: int) -> tuple[Features, Features]:
     """Mel magnitudes and their floored logarithm, both ``[frames, bands]``."""
     spectrum = _magnitudes(sound, window, window // 4)
     mel = spectrum @ mel_filters(sound.rate, window, bands).T
     return mel, _log10(mel)
 
 
-def _magnitudes(sound: Audio, window: int, hop: int) -> Array:
+def _magnitudes(sound: Audio, window: int, hop: int) -> Features:
     """Magnitudes ``[frames, bins]``, float32 throughout as in torch.stft; kept where other metrics need them too."""
     compute = partial(magnitudes, sound.samples[0], window, hop)
     if window in _SHARED and hop == window // 4:
@@ -193,7 +194,7 @@ def _magnitudes(sound: Audio, window: int, hop: int) -> Array:
     return compute()
 
 
-def _librosa_magnitudes(reference: Audio, estimate: Audio, n_fft: int, hop: int) -> tuple[Array, Array]:
+def _librosa_magnitudes(reference: Audio, estimate: Audio, n_fft: int, hop: int) -> tuple[Features, Features]:
     """Magnitudes ``[frames, bins]`` of both, windowed and transformed in float64 as librosa.stft does."""
     refuse_silence(reference.samples)
     if reference.length < n_fft:
@@ -204,23 +205,23 @@ def _librosa_magnitudes(reference: Audio, estimate: Audio, n_fft: int, hop: int)
     return target, compute(estimate.samples[0])
 
 
-def _log10(magnitude: Array) -> Array:
+def _log10(magnitude: Features) -> Features:
     floored = np.maximum(magnitude, np.float32(FLOOR))
     return np.log10(floored, out=floored)
 
 
-def _log_power(magnitude: Array, eps: float) -> Array:
+def _log_power(magnitude: Features, eps: float) -> Features:
     power = np.square(magnitude)
     np.maximum(power, np.float32(eps), out=power)
     return np.log10(power, out=power)
 
 
-def _l1(first: Array, second: Array) -> float:
+def _l1(first: Features, second: Features) -> float:
     difference = np.subtract(first, second)
     return float(np.abs(difference, out=difference).mean(dtype=np.float64))
 
 
-def _ratio_lsd(upper: Array, lower: Array, eps: float) -> float:
+def _ratio_lsd(upper: Features, lower: Features, eps: float) -> float:
     # float64: a silent bin of the estimate makes ratios beyond the range of float32 for a small eps.
     ratio = upper.astype(np.float64)
     ratio /= lower + np.float64(eps)
@@ -233,7 +234,7 @@ def _rms_over_bins(logarithms: np.ndarray) -> float:
     return float(np.sqrt(np.square(logarithms).mean(axis=1, dtype=np.float64)).mean())
 
 
-def _gain(target: Array, other: Array, match: str) -> np.float32:
+def _gain(target: Features, other: Features, match: str) -> np.float32:
     """Factor for ``other`` that makes the mean magnitudes in the lowest bins equal; 1 where it has none there."""
     if match == "none":
         return np.float32(1.0)

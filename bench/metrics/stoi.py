@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real
 from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -16,8 +17,6 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
-
-Real = NDArray[np.float64]
 
 #: Rate in Hz at which STOI is defined.
 RATE = 10_000

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
 from ldmbench.errors import BenchError
@@ -97,14 +97,14 @@ def run_folders(root: Path, suite: str) -> list[Path]:
     return sorted(path.parent for path in (root / _part(suite)).glob(f"*/*/{_RECORD}"))
 
 
-def read_vector(path: Path, name: str) -> NDArray[np.float64]:
+def read_vector(path: Path, name: str) -> Real:
     """The vector that a score row of the run at ``path`` calls ``name``.
 
     Raises:
         BenchError: If it is missing or damaged.
     """
     try:
-        vector: NDArray[np.float64] = np.load(path / name, allow_pickle=False)
+        vector: Real = np.load(path / name, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BenchError(f"{path / name} cannot be read", str(error), "remove the run and start it again") from None
     return vector
@@ -159,7 +159,7 @@ class RunWriter:
         """Append score rows in one flush."""
         self._scores.append([asdict(row) for row in rows])
 
-    def store_vector(self, clip: str, metric: str, vector: NDArray[np.float64]) -> str:
+    def store_vector(self, clip: str, metric: str, vector: Real) -> str:
         """Store a vector beside the journal; returns the name to put into the score row."""
         relative = Path(_VECTORS) / _part(metric) / f"{_file_name(clip)}.npy"
         with replacing(self.path / relative, durable=True) as handle:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Signal = NDArray[np.float64]
+from ldmbench.audio.arrays import Signal64
 
 
 class Dice:
@@ -21,7 +21,7 @@ class Dice:
         digest = hashlib.sha256("/".join(str(word) for word in words).encode()).digest()
         self._bits = np.random.PCG64(int.from_bytes(digest[:16], "little"))
 
-    def many(self, count: int, low: float = -1.0, high: float = 1.0) -> Signal:
+    def many(self, count: int, low: float = -1.0, high: float = 1.0) -> Signal64:
         """``count`` independent numbers, uniform in [low, high); white noise by default."""
         raw = np.asarray(self._bits.random_raw(count), np.uint64)
         unit = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -31,24 +31,26 @@ class Dice:
         """One number, uniform in [low, high)."""
         return float(self.many(1, low, high)[0])
 
-    def times(self, per_second: float, seconds: float) -> Signal:
+    def times(self, per_second: float, seconds: float) -> Signal64:
         """Times in s of a Poisson process with ``per_second`` events per second, ascending."""
         count = round(per_second * seconds)
         return np.sort(self.many(count, 0.0, seconds))
 
 
-def clock(seconds: float, rate: int) -> Signal:
+def clock(seconds: float, rate: int) -> Signal64:
     """The time in s of each sample."""
     return np.asarray(np.arange(round(seconds * rate)) / rate, np.float64)
 
 
-def phase(frequency: ArrayLike, rate: int, length: int) -> Signal:
+def phase(frequency: ArrayLike, rate: int, length: int) -> Signal64:
     """Phase in radians, starting from 0, of an oscillator whose frequency in Hz may change over time."""
     steps = np.broadcast_to(np.asarray(frequency, np.float64), (length,)) * (2.0 * np.pi / rate)
     return np.concatenate([[0.0], np.cumsum(steps)[:-1]])
 
 
-def harmonics(frequency: ArrayLike, rate: int, length: int, slope: ArrayLike = 0.8, ceiling: float = 16000.0) -> Signal:
+def harmonics(
+    frequency: ArrayLike, rate: int, length: int, slope: ArrayLike = 0.8, ceiling: float = 16000.0
+) -> Signal64:
     """A harmonic tone without aliasing: ``sum of slope**k * sin(k * phase)`` up to ``ceiling`` Hz.
 
     The geometric sum has a closed form, so the cost does not grow with the number of harmonics.
@@ -66,13 +68,13 @@ def harmonics(frequency: ArrayLike, rate: int, length: int, slope: ArrayLike = 0
     return np.asarray(total.imag, np.float64)
 
 
-def glide(points: ArrayLike, length: int, rate: int) -> Signal:
+def glide(points: ArrayLike, length: int, rate: int) -> Signal64:
     """Straight lines between ``(time in s, value)`` points, as ``[time]``."""
     pairs = np.asarray(points, np.float64)
     return np.interp(np.arange(length) / rate, pairs[:, 0], pairs[:, 1])
 
 
-def wander(dice: Dice, length: int, rate: int, per_second: float, low: float = -1.0, high: float = 1.0) -> Signal:
+def wander(dice: Dice, length: int, rate: int, per_second: float, low: float = -1.0, high: float = 1.0) -> Signal64:
     """A slow, smooth random course between ``low`` and ``high``, with about ``per_second`` turns per second."""
     count = max(2, int(length / rate * per_second) + 2)
     position = np.arange(length) * ((count - 1) / length)
@@ -82,17 +84,19 @@ def wander(dice: Dice, length: int, rate: int, per_second: float, low: float = -
     return np.asarray(values[left] * (1.0 - mix) + values[left + 1] * mix, np.float64)
 
 
-def envelope(length: int, rate: int, attack: float, release: float, decay: float = 0.0, sustain: float = 1.0) -> Signal:
+def envelope(
+    length: int, rate: int, attack: float, release: float, decay: float = 0.0, sustain: float = 1.0
+) -> Signal64:
     """Attack and release as half cosines, and between them an exponential decay towards ``sustain``; times in s."""
     time = np.arange(length) / rate
     shape = np.ones(length)
     if decay:
         shape = sustain + (1.0 - sustain) * np.exp(-np.maximum(time - attack, 0.0) / decay)
-    faded: Signal = fade(shape[None, :], rate, attack, release)[0]
+    faded: Signal64 = fade(shape[None, :], rate, attack, release)[0]
     return faded
 
 
-def fade(sound: Signal, rate: int, start: float, end: float) -> Signal:
+def fade(sound: Signal64, rate: int, start: float, end: float) -> Signal64:
     """``sound`` ``[channels, time]`` with half-cosine fades of ``start`` and ``end`` seconds."""
     faded = np.array(sound)
     length = faded.shape[1]
@@ -104,7 +108,7 @@ def fade(sound: Signal, rate: int, start: float, end: float) -> Signal:
     return faded
 
 
-def band(sound: Signal, rate: int, low: float = 0.0, high: float = 0.0, order: int = 2) -> Signal:
+def band(sound: Signal64, rate: int, low: float = 0.0, high: float = 0.0, order: int = 2) -> Signal64:
     """Butterworth filter along time: high-pass at ``low``, low-pass at ``high`` Hz, or both; 0 leaves one out."""
     import scipy.signal
 
@@ -121,7 +125,7 @@ def band(sound: Signal, rate: int, low: float = 0.0, high: float = 0.0, order: i
     return np.asarray(scipy.signal.sosfilt(sections, sound, axis=-1), np.float64)
 
 
-def resonate(sound: Signal, rate: int, frequency: float, bandwidth: float) -> Signal:
+def resonate(sound: Signal64, rate: int, frequency: float, bandwidth: float) -> Signal64:
     """A two-pole resonance with unit gain at its peak; ``frequency`` and ``bandwidth`` in Hz."""
     import scipy.signal
 
@@ -133,7 +137,7 @@ def resonate(sound: Signal, rate: int, frequency: float, bandwidth: float) -> Si
     return np.asarray(scipy.signal.lfilter([gain], feedback, sound, axis=-1), np.float64)
 
 
-def tilt(sound: Signal, rate: int, corner: float) -> Signal:
+def tilt(sound: Signal64, rate: int, corner: float) -> Signal64:
     """One-pole low-pass, 6 dB per octave above ``corner`` Hz: turns white noise brown from there on."""
     import scipy.signal
 
@@ -143,7 +147,7 @@ def tilt(sound: Signal, rate: int, corner: float) -> Signal:
 
 def modes(
     frequencies: ArrayLike, gains: ArrayLike, decays: ArrayLike, seconds: float, rate: int, shift: float = 0.0
-) -> Signal:
+) -> Signal64:
     """A struck object: sines of ``frequencies`` Hz that die away with time constants ``decays`` s, ``[time]``."""
     time = clock(seconds, rate)
     total = np.zeros(len(time))
@@ -154,7 +158,7 @@ def modes(
     return total
 
 
-def place(canvas: Signal, sound: Signal, at: float, rate: int, gain: float = 1.0, pan: float = 0.0) -> None:
+def place(canvas: Signal64, sound: Signal64, at: float, rate: int, gain: float = 1.0, pan: float = 0.0) -> None:
     """Add mono ``sound`` to ``canvas`` ``[channels, time]`` from ``at`` s on; ``pan`` from -1 (left) to 1 (right).
 
     What reaches over the end of the canvas is cut off with a short fade.
@@ -174,7 +178,7 @@ def place(canvas: Signal, sound: Signal, at: float, rate: int, gain: float = 1.0
     canvas[:, first : first + count] += gain * sides[:, None] * part[None, :]
 
 
-def room(sound: Signal, rate: int, dice: Dice, seconds: float, wet: float, bright: float = 5000.0) -> Signal:
+def room(sound: Signal64, rate: int, dice: Dice, seconds: float, wet: float, bright: float = 5000.0) -> Signal64:
     """``sound`` ``[channels, time]`` in a room: decaying noise as its response, another for every channel.
 
     Args:
@@ -201,7 +205,7 @@ def room(sound: Signal, rate: int, dice: Dice, seconds: float, wet: float, brigh
     return fade(wetted, rate, 0.0, 0.1)
 
 
-def finish(sound: Signal, rate: int, peak_db: float = -2.0, start: float = 0.003, end: float = 0.03) -> Signal:
+def finish(sound: Signal64, rate: int, peak_db: float = -2.0, start: float = 0.003, end: float = 0.03) -> Signal64:
     """``sound`` without DC, faded at both ends (s), with its peak at ``peak_db`` dBFS."""
     cleaned = fade(band(sound, rate, low=18.0), rate, start, end)
     return np.asarray(cleaned * (10.0 ** (peak_db / 20.0) / np.max(np.abs(cleaned))), np.float64)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ldmbench.audio.arrays import Signal64
 from ldmbench.synthesis.dsp import (
     Dice,
-    Signal,
     band,
     clock,
     envelope,
@@ -26,7 +26,7 @@ from ldmbench.synthesis.dsp import (
 from ldmbench.synthesis.recipe import Recipe, index
 
 
-def clicks(rate: int, dice: Dice) -> Signal:
+def clicks(rate: int, dice: Dice) -> Signal64:
     """Clicks of one sample, at first far apart, then ever closer, and five pops of narrow-band noise; 4 s."""
     canvas = np.zeros((1, 4 * rate))
     at, gap = 0.2, 0.4
@@ -40,7 +40,7 @@ def clicks(rate: int, dice: Dice) -> Signal:
     return canvas
 
 
-def rain(rate: int, dice: Dice, seconds: float = 6.0, drops: float = 900.0, heavy: float = 0.5) -> Signal:
+def rain(rate: int, dice: Dice, seconds: float = 6.0, drops: float = 900.0, heavy: float = 0.5) -> Signal64:
     """Rain on leaves and a roof: a hiss of distant drops, and near ones that each splash on their own."""
     length = round(seconds * rate)
     canvas = np.zeros((2, length))
@@ -66,7 +66,7 @@ _REVS = ((0, 820), (1.2, 830), (1.8, 2900), (2.4, 2600), (3.2, 1000), (3.7, 980)
 
 def engine(
     rate: int, dice: Dice, course: Sequence[tuple[float, float]] = _REVS, cylinders: int = 4, seconds: float = 6.5
-) -> Signal:
+) -> Signal64:
     """A car's engine: it idles, is revved twice and idles again; firing pulses, their wobble, and intake noise."""
     length = round(seconds * rate)
     speed = glide(course, length, rate)
@@ -91,7 +91,7 @@ def engine(
 
 def bell(
     rate: int, dice: Dice, prime: float = 294.0, strikes: tuple[float, ...] = (0.1, 2.3, 4.5), seconds: float = 8.0
-) -> Signal:
+) -> Signal64:
     """A church bell: hum, prime, minor third, fifth and nominal, each a beating pair, and the clang of the clapper."""
     canvas = np.zeros((1, round(seconds * rate)))
     ratios = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.52, 2.67, 3.01, 4.16, 5.43, 6.8, 8.2, 9.7])
@@ -107,7 +107,7 @@ def bell(
     return fade(room(canvas, rate, dice, 1.5, 0.12), rate, 0.005, 0.6)
 
 
-def siren(rate: int, dice: Dice, two_tone: bool = False, seconds: float = 8.0) -> Signal:
+def siren(rate: int, dice: Dice, two_tone: bool = False, seconds: float = 8.0) -> Signal64:
     """An emergency vehicle passes in a street: a wail, or two tones in turn, moving from left to right."""
     length = round(seconds * rate)
     time = np.arange(length) / rate
@@ -139,7 +139,7 @@ _VOWELS = (
 )
 
 
-def crowd(rate: int, dice: Dice, people: int = 26, seconds: float = 7.0) -> Signal:
+def crowd(rate: int, dice: Dice, people: int = 26, seconds: float = 7.0) -> Signal64:
     """Many people talk at once in a hall: syllables of vowels and hisses, no words."""
     canvas = np.zeros((2, round(seconds * rate)))
     for _ in range(people):
@@ -155,7 +155,7 @@ def crowd(rate: int, dice: Dice, people: int = 26, seconds: float = 7.0) -> Sign
     return fade(room(canvas, rate, dice, 1.0, 0.35, bright=4500.0), rate, 0.25, 0.4)
 
 
-def _syllable(rate: int, dice: Dice, base: float, size: float, seconds: float) -> Signal:
+def _syllable(rate: int, dice: Dice, base: float, size: float, seconds: float) -> Signal64:
     length = round(seconds * rate)
     course = base * glide([(0.0, dice.one(0.95, 1.3)), (seconds, dice.one(0.85, 1.1))], length, rate)
     glottis = harmonics(course, rate, length, 0.9, ceiling=5000.0) + 0.03 * dice.many(length)
@@ -173,7 +173,7 @@ def _syllable(rate: int, dice: Dice, base: float, size: float, seconds: float) -
     return voice
 
 
-def wind(rate: int, dice: Dice, seconds: float = 9.0, howl: float = 1.0) -> Signal:
+def wind(rate: int, dice: Dice, seconds: float = 9.0, howl: float = 1.0) -> Signal64:
     """Wind in gusts around a house: rumble, a rush that brightens as it rises, and a howl in the gaps."""
     length = round(seconds * rate)
     time = np.arange(length) / rate
@@ -197,7 +197,7 @@ def wind(rate: int, dice: Dice, seconds: float = 9.0, howl: float = 1.0) -> Sign
     return fade(canvas, rate, 0.3, 0.5)
 
 
-def birds(rate: int, dice: Dice, seconds: float = 7.0, singers: int = 3) -> Signal:
+def birds(rate: int, dice: Dice, seconds: float = 7.0, singers: int = 3) -> Signal64:
     """Birds in a garden: each has a motif of sweeps and trills that it repeats with pauses, over faint leaves."""
     canvas = np.zeros((2, round(seconds * rate)))
     for singer in range(singers):
@@ -216,7 +216,7 @@ def birds(rate: int, dice: Dice, seconds: float = 7.0, singers: int = 3) -> Sign
     return fade(canvas, rate, 0.1, 0.3)
 
 
-def _chirp(rate: int, seconds: float, first: float, last: float, trill: float) -> Signal:
+def _chirp(rate: int, seconds: float, first: float, last: float, trill: float) -> Signal64:
     length = round(seconds * rate)
     time = np.arange(length) / rate
     course = first + (last - first) * (0.5 - 0.5 * np.cos(np.pi * time / seconds))
@@ -230,7 +230,7 @@ def _chirp(rate: int, seconds: float, first: float, last: float, trill: float) -
 def knocks(
     rate: int, dice: Dice, times: tuple[float, ...] = (0.3, 0.52, 0.75, 1.7, 1.9, 2.1), seconds: float = 3.5,
     pitch: float = 1.0, bounce: float = 1.0,
-) -> Signal:  # fmt: skip
+) -> Signal64:  # fmt: skip
     """Somebody knocks on a wooden door, in a corridor."""
     canvas = np.zeros((1, round(seconds * rate)))
     wood = pitch * np.array([118.0, 187.0, 263.0, 402.0, 590.0, 845.0, 1270.0, 1910.0])
@@ -244,7 +244,7 @@ def knocks(
     return room(canvas, rate, dice, 0.7, 0.2, bright=3500.0)
 
 
-def drips(rate: int, dice: Dice, seconds: float = 5.5, per_second: float = 3.2, cave: float = 2.0) -> Signal:
+def drips(rate: int, dice: Dice, seconds: float = 5.5, per_second: float = 3.2, cave: float = 2.0) -> Signal64:
     """Drops fall into a pool in a cave: each is an air bubble whose pitch rises as it closes, over a trickle."""
     canvas = np.zeros((2, round(seconds * rate)))
     for number in range(round(per_second * (seconds - 0.8))):
@@ -260,7 +260,7 @@ def drips(rate: int, dice: Dice, seconds: float = 5.5, per_second: float = 3.2, 
 
 
 def _bubble(
-    canvas: Signal, rate: int, dice: Dice, at: float, frequency: float, decay: float, gain: float, pan: float
+    canvas: Signal64, rate: int, dice: Dice, at: float, frequency: float, decay: float, gain: float, pan: float
 ) -> None:
     time = clock(7.0 * decay, rate)
     course = frequency * (1.0 + 0.10 * time / decay)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ldmbench.synthesis.dsp import Dice, Signal, band, clock, envelope, harmonics, modes, phase, resonate, tilt, wander
+from ldmbench.audio.arrays import Signal64
+from ldmbench.synthesis.dsp import Dice, band, clock, envelope, harmonics, modes, phase, resonate, tilt, wander
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -27,7 +28,9 @@ def score(line: str) -> list[tuple[float, float, float]]:
     return notes
 
 
-def plucked(frequency: float, seconds: float, rate: int, dice: Dice, bright: float = 0.5, ring: float = 3.0) -> Signal:
+def plucked(
+    frequency: float, seconds: float, rate: int, dice: Dice, bright: float = 0.5, ring: float = 3.0
+) -> Signal64:
     """A plucked string: a burst of noise in a delay line that closes on itself through a mild low-pass.
 
     Args:
@@ -65,7 +68,7 @@ def plucked(frequency: float, seconds: float, rate: int, dice: Dice, bright: flo
     return _unit(string) * envelope(length, rate, 0.001, min(0.08, seconds / 4))
 
 
-def bowed(frequency: float, seconds: float, rate: int, dice: Dice, vibrato: float = 1.0) -> Signal:
+def bowed(frequency: float, seconds: float, rate: int, dice: Dice, vibrato: float = 1.0) -> Signal64:
     """A bowed string: rich harmonics, delayed vibrato, the hiss of the bow, and a body's resonances."""
     length = round(seconds * rate)
     time = np.arange(length) / rate
@@ -84,7 +87,7 @@ def bowed(frequency: float, seconds: float, rate: int, dice: Dice, vibrato: floa
     return _unit(body * shape)
 
 
-def flute(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+def flute(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
     """A flute: few harmonics, a breath of noise around them, and a chiff at the start."""
     length = round(seconds * rate)
     time = np.arange(length) / rate
@@ -100,7 +103,7 @@ def flute(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
     return _unit((tone + air + chiff) * envelope(length, rate, min(0.06, seconds / 3), min(0.09, seconds / 3)))
 
 
-def piano(frequency: float, seconds: float, rate: int, dice: Dice, force: float = 0.7) -> Signal:
+def piano(frequency: float, seconds: float, rate: int, dice: Dice, force: float = 0.7) -> Signal64:
     """A piano: stretched partials that die away in two stages, and the knock of the hammer."""
     time = clock(seconds, rate)
     tone = np.zeros(len(time))
@@ -123,7 +126,7 @@ def piano(frequency: float, seconds: float, rate: int, dice: Dice, force: float 
     return _unit(tone / np.max(np.abs(tone)) + 0.12 * knock) * envelope(len(time), rate, 0.002, min(0.1, seconds / 4))
 
 
-def mallet(frequency: float, seconds: float, rate: int, dice: Dice, tremolo: float = 0.0) -> Signal:
+def mallet(frequency: float, seconds: float, rate: int, dice: Dice, tremolo: float = 0.0) -> Signal64:
     """A vibraphone bar: modes at 1, 4 and about 10 times the pitch, the click of the stick, and a tremolo in Hz."""
     time = clock(seconds, rate)
     bar = modes(
@@ -138,7 +141,7 @@ def mallet(frequency: float, seconds: float, rate: int, dice: Dice, tremolo: flo
     return _unit((bar + click) * pulse * envelope(len(time), rate, 0.001, min(0.1, seconds / 4)))
 
 
-def bass(frequency: float, seconds: float, rate: int, dice: Dice, growl: float = 0.5) -> Signal:
+def bass(frequency: float, seconds: float, rate: int, dice: Dice, growl: float = 0.5) -> Signal64:
     """An electric bass: a harmonic tone that darkens as it dies away, and the finger on the string."""
     length = round(seconds * rate)
     time = np.arange(length) / rate
@@ -149,7 +152,7 @@ def bass(frequency: float, seconds: float, rate: int, dice: Dice, growl: float =
     return _unit((np.tanh(1.4 * tone) + finger) * shape)
 
 
-def organ(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+def organ(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
     """A pipe organ's principal chorus: stops at several octaves and a quint, slightly out of tune with each other."""
     length = round(seconds * rate)
     tone = np.zeros(length)
@@ -166,7 +169,7 @@ def organ(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
     return _unit((tone + wind) * envelope(length, rate, min(0.06, seconds / 3), min(0.12, seconds / 3)))
 
 
-def pad(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+def pad(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
     """A synthesiser pad: three detuned voices behind a filter that opens slowly."""
     length = round(seconds * rate)
     slope = 0.55 + 0.25 * np.sin(np.pi * np.arange(length) / length)
@@ -178,7 +181,7 @@ def pad(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
     return _unit(tone * drift * envelope(length, rate, min(0.35, seconds / 3), min(0.4, seconds / 3)))
 
 
-def kick(rate: int, dice: Dice) -> Signal:
+def kick(rate: int, dice: Dice) -> Signal64:
     """A bass drum: a sine that falls from 150 to 48 Hz, and the beater's click."""
     time = clock(0.45, rate)
     course = 48.0 + 105.0 * np.exp(-time / 0.035)
@@ -188,7 +191,7 @@ def kick(rate: int, dice: Dice) -> Signal:
     )
 
 
-def snare(rate: int, dice: Dice) -> Signal:
+def snare(rate: int, dice: Dice) -> Signal64:
     """A snare drum: two skin modes and the wires."""
     time = clock(0.35, rate)
     skin = modes([187.0, 331.0, 520.0], [1.0, 0.6, 0.25], [0.07, 0.05, 0.03], 0.35, rate)
@@ -196,7 +199,7 @@ def snare(rate: int, dice: Dice) -> Signal:
     return _unit((0.7 * skin + 0.9 * wires) * envelope(len(time), rate, 0.0005, 0.06))
 
 
-def hat(rate: int, dice: Dice, open_: bool = False) -> Signal:
+def hat(rate: int, dice: Dice, open_: bool = False) -> Signal64:
     """A hi-hat: inharmonic metal and noise above 6 kHz, shut or open."""
     seconds, decay = (0.5, 0.16) if open_ else (0.12, 0.022)
     time = clock(seconds, rate)
@@ -207,7 +210,7 @@ def hat(rate: int, dice: Dice, open_: bool = False) -> Signal:
     return _unit(noise * np.exp(-time / decay) * envelope(len(time), rate, 0.0005, 0.02))
 
 
-def tom(frequency: float, rate: int, dice: Dice) -> Signal:
+def tom(frequency: float, rate: int, dice: Dice) -> Signal64:
     """A tom: a skin whose pitch falls a little, and a soft stick."""
     time = clock(0.5, rate)
     course = frequency * (1.0 + 0.45 * np.exp(-time / 0.05))
@@ -217,5 +220,5 @@ def tom(frequency: float, rate: int, dice: Dice) -> Signal:
     return _unit((skin + stick) * envelope(len(time), rate, 0.001, 0.1))
 
 
-def _unit(sound: Signal) -> Signal:
+def _unit(sound: Signal64) -> Signal64:
     return np.asarray(sound / np.max(np.abs(sound)), np.float64)

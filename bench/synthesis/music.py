@@ -6,22 +6,23 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from ldmbench.audio.arrays import Signal64
 from ldmbench.synthesis import instruments
-from ldmbench.synthesis.dsp import Dice, Signal, fade, place, room
+from ldmbench.synthesis.dsp import Dice, fade, place, room
 from ldmbench.synthesis.instruments import pitch, score
 from ldmbench.synthesis.recipe import Maker, Recipe, index
 
 #: ``(Hz, seconds, rate, dice) -> [time]``
-Instrument = Callable[[float, float, int, Dice], Signal]
+Instrument = Callable[[float, float, int, Dice], Signal64]
 
 
-def stage(seconds: float, rate: int, channels: int) -> Signal:
+def stage(seconds: float, rate: int, channels: int) -> Signal64:
     """Silence ``[channels, time]`` to play on."""
     return np.zeros((channels, round(seconds * rate)))
 
 
 def play(
-    canvas: Signal, rate: int, dice: Dice, line: str, instrument: Instrument, beat: float,
+    canvas: Signal64, rate: int, dice: Dice, line: str, instrument: Instrument, beat: float,
     at: float = 0.0, gain: float = 1.0, pan: float = 0.0, ring: float = 0.0,
 ) -> None:  # fmt: skip
     """Play a line of notes (see :func:`ldmbench.synthesis.instruments.score`), by hand: not quite in time, nor even.
@@ -45,7 +46,7 @@ def play(
 
 
 def chords(
-    canvas: Signal, rate: int, dice: Dice, names: Iterable[str], instrument: Instrument, beat: float,
+    canvas: Signal64, rate: int, dice: Dice, names: Iterable[str], instrument: Instrument, beat: float,
     beats: float = 4.0, at: float = 0.0, gain: float = 0.4, strum: float = 0.0, ring: float = 0.0, width: float = 0.6,
 ) -> None:  # fmt: skip
     """Play chords such as ``"C4 E4 G4"``, ``beats`` each, spread over the stereo width, with ``strum`` s per note."""
@@ -57,7 +58,7 @@ def chords(
             place(canvas, tone, at + number * beats * beat + voice * strum, rate, gain, pan)
 
 
-def drums(canvas: Signal, rate: int, dice: Dice, beat: float, pattern: dict[str, str], gain: float = 1.0) -> None:
+def drums(canvas: Signal64, rate: int, dice: Dice, beat: float, pattern: dict[str, str], gain: float = 1.0) -> None:
     """Play a pattern in sixteenths, one string per drum: ``x`` a stroke, ``o`` a soft (or open) one, ``.`` none."""
     pans = {"kick": 0.0, "snare": 0.1, "hat": 0.45, "open": 0.45, "tom": -0.4, "low": -0.65}
     levels = {"kick": 1.0, "snare": 0.75, "hat": 0.28, "open": 0.3, "tom": 0.7, "low": 0.8}
@@ -78,12 +79,12 @@ def drums(canvas: Signal, rate: int, dice: Dice, beat: float, pattern: dict[str,
             place(canvas, sound, at, rate, gain * levels[drum] * soft * dice.one(0.88, 1.0), pans[drum])
 
 
-def squash(sound: Signal, drive: float) -> Signal:
+def squash(sound: Signal64, drive: float) -> Signal64:
     """A soft limiter, for the loudness of a finished mix."""
     return np.asarray(np.tanh(drive * sound / np.max(np.abs(sound))), np.float64)
 
 
-def _waltz(rate: int, dice: Dice) -> Signal:
+def _waltz(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(8.0, rate, 2), 0.42
     play(
         canvas,
@@ -116,7 +117,7 @@ def _waltz(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.2, 0.22)
 
 
-def _air(rate: int, dice: Dice) -> Signal:
+def _air(rate: int, dice: Dice) -> Signal64:
     canvas = stage(6.5, rate, 1)
     play(
         canvas,
@@ -131,10 +132,10 @@ def _air(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.6, 0.28)
 
 
-def _arpeggio(rate: int, dice: Dice) -> Signal:
+def _arpeggio(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(7.5, rate, 2), 0.4
 
-    def string(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+    def string(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
         return instruments.plucked(frequency, seconds, rate, dice, bright=0.55, ring=3.5)
 
     for bar, line in enumerate(["A2 E3 A3 C4 E4 C4 A3 E3", "F2 C3 A3 C4 F4 C4 A3 C3",
@@ -145,7 +146,7 @@ def _arpeggio(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 0.9, 0.15)
 
 
-def _cantabile(rate: int, dice: Dice) -> Signal:
+def _cantabile(rate: int, dice: Dice) -> Signal64:
     canvas = stage(7.0, rate, 1)
     play(
         canvas,
@@ -160,7 +161,7 @@ def _cantabile(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.4, 0.2)
 
 
-def _quartet(rate: int, dice: Dice) -> Signal:
+def _quartet(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(8.0, rate, 2), 0.62
     for line, pan in (("D5/4 C#5/2 D5/2 E5/2 D5/2", 0.6), ("A4/4 A4/2 B4/2 B4/2 A4/2", 0.25),
                       ("F#4/2 G4/2 E4/2 F#4/2 G4/2 F#4/2", -0.25),
@@ -169,7 +170,7 @@ def _quartet(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.8, 0.25)
 
 
-def _groove(rate: int, dice: Dice) -> Signal:
+def _groove(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(6.0, rate, 2), 0.6
     drums(canvas, rate, dice, beat, {
         "kick": "x..x ..x. x.x. .... x..x ..x. x... ....",
@@ -184,7 +185,7 @@ def _groove(rate: int, dice: Dice) -> Signal:
     return squash(room(canvas, rate, dice, 0.5, 0.12, bright=9000.0), 1.6)
 
 
-def _bassline(rate: int, dice: Dice) -> Signal:
+def _bassline(rate: int, dice: Dice) -> Signal64:
     canvas = stage(5.5, rate, 1)
     play(
         canvas,
@@ -198,7 +199,7 @@ def _bassline(rate: int, dice: Dice) -> Signal:
     return canvas
 
 
-def _chorale(rate: int, dice: Dice) -> Signal:
+def _chorale(rate: int, dice: Dice) -> Signal64:
     canvas = stage(7.5, rate, 2)
     chords(canvas, rate, dice, ["C3 G3 C4 E4 C5", "A2 A3 C4 E4 C5", "F2 A3 C4 F4 D5", "G2 G3 B3 F4 D5",
                                 "C3 G3 C4 E4 E5"],
@@ -206,10 +207,10 @@ def _chorale(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 2.2, 0.3)
 
 
-def _nocturne(rate: int, dice: Dice) -> Signal:
+def _nocturne(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(6.5, rate, 2), 0.34
 
-    def bar(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+    def bar(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
         return instruments.mallet(frequency, seconds, rate, dice, tremolo=5.5)
 
     play(canvas, rate, dice, "F4/1 C5/.5 D5/.5 A4/1 G4/.5 F4/.5 C5/1 D5/.5 F5/.5 G5/2 F5/1 D5/1 C5/.5 A4/.5 F4/2.5",
@@ -218,7 +219,7 @@ def _nocturne(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.5, 0.2)
 
 
-def _band(rate: int, dice: Dice) -> Signal:
+def _band(rate: int, dice: Dice) -> Signal64:
     seconds, beat = 9.8, 0.5
     canvas = stage(seconds, rate, 2)
     drums(canvas, rate, dice, beat, {
@@ -231,7 +232,7 @@ def _band(rate: int, dice: Dice) -> Signal:
          "C2/1 C2/.5 E2/.5 G2/1 E2/.5 C2/.5 G1/1 G1/.5 B1/.5 D2/1 B1/.5 G1/.5 A1/2",
          instruments.bass, beat, gain=0.75)  # fmt: skip
 
-    def guitar(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+    def guitar(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
         return instruments.plucked(frequency, seconds, rate, dice, bright=0.8, ring=1.6)
 
     for number, chord in enumerate(["A3 C4 E4 A4", "A3 C4 F4 A4", "G3 C4 E4 G4", "G3 B3 D4 G4"]):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ldmbench.audio.arrays import Signal64
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.synthesis.dsp import Dice, Signal, finish
+from ldmbench.synthesis.dsp import Dice, finish
 
 #: Generators, as cards name them, and the modules that hold their recipes.
 GENERATORS = {
@@ -21,7 +22,7 @@ GENERATORS = {
 }
 
 #: From a rate in Hz and a source of randomness to samples ``[channels, time]``.
-Maker = Callable[[int, Dice], Signal]
+Maker = Callable[[int, Dice], Signal64]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ldmbench.synthesis.dsp import Dice, Signal, band, room
+from ldmbench.audio.arrays import Signal64
+from ldmbench.synthesis.dsp import Dice, band, room
 from ldmbench.synthesis.recipe import Recipe, index
 
 #: What espeak-ng is silent below, relative to full scale.
@@ -47,7 +48,7 @@ class Sentence:
         """The clip of this sentence."""
         return Recipe(self.id, self.rate, self.text, self.voice, self.make, self.language, peak_db=-2.5)
 
-    def make(self, rate: int, dice: Dice) -> Signal:
+    def make(self, rate: int, dice: Dice) -> Signal64:
         """Samples ``[channels, time]`` at ``rate`` Hz."""
         import soxr
 
@@ -70,14 +71,14 @@ class Sentence:
         return sound
 
 
-def _trim(spoken: Signal, rate: int) -> Signal:
+def _trim(spoken: Signal64, rate: int) -> Signal64:
     """The sentence with a fifth of a second of quiet before it and three tenths after it."""
     loud = np.flatnonzero(np.abs(spoken) > _SILENCE)
     kept = spoken[loud[0] : loud[-1] + 1]
     return np.pad(kept, (round(0.2 * rate), round(0.3 * rate)))
 
 
-def _air(speech: Signal, rate: int, dice: Dice) -> Signal:
+def _air(speech: Signal64, rate: int, dice: Dice) -> Signal64:
     """What espeak-ng leaves out above 10 kHz: noise that follows the loudness of the hiss just below."""
     sibilance = np.abs(band(speech, rate, 5500.0, 9500.0))
     course = band(sibilance, rate, high=60.0, order=1)

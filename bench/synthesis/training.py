@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ldmbench.audio.arrays import Signal64
 from ldmbench.synthesis import general, instruments
-from ldmbench.synthesis.dsp import Dice, Signal, envelope, fade, place, room
+from ldmbench.synthesis.dsp import Dice, envelope, fade, place, room
 from ldmbench.synthesis.music import chords, drums, play, squash, stage
 from ldmbench.synthesis.recipe import Recipe, index
 from ldmbench.synthesis.speech import Sentence
@@ -34,7 +35,7 @@ SENTENCES = (
 )  # fmt: skip
 
 
-def _etude(rate: int, dice: Dice) -> Signal:
+def _etude(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(9.0, rate, 2), 0.5
     names = (
         "C4 Eb4 G4 C5 Eb5 C5 G4 Eb4 Ab3 C4 Eb4 Ab4 C5 Ab4 Eb4 C4 F3 Ab3 C4 F4 Ab4 F4 C4 Ab3 "
@@ -48,10 +49,10 @@ def _etude(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.0, 0.2)
 
 
-def _travis(rate: int, dice: Dice) -> Signal:
+def _travis(rate: int, dice: Dice) -> Signal64:
     canvas = stage(8.0, rate, 2)
 
-    def steel(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+    def steel(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
         return instruments.plucked(frequency, seconds, rate, dice, bright=0.9, ring=2.5)
 
     play(canvas, rate, dice, "D3/1 A2/1 D3/1 A2/1 G2/1 D3/1 G2/1 D3/1 A2/1 E3/1 A2/1 E3/1 D3/1 A2/1 D3/2", steel, 0.45,
@@ -61,14 +62,14 @@ def _travis(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 0.6, 0.12)
 
 
-def _cello(rate: int, dice: Dice) -> Signal:
+def _cello(rate: int, dice: Dice) -> Signal64:
     canvas = stage(8.0, rate, 1)
     play(canvas, rate, dice, "G2/1 D3/.5 B3/.5 A3/.5 B3/.5 D3/1 C3/1 G3/1 E3/2 F#3/1 A3/1 D3/.5 C3/.5 B2/1 G2/2",
          instruments.bowed, 0.55, at=0.04, ring=0.08)  # fmt: skip
     return room(canvas, rate, dice, 1.2, 0.18)
 
 
-def _march(rate: int, dice: Dice) -> Signal:
+def _march(rate: int, dice: Dice) -> Signal64:
     canvas = stage(8.0, rate, 2)
     drums(canvas, rate, dice, 0.48, {
         "kick": "x... x... x... x.x. " * 4,
@@ -80,17 +81,17 @@ def _march(rate: int, dice: Dice) -> Signal:
     return squash(room(canvas, rate, dice, 0.8, 0.15, bright=8000.0), 1.4)
 
 
-def _synth_bass(rate: int, dice: Dice) -> Signal:
+def _synth_bass(rate: int, dice: Dice) -> Signal64:
     canvas = stage(7.0, rate, 1)
 
-    def growling(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal:
+    def growling(frequency: float, seconds: float, rate: int, dice: Dice) -> Signal64:
         return instruments.bass(frequency, seconds, rate, dice, growl=0.95)
 
     play(canvas, rate, dice, "D2/.5 D2/.5 F2/.5 D2/.5 A2/.5 G2/.5 F2/.5 C2/.5 " * 3 + "D2/2", growling, 0.5, at=0.05)
     return canvas
 
 
-def _carillon(rate: int, dice: Dice) -> Signal:
+def _carillon(rate: int, dice: Dice) -> Signal64:
     canvas = stage(8.0, rate, 2)
     play(canvas, rate, dice, "E5/1 G5/1 B5/2 A5/1 F#5/1 D5/2 G5/.5 A5/.5 B5/1 E6/2 D6/1 B5/1 E5/3", instruments.mallet,
          0.4, at=0.05, pan=-0.2, ring=1.5)  # fmt: skip
@@ -99,7 +100,7 @@ def _carillon(rate: int, dice: Dice) -> Signal:
     return room(canvas, rate, dice, 1.5, 0.2)
 
 
-def _combo(rate: int, dice: Dice) -> Signal:
+def _combo(rate: int, dice: Dice) -> Signal64:
     canvas, beat = stage(9.6, rate, 2), 0.6
     drums(canvas, rate, dice, beat, {
         "kick": "x... .... x..x .... " * 3 + "x... .... x..x ..x.",
@@ -116,33 +117,33 @@ def _combo(rate: int, dice: Dice) -> Signal:
     return fade(squash(room(canvas, rate, dice, 0.9, 0.12), 1.4), rate, 0.0, 0.4)
 
 
-def _steps(rate: int, dice: Dice) -> Signal:
+def _steps(rate: int, dice: Dice) -> Signal64:
     times = tuple(0.25 + 0.48 * number for number in range(12))
     return general.knocks(rate, dice, times, 6.5, pitch=0.62, bounce=0.6)
 
 
-def _diesel(rate: int, dice: Dice) -> Signal:
+def _diesel(rate: int, dice: Dice) -> Signal64:
     course = ((0.0, 640.0), (2.0, 650.0), (4.0, 1900.0), (5.0, 1850.0), (5.2, 1300.0), (7.0, 2000.0), (8.0, 700.0))
     return general.engine(rate, dice, course, cylinders=6, seconds=8.0)
 
 
-def _hand_bell(rate: int, dice: Dice) -> Signal:
+def _hand_bell(rate: int, dice: Dice) -> Signal64:
     return general.bell(rate, dice, 880.0, (0.1, 0.55, 1.0, 1.5, 1.95, 2.4, 3.6), 6.0)
 
 
-def _fire_truck(rate: int, dice: Dice) -> Signal:
+def _fire_truck(rate: int, dice: Dice) -> Signal64:
     return general.siren(rate, dice, two_tone=True, seconds=7.0)
 
 
-def _storm(rate: int, dice: Dice) -> Signal:
+def _storm(rate: int, dice: Dice) -> Signal64:
     return general.rain(rate, dice, 8.0, 1600.0, 0.9) + general.wind(rate, dice, 8.0, howl=0.4)
 
 
-def _party(rate: int, dice: Dice) -> Signal:
+def _party(rate: int, dice: Dice) -> Signal64:
     return general.crowd(rate, dice, people=14, seconds=7.0)
 
 
-def _crickets(rate: int, dice: Dice) -> Signal:
+def _crickets(rate: int, dice: Dice) -> Signal64:
     canvas = stage(7.0, rate, 2)
     for insect in range(5):
         centre, at = dice.one(3600.0, 5200.0), dice.one(0.05, 0.6)

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.system.card import SystemSpec
@@ -28,7 +26,7 @@ class Stream:
 
     payload: Any
     bits: int
-    tokens: NDArray[np.int64] | None = None
+    tokens: Tokens | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.system.card import SystemCard
@@ -45,7 +43,7 @@ class Output:
 
     audio: Audio | None = None
     bits: int | None = None
-    tokens: NDArray[np.int64] | None = None
+    tokens: Tokens | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     cost: Cost = field(default_factory=Cost)

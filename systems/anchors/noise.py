@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.systems.anchors._anchor import Anchor
@@ -25,6 +25,6 @@ class Noise(Anchor):
         return Audio(noise.astype(np.float32), audio.rate)
 
 
-def _rms(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rms(samples: Real) -> Real:
     """Root mean square of each channel, ``[channels, 1]``."""
     return np.asarray(np.sqrt(np.mean(samples**2, axis=1, keepdims=True)))

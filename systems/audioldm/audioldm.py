@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
-from ldmbench.systems.audioldm.base import LatentDiffusion, Waves
+from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, seeded, untrained_vocoder
 from ldmbench.systems.latent.tokenizers import byte_tokenizer, load_tokenizer
@@ -63,11 +64,11 @@ class AudioLDM(LatentDiffusion):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
         """Waveforms ``[clips, time]`` from one call of the pipeline."""
         return self.run(prompts, frames, self.generators(clips)), [self.facts(prompt) for prompt in prompts]
 
-    def run(self, prompts: Sequence[str], frames: int, generators: list[Any], **more: Any) -> Waves:
+    def run(self, prompts: Sequence[str], frames: int, generators: list[Any], **more: Any) -> Waveforms:
         """The pipeline on a batch; ``more`` is passed on."""
         guided = {"negative_prompt": [self.negative] * len(prompts)} if self.cfg > 1 else {}
         result = self.pipeline(

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Real, Waveforms
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
-from ldmbench.systems.audioldm.base import LatentDiffusion, Waves
+from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, read_json, seeded, untrained_vocoder
 from ldmbench.systems.latent.settings import check_setting
@@ -117,7 +117,7 @@ class AudioLDM2(LatentDiffusion):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
         """Waveforms ``[clips, time]`` from one call of the pipeline; the best candidate of each prompt."""
         count = self.candidates
         result = self.pipeline(
@@ -143,7 +143,7 @@ class AudioLDM2(LatentDiffusion):
             details[index] = {**details[index], "clap": [round(float(score), 6) for score in scores], "chosen": best}
         return np.stack(chosen), details
 
-    def rank(self, prompt: str, waves: Waves) -> NDArray[np.float64]:
+    def rank(self, prompt: str, waves: Waveforms) -> Real:
         """Cosine between the prompt and each waveform ``[candidates, time]`` under the folder's own CLAP.
 
         Only CLAP's window of 10 s from the start is heard: its feature extractor would cut longer sounds at random.

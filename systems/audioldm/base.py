@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ldmbench.audio.arrays import Signal, Waveforms
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
@@ -19,8 +17,6 @@ from ldmbench.system.protocol import Output
 from ldmbench.systems.latent.parts import parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, on_device, quiet
 from ldmbench.weights.folder import weights_folder
-
-Waves = NDArray[np.float32]
 
 
 class LatentDiffusion:
@@ -78,7 +74,7 @@ class LatentDiffusion:
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
         """Waveforms ``[clips, time]`` of at least ``frames`` mel frames, and the details of each."""
         raise NotImplementedError
 
@@ -119,7 +115,7 @@ class LatentDiffusion:
         """Mel frames that hold ``samples``, a multiple of what the autoencoder shrinks."""
         return math.ceil(samples / (self.hop * self.shrink)) * self.shrink
 
-    def trimmed(self, wave: Waves, length: int) -> Audio:
+    def trimmed(self, wave: Signal, length: int) -> Audio:
         """The first ``length`` samples; a vocoder returns a few more than its frames."""
         if len(wave) < length:
             raise ValueError(f"{len(wave)} samples were generated where {length} are needed")

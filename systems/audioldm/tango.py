@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
-from ldmbench.systems.audioldm.base import LatentDiffusion, Waves
+from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.audioldm.vae import read_vae
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import read_json, seeded, untrained_vocoder
@@ -78,7 +79,7 @@ class Tango(LatentDiffusion):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
         """Waveforms ``[clips, time]`` from one sampling of the whole batch."""
         import torch
         from diffusers.utils.torch_utils import randn_tensor

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmbench.audio import spectra as mel
+from ldmbench.audio.arrays import Features, Signal, Waveforms
 from ldmbench.audio.filters import lowpass
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -17,7 +18,7 @@ from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.audioldm import AudioLDM
-from ldmbench.systems.audioldm.base import Waves, spoken
+from ldmbench.systems.audioldm.base import spoken
 
 #: Front end of the autoencoder. Source: haoheliu/AudioLDM, ``default_audioldm_config`` and ``audio/stft.py``.
 WINDOW = 1024
@@ -87,7 +88,7 @@ class ZeroShot(AudioLDM):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waves, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
         """Waveforms ``[clips, time]``, and for each how much of the latent was known."""
         import torch
 
@@ -159,7 +160,7 @@ class ZeroShot(AudioLDM):
         return int(self.models["vocoder"].config.model_in_dim)
 
 
-def log_mel(signal: mel.Array, frames: int, hop: int, rate: int, bands: int) -> mel.Array:
+def log_mel(signal: Signal, frames: int, hop: int, rate: int, bands: int) -> Features:
     """Log-mel spectrogram ``[frames, bands]`` of ``signal`` ``[time]``, zero-padded to ``frames`` hops.
 
     Source: haoheliu/AudioLDM, ``TacotronSTFT.mel_spectrogram`` and ``wav_to_fbank``.
@@ -176,7 +177,7 @@ def cutoff(condition: Condition) -> float:
     return condition.rate / 2 if condition.kind == "resample" else condition.cutoff_hz
 
 
-def restored(source: Audio, wave: Waves, condition: Condition) -> Waves:
+def restored(source: Audio, wave: Signal, condition: Condition) -> Signal:
     """``wave`` ``[time]`` with the known part of the input's waveform in place of its own, as long as the input."""
     made = wave[: source.length]
     if condition.kind != "gap":

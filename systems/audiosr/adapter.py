@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.audio.arrays import Signal
 from ldmbench.audio.filters import FAMILIES
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -19,7 +20,6 @@ from ldmbench.systems.audiosr.signal import (
     BLOCK,
     RATE,
     Prepared,
-    Wave,
     fade,
     is_silent,
     peak_normalised,
@@ -59,8 +59,8 @@ class _Job:
 class _Work:
     """A clip on its way: mono at 48 kHz, the sum of its restored pieces, and what to record."""
 
-    wave: Wave
-    restored: Wave
+    wave: Signal
+    restored: Signal
     length: int
     details: dict[str, Any]
     cutoffs: dict[int, float | None] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class AudioSR:
             wave = peak_normalised(item.restored) if several and self.level == "upstream" else item.restored
             yield Output(Audio(wave[None], RATE).fit(item.length), details=self._details(item))
 
-    def restore(self, prepared: Sequence[Prepared], noises: Sequence[Noise]) -> list[tuple[Wave, float]]:
+    def restore(self, prepared: Sequence[Prepared], noises: Sequence[Noise]) -> list[tuple[Signal, float]]:
         """Waveforms ``[time]`` of prepared pieces of equal length, longer by 16 samples, and their edge ratios.
 
         Args:

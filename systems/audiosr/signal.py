@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Signal
 from ldmbench.audio.filters import sections
 from ldmbench.audio.spectra import mel_filters
 
-Wave = NDArray[np.float32]
 Tensor = Any
 
 RATE = 48_000
@@ -55,25 +54,25 @@ class Prepared:
         mean: What was subtracted from the input before scaling.
     """
 
-    lowpassed: Wave
+    lowpassed: Signal
     low_mel: Tensor
     cutoff_hz: float
     gain: float
     mean: float
 
 
-def resampled(samples: Wave, rate: int) -> Wave:
+def resampled(samples: Signal, rate: int) -> Signal:
     """``[time]`` at 48 kHz, by the windowed sinc of torchaudio's default, as the reference implementation."""
     if rate == RATE:
         return samples
     import torch
     from torchaudio.functional import resample
 
-    wave: Wave = resample(torch.from_numpy(samples.copy()), rate, RATE).numpy()
+    wave: Signal = resample(torch.from_numpy(samples.copy()), rate, RATE).numpy()
     return wave
 
 
-def normalised(wave: Wave) -> tuple[Wave, float, float]:
+def normalised(wave: Signal) -> tuple[Signal, float, float]:
     """Mean removed, peak 0.5, zero-padded to whole blocks of 5.12 s; the gain back to the input, and the mean.
 
     Source: haoheliu/versatile_audio_super_resolution, audiosr/utils.py, ``normalize_wav`` and ``pad_wav``.
@@ -86,7 +85,7 @@ def normalised(wave: Wave) -> tuple[Wave, float, float]:
     return padded, float(peak) / PEAK, float(mean)
 
 
-def spectrogram(wave: Wave) -> tuple[Tensor, Tensor]:
+def spectrogram(wave: Signal) -> tuple[Tensor, Tensor]:
     """Log-mel ``[frames, 256]`` and magnitudes ``[frames, 1024]`` of a padded waveform ``[time]``.
 
     The last bin, half the rate, is left out of the magnitudes.
@@ -122,7 +121,7 @@ def cutoff_hz(magnitudes: Any) -> float:
     return max(cutoff_bin(magnitudes) / (LENGTH // 2) * (RATE / 2), LOWEST_CUTOFF_HZ)
 
 
-def lowpass(wave: Wave, cutoff: float, kind: str) -> Wave:
+def lowpass(wave: Signal, cutoff: float, kind: str) -> Signal:
     """``wave`` ``[time]`` filtered forwards and backwards, resampled to twice the cut-off and back, filtered again.
 
     The cut-off is used in whole Hz.
@@ -143,13 +142,13 @@ def lowpass(wave: Wave, cutoff: float, kind: str) -> Wave:
     return np.asarray(signal.sosfiltfilt(filters, fitted), np.float32)
 
 
-def is_silent(wave: Wave) -> bool:
+def is_silent(wave: Signal) -> bool:
     """Whether nothing but a constant, down to -140 dBFS, is in ``wave`` ``[time]``."""
     mean = np.mean(wave)
     return bool(max(np.max(wave) - mean, mean - np.min(wave)) <= SILENCE)
 
 
-def prepare(wave: Wave, kind: str) -> Prepared | None:
+def prepare(wave: Signal, kind: str) -> Prepared | None:
     """What the models need of ``wave`` ``[time]`` at 48 kHz; None if it is silent."""
     if is_silent(wave):
         return None
@@ -169,7 +168,7 @@ def replace_mel(mel: Tensor, low_mel: Tensor) -> tuple[Tensor, int]:
     return replaced, edge
 
 
-def replace_band(wave: Wave, low: Wave) -> tuple[Wave, int, float]:
+def replace_band(wave: Signal, low: Signal) -> tuple[Signal, int, float]:
     """``wave`` ``[time]`` with the band that ``low`` holds taken from it in the STFT.
 
     The band is scaled to meet the rest: by the ratio of magnitudes at its edge, within ``GAIN_RANGE``.
@@ -183,7 +182,7 @@ def replace_band(wave: Wave, low: Wave) -> tuple[Wave, int, float]:
 
     window = torch.hann_window(POST_LENGTH)
 
-    def transform(signal: Wave) -> Tensor:
+    def transform(signal: Signal) -> Tensor:
         sound = torch.from_numpy(np.array(signal))
         return torch.stft(sound, POST_LENGTH, POST_HOP, window=window, pad_mode="constant", return_complex=True)
 
@@ -199,7 +198,7 @@ def replace_band(wave: Wave, low: Wave) -> tuple[Wave, int, float]:
     return joined.numpy(), edge, ratio
 
 
-def peak_normalised(wave: Wave) -> Wave:
+def peak_normalised(wave: Signal) -> Signal:
     """``wave`` at peak 0.5, then without its mean: the level at which the reference implementation returns it."""
     peak = max(np.max(wave), -np.min(wave))
     if peak == 0:
@@ -220,7 +219,7 @@ def pieces(length: int) -> list[slice]:
     return [slice(index * hop, min(index * hop + PIECE, length)) for index in range(count)]
 
 
-def fade(piece: slice, length: int) -> Wave:
+def fade(piece: slice, length: int) -> Signal:
     """Weights ``[samples]`` of a piece of ``length`` samples: Hann slopes where pieces overlap, which sum to one."""
     weights = np.ones(piece.stop - piece.start, np.float32)
     rising = np.sin((np.arange(OVERLAP) + 0.5) / OVERLAP * np.pi / 2) ** 2

@@ -11,13 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Waveform
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec, Stream
-
-Samples = NDArray[np.float32]
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
@@ -176,7 +175,7 @@ class PacketCodec(Codec):
             )
 
 
-def decode(codec: str, coded: Packets, options: Mapping[str, str]) -> Samples:
+def decode(codec: str, coded: Packets, options: Mapping[str, str]) -> Waveform:
     """All samples that the packets decode to, ``[channels, time]``.
 
     Raises:
@@ -191,7 +190,7 @@ def decode(codec: str, coded: Packets, options: Mapping[str, str]) -> Samples:
     context.options = dict(options)
     if coded.extradata:
         context.extradata = coded.extradata
-    blocks: list[Samples] = []
+    blocks: list[Waveform] = []
     try:
         frames = [frame for packet in coded.data for frame in context.decode(av.Packet(packet))]
         for frame in [*frames, *context.decode(None)]:
@@ -206,7 +205,7 @@ def decode(codec: str, coded: Packets, options: Mapping[str, str]) -> Samples:
     return np.concatenate(blocks, axis=1)
 
 
-def aligned(decoded: Samples, coded: Packets, delay: int, label: str) -> Audio:
+def aligned(decoded: Waveform, coded: Packets, delay: int, label: str) -> Audio:
     """The clip's own samples out of the decoded ones.
 
     Raises:
@@ -259,7 +258,7 @@ def demux(file: bytes, container_format: str) -> tuple[tuple[bytes, ...], bytes]
         return packets, bytes(stream.codec_context.extradata or b"")
 
 
-def fit_format(samples: Samples, sample_format: str) -> tuple[NDArray[np.float32 | np.int16], int]:
+def fit_format(samples: Waveform, sample_format: str) -> tuple[NDArray[np.float32 | np.int16], int]:
     """Samples in the encoder's format, and how many of them had to be clipped; floats never are."""
     if not sample_format.startswith("s16"):
         return samples, 0
@@ -267,6 +266,6 @@ def fit_format(samples: Samples, sample_format: str) -> tuple[NDArray[np.float32
     return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16), clipped
 
 
-def from_int16(samples: NDArray[np.int16]) -> Samples:
+def from_int16(samples: NDArray[np.int16]) -> Waveform:
     """16-bit integers as floats within [-1, 1)."""
     return (samples / np.float32(32768.0)).astype(np.float32)

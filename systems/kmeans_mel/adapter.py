@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Features, Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
@@ -36,8 +37,6 @@ from ldmbench.systems.kmeans_mel.patches import (
     to_patches,
 )
 
-Array = NDArray[np.float32]
-
 #: Raised whenever codebooks or decoded audio change.
 VERSION = 2
 
@@ -58,7 +57,7 @@ _SEED = 0
 class Codebooks:
     """Centroids ``[stages, vocabulary, DIM]`` in the patch DCT domain, and mean and deviation of the features."""
 
-    centroids: Array
+    centroids: Features
     mean: float
     deviation: float
 
@@ -117,7 +116,7 @@ class KMeansMel(Codec):
         magnitudes = mel_to_linear(np.maximum(np.exp(log_mel) - FLOOR, 0.0))
         return Audio(griffin_lim(magnitudes, self.iterations)[None, :], RATE)
 
-    def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, Array]]:
+    def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Time-averaged features ``[256]``: of all stages, of the first stage, and before quantisation."""
         for clip in clips:
             features = self._features(self.adapt(clip.audio)[0])
@@ -130,13 +129,13 @@ class KMeansMel(Codec):
             width = DIM * BANDS // PATCH
             yield {name: layer.reshape(-1, width).mean(axis=0) for name, layer in layers.items()}
 
-    def _features(self, audio: Audio) -> Array:
+    def _features(self, audio: Audio) -> Features:
         """Normalised patches of a sound ``[patches, DIM]``."""
         return to_patches(log_mel_spectrogram(audio.samples[0]), self.codebooks.mean) / np.float32(
             self.codebooks.deviation
         )
 
-    def _quantise(self, features: Array) -> tuple[NDArray[np.int64], Array]:
+    def _quantise(self, features: Features) -> tuple[Tokens, Features]:
         """Tokens ``[stages, patches]`` and what the stages left over."""
         tokens = np.empty((self.stages, len(features)), np.int64)
         residual = features
@@ -203,7 +202,7 @@ def fit(material: Dataset, vocab: int) -> Codebooks:
     return Codebooks(centroids, mean, deviation)
 
 
-def _training_patches(material: Dataset, vocab: int) -> Array:
+def _training_patches(material: Dataset, vocab: int) -> Features:
     """DCT features ``[patches, DIM]`` of a seeded choice among all patches of the training clips."""
     rng = np.random.default_rng(_SEED)
     mels, seconds = [], 0.0
@@ -250,7 +249,7 @@ def _write_codebooks(path: Path, codebooks: Codebooks) -> None:
         np.savez(handle, centroids=codebooks.centroids, mean=codebooks.mean, deviation=codebooks.deviation)
 
 
-def nearest(points: Array, centroids: Array) -> NDArray[np.int64]:
+def nearest(points: Features, centroids: Features) -> NDArray[np.int64]:
     """Index of the centroid nearest to each point (Euclidean), the lowest index among equals."""
     from threadpoolctl import threadpool_limits
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Features, Signal
 from ldmbench.audio.spectra import hann, mel_edges, triangles
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Array = NDArray[np.float32]
 
 RATE = 16_000
 HOP = 160
@@ -41,7 +41,7 @@ NNLS_STEPS = 30
 _SEED = 0
 
 
-def log_mel_spectrogram(samples: Array) -> Array:
+def log_mel_spectrogram(samples: Signal) -> Features:
     """Log of the mean magnitude in 64 Slaney mel bands ``[frames, bands]``, ``ceil(time / 160)`` frames.
 
     A full-scale sine has magnitude 1. Source: Slaney, Auditory Toolbox (1998), mel scale of ``mfcc.m``.
@@ -52,14 +52,14 @@ def log_mel_spectrogram(samples: Array) -> Array:
     return np.asarray(np.log(mel + FLOOR), np.float32)
 
 
-def to_patches(log_mel: Array, mean: float) -> Array:
+def to_patches(log_mel: Features, mean: float) -> Features:
     """DCT features ``[patches, DIM]`` of a log-mel spectrogram, padded with silence to whole patches."""
     frames, bands = log_mel.shape
     padded = np.pad(log_mel, ((0, -frames % PATCH), (0, 0)), constant_values=np.log(FLOOR)) - np.float32(mean)
     return dct(padded.reshape(-1, PATCH, bands // PATCH, PATCH).swapaxes(1, 2).reshape(-1, PATCH, PATCH))
 
 
-def from_patches(features: Array, mean: float) -> Array:
+def from_patches(features: Features, mean: float) -> Features:
     """The log-mel spectrogram ``[frames, 64]`` that ``features`` describe."""
     import scipy.fft
 
@@ -70,7 +70,7 @@ def from_patches(features: Array, mean: float) -> Array:
     return np.asarray(joined + np.float32(mean), np.float32)
 
 
-def dct(patches: Array) -> Array:
+def dct(patches: Features) -> Features:
     """Lowest ``KEPT`` by ``KEPT`` coefficients of patches ``[patches, PATCH, PATCH]`` as ``[patches, DIM]``."""
     import scipy.fft
 
@@ -78,7 +78,7 @@ def dct(patches: Array) -> Array:
     return np.ascontiguousarray(coefficients.reshape(-1, DIM), np.float32)
 
 
-def mel_to_linear(mel: Array) -> Array:
+def mel_to_linear(mel: Features) -> Features:
     """Non-negative magnitudes ``[frames, bins]`` whose mel bands are ``mel`` ``[frames, bands]``.
 
     Multiplicative updates from a smooth start (the transposed filters) solve the least-squares problem for
@@ -94,7 +94,7 @@ def mel_to_linear(mel: Array) -> Array:
     return np.asarray(magnitudes.T, np.float32)
 
 
-def griffin_lim(magnitudes: Array, iterations: int) -> Array:
+def griffin_lim(magnitudes: Features, iterations: int) -> Signal:
     """Samples ``[frames * 160]`` whose short-time spectrum has ``magnitudes`` ``[frames, bins]``.
 
     The first phases are drawn with a constant seed. Source: Perraudin, Balazs and Sondergaard, A fast
@@ -111,7 +111,7 @@ def griffin_lim(magnitudes: Array, iterations: int) -> Array:
     return _istft(spectrum)
 
 
-def _stft(samples: Array) -> NDArray[np.complex64]:
+def _stft(samples: Signal) -> NDArray[np.complex64]:
     """Spectra ``[frames, bins]`` of frames centred on every 160th sample, a full-scale sine having magnitude 1."""
     import scipy.fft
 
@@ -120,7 +120,7 @@ def _stft(samples: Array) -> NDArray[np.complex64]:
     return np.asarray(scipy.fft.rfft(frames * _window(), axis=1), np.complex64)
 
 
-def _istft(spectrum: NDArray[np.complex64]) -> Array:
+def _istft(spectrum: NDArray[np.complex64]) -> Signal:
     """Least-squares inverse of ``_stft`` by weighted overlap-add, ``[frames * 160]``."""
     import scipy.fft
 
@@ -138,7 +138,7 @@ def _istft(spectrum: NDArray[np.complex64]) -> Array:
 
 
 @lru_cache
-def _window() -> Array:
+def _window() -> Signal:
     """A periodic Hann window whose transform gives a full-scale sine magnitude 1."""
     window = hann(WINDOW)
     return np.asarray(window / (window.sum() / 2), np.float32)

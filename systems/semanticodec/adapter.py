@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.system.card import SystemSpec
@@ -19,8 +20,6 @@ from ldmbench.systems.latent.compiled import compiled
 from ldmbench.systems.latent.parts import for_inference, parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, on_device, quiet
 from ldmbench.weights.folder import weights_folder
-
-Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

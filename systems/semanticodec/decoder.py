@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ldmbench.audio.arrays import Signal, Waveforms
 from ldmbench.systems.latent.compiled import any_batch
 from ldmbench.systems.latent.condition_cache import ConditionCache
 from ldmbench.systems.latent.mel_batches import mel_batches
@@ -32,8 +32,6 @@ _REACH = 32
 #: Mel frames that go through the autoencoder or the vocoder at once, by the kind of device: about 1 GiB of activations
 #: in float32 on a CPU, where more gains nothing, and 8 GiB on a GPU.
 MOST_FRAMES = {"cpu": FRAMES, "cuda": 8 * FRAMES}
-
-Waves = NDArray[np.float32]
 
 
 @dataclass(eq=False)
@@ -91,9 +89,9 @@ class Decoder:
         finally:
             kept.forget()
 
-    def sounds(self, latents: Any, samples: Sequence[int]) -> list[Waves]:
+    def sounds(self, latents: Any, samples: Sequence[int]) -> list[Signal]:
         """The first ``samples`` samples of each window, of scaled latents ``[n, 8, 256, 16]``."""
-        found: list[Waves] = []
+        found: list[Signal] = []
         for few in mel_batches(len(latents), FRAMES, latents.device, MOST_FRAMES):
             waves = self.wave(self.mel(latents[few]), max(samples[few]))
             found += [wave[:count] for wave, count in zip(waves, samples[few], strict=True)]
@@ -103,7 +101,7 @@ class Decoder:
         """Log-mel spectrograms ``[n, 1024, 64]`` of scaled latents."""
         return self.vae.decode(latents / self.scale_factor).sample[:, 0]
 
-    def wave(self, mel: Any, samples: int) -> Waves:
+    def wave(self, mel: Any, samples: int) -> Waveforms:
         """The first ``samples`` samples of the vocoder's output for mel spectrograms ``[..., 1024, 64]``."""
         *count, length, bands = mel.shape
         frames = min(length, -(-samples // HOP) + _REACH)
@@ -121,7 +119,7 @@ def window_samples(aligned: bool) -> int:
     return 1024 * HOP + (0 if aligned else SURPLUS)
 
 
-def overlap_add(waves: Sequence[Waves], length: int, whole: int) -> Waves:
+def overlap_add(waves: Sequence[Signal], length: int, whole: int) -> Signal:
     """Windows of ``whole`` samples (cut short where nothing more is needed) as one sound of ``length`` samples.
 
     Each is faded linearly into the next over ``FADE`` samples.
@@ -134,7 +132,7 @@ def overlap_add(waves: Sequence[Waves], length: int, whole: int) -> Waves:
     return joined
 
 
-def add_window(joined: Waves, wave: Waves, index: int, last: bool, whole: int) -> None:
+def add_window(joined: Signal, wave: Signal, index: int, last: bool, whole: int) -> None:
     """Add window ``index`` to the sound that ``overlap_add`` makes; the windows have to come in order."""
     start = index * (whole - FADE)
     piece = wave[: max(0, len(joined) - start)].copy()

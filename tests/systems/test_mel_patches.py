@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ldmbench.audio.arrays import Features, Signal
 from ldmbench.systems.kmeans_mel import patches as mel
 
 
-def noise(length: int, seed: int = 0, scale: float = 0.1) -> mel.Array:
+def noise(length: int, seed: int = 0, scale: float = 0.1) -> Signal:
     return (np.random.default_rng(seed).standard_normal(length) * scale).astype(np.float32)
 
 
-def decibels(log_mel: mel.Array) -> mel.Array:
+def decibels(log_mel: Features) -> Features:
     return log_mel * np.float32(20 / np.log(10))
 
 
