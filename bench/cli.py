@@ -143,32 +143,13 @@ def fetch(names: tuple[str, ...]) -> None:
 
     Nothing else in ldmbench reaches the network. A download that was cut continues where it stopped.
     """
-    from ldmbench.clips.card import list_datasets
-    from ldmbench.clips.fetch import fetch_dataset
-    from ldmbench.clips.load import load_dataset
-    from ldmbench.extractors.official import fetch_extractor, fetchable
-    from ldmbench.extractors.whisper import CHECKPOINTS, fetch_whisper
-    from ldmbench.names import parse, unknown
-    from ldmbench.system.registry import list_systems, load_system_card, resolve
-    from ldmbench.weights.folder import fetch_weights
+    from ldmbench.runs.fetch import fetch as bring
 
-    recognisers = {f"whisper-{official}": size for size, (official, *_) in CHECKPOINTS.items()}
-    for asked in names:
-        name = parse(asked).name
-        if name in recognisers:
-            path = fetch_whisper(recognisers[name])
-        elif name in list_datasets():
-            path = fetch_dataset(name)
-            # Not everything can be fetched: the clips of videos have to be there already.
-            for note in load_dataset(name).notes:
-                click.echo(f"note: {note}", err=True)
-        elif name in fetchable():
-            path = fetch_extractor(name)
-        elif name in list_systems():
-            path = fetch_weights(load_system_card(name), variant=resolve(asked).name.variant)
-        else:
-            raise unknown("name", asked, [*list_datasets(), *list_systems(), *recognisers, *fetchable()])
-        click.echo(f"{asked}: {path}")
+    for name in names:
+        folder, notes = bring(name)
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+        click.echo(f"{name}: {folder}")
 
 
 @cli.command()

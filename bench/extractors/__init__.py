@@ -16,7 +16,6 @@ from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.extractors import cache
-from ldmbench.weights.checkpoint import CheckpointError
 
 #: What an extractor says about one sound: layer -> float32 ``[dim]`` for the clip, or ``[frames, dim]``.
 Embedding = Mapping[str, NDArray[np.float32]]
@@ -109,19 +108,6 @@ def digest(sound: Audio) -> str:
 def make_fingerprint(**parts: Any) -> str:
     """SHA-256 (hex) of named parts (JSON-able): digests of weights, version of the front end, settings."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def check_device(device: str) -> str:
-    """``device`` if torch can use it.
-
-    Raises:
-        CheckpointError: If it is a CUDA device and there is none.
-    """
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise CheckpointError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
-    return device
 
 
 @contextlib.contextmanager

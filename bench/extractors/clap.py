@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.extractors import NetworkExtractor, cache, check_device, exact, make_fingerprint
+from ldmbench.extractors import NetworkExtractor, cache, exact, make_fingerprint
 from ldmbench.extractors.clap_input import (
     FRAMES,
     VOCABULARY,
@@ -38,11 +38,13 @@ from ldmbench.extractors.clap_weights import (
     Architecture,
     OfficialLayout,
     build,
-    official_state,
     random_state,
+    read_official,
 )
-from ldmbench.weights.checkpoint import Checkpoint
-from ldmbench.weights.tensors import fit, read_checkpoint
+from ldmbench.host.device import check_device
+from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.record import Checkpoint
+from ldmbench.weights.tensors import fit
 
 #: Raised whenever the front ends' numbers change.
 FRONT_END = 1
@@ -60,7 +62,14 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 #: Source: Hugging Face repository lukewys/laion_clap; digests and sizes as several public projects pin them.
 CHECKPOINTS = {
-    name: Checkpoint(f"LAION-CLAP {name}", "clap", f"{name}.pt", f"{_HUB}{name}.pt", sha256, size)
+    name: Checkpoint(
+        title=f"LAION-CLAP {name}",
+        name=f"clap-{name}",
+        folder="clap",
+        urls={f"{name}.pt": f"{_HUB}{name}.pt"},
+        files={f"{name}.pt": sha256},
+        size=size,
+    )
     for name, (sha256, size) in {
         "630k-audioset-best": ("8053c9775516af2f4902e1e8281e356cc1bf7a85e8b761908170767b77c3f037", 1_863_587_645),
         "630k-audioset-fusion-best": (
@@ -74,8 +83,8 @@ CHECKPOINTS = {
     }.items()
 }
 
-#: Name for ``ldmbench fetch`` -> files.
-FETCHABLE = {f"clap-{name}": (checkpoint, *VOCABULARY) for name, checkpoint in CHECKPOINTS.items()}
+#: Name for ``ldmbench fetch`` -> what it fetches.
+FETCHABLE = {checkpoint.name: (checkpoint, VOCABULARY) for checkpoint in CHECKPOINTS.values()}
 
 
 class Clap(NetworkExtractor):
@@ -242,14 +251,14 @@ def load_clap(
     if untrained:
         read = partial(random_state, architecture)
         return Clap(read, architecture, hearing, device=device, identity=f"untrained 0 {architecture}")
-    path = CHECKPOINTS[name].find(weights)
+    path = find_file(CHECKPOINTS[name], weights)
     return Clap(
-        lambda: official_state(read_checkpoint(path), path),
+        partial(read_official, path),
         architecture,
         hearing,
-        tokenizer=lambda: load_tokenizer(weights, official),
+        tokenizer=partial(load_tokenizer, weights, official),
         device=device,
-        identity=CHECKPOINTS[name].verify(path, official),
+        identity=verify(CHECKPOINTS[name], path, official),
         path=path,
     )
 

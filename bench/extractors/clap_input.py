@@ -13,7 +13,8 @@ from ldmbench.audio.arrays import Features, Filters, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import magnitudes, mel_filters
 from ldmbench.extractors.clap_weights import HIGH, HOP, LOW, MELS, RATE, WINDOW
-from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
+from ldmbench.weights.find import find_folder, obtain, verify
+from ldmbench.weights.record import Checkpoint, CheckpointError
 
 #: Turns a caption into token numbers.
 Tokenizer = Callable[[str], list[int]]
@@ -26,24 +27,20 @@ TOKENS = 77
 _REVISION = "https://huggingface.co/FacebookAI/roberta-base/resolve/e2da8e2f811d1448a5b465c236feacd80ffbac7b/"
 
 #: Files of RoBERTa base's tokeniser, which is not in the checkpoints.
-VOCABULARY = (
-    Checkpoint(
-        "RoBERTa's tokeniser",
-        "roberta-base",
-        "vocab.json",
-        _REVISION + "vocab.json",
-        "9e7f63c2d15d666b52e21d250d2e513b87c9b713cfa6987a82ed89e5e6e50655",
-        898_823,
-    ),
-    Checkpoint(
-        "RoBERTa's tokeniser",
-        "roberta-base",
-        "merges.txt",
-        _REVISION + "merges.txt",
-        "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-        456_318,
-    ),
+VOCABULARY = Checkpoint(
+    title="RoBERTa's tokeniser",
+    name="roberta-base",
+    folder="roberta-base",
+    urls={name: _REVISION + name for name in ("vocab.json", "merges.txt")},
+    files={
+        "vocab.json": "9e7f63c2d15d666b52e21d250d2e513b87c9b713cfa6987a82ed89e5e6e50655",
+        "merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    },
+    size=1_355_141,
 )
+
+#: Name for ``ldmbench fetch`` -> what it fetches.
+FETCHABLE = {VOCABULARY.name: (VOCABULARY,)}
 
 
 def as_laion_clap(sound: Audio) -> Signal:
@@ -146,10 +143,9 @@ def load_tokenizer(weights: Path | None = None, official: bool = True) -> tuple[
     Raises:
         CheckpointError: If files are missing or not the official ones, or hold too few tokens.
     """
-    folder = weights.parent if weights is not None and weights.is_file() else weights
-    paths = [file.find(folder) for file in VOCABULARY]
-    identity = "".join(file.verify(path, official) for file, path in zip(VOCABULARY, paths, strict=True))
-    return _read_tokenizer(*paths), identity
+    folder = find_folder([VOCABULARY], weights)
+    identity = verify(VOCABULARY, folder, official)
+    return _read_tokenizer(*(folder / name for name in VOCABULARY.names)), identity
 
 
 def _read_tokenizer(vocabulary: Path, merges: Path) -> Tokenizer:
@@ -169,9 +165,7 @@ def _read_tokenizer(vocabulary: Path, merges: Path) -> Tokenizer:
         ) from error
     # RobertaTokenizer makes do with nothing at all: without files it knows five tokens.
     if len(tokenizer) < 50_000:
-        raise CheckpointError(
-            f"{vocabulary} is not RoBERTa base's", f"{len(tokenizer)} tokens", f"get {VOCABULARY[0].url}"
-        )
+        raise CheckpointError(f"{vocabulary} is not RoBERTa base's", f"{len(tokenizer)} tokens", obtain(VOCABULARY))
 
     def tokenize(caption: str) -> list[int]:
         tokens: list[int] = tokenizer(caption, truncation=True, max_length=TOKENS)["input_ids"]

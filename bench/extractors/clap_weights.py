@@ -11,8 +11,8 @@ from typing import Any
 
 from ldmbench.audio.spectra import mel_filters
 from ldmbench.extractors.panns import dft_kernels
-from ldmbench.weights.checkpoint import CheckpointError
-from ldmbench.weights.tensors import untrained
+from ldmbench.weights.record import CheckpointError
+from ldmbench.weights.tensors import read_tensors, seeded
 
 #: Front end of the audio branch: rate in Hz, window and hop in samples, mel filters and their edges in Hz.
 RATE, WINDOW, HOP, MELS, LOW, HIGH = 48_000, 1024, 480, 64, 50.0, 14_000.0
@@ -227,7 +227,7 @@ def random_state(architecture: Architecture, seed: int = 0) -> dict[str, Any]:
                 torch.nn.init.normal_(tensor, std=0.1)
         return state
 
-    state = untrained(fill, seed)
+    state = seeded(fill, seed)
     for key in state:
         if key.endswith("running_mean"):
             state[key].fill_(-30.0 if key.startswith("audio_branch.bn0.") else 0.0)
@@ -240,17 +240,14 @@ def random_state(architecture: Architecture, seed: int = 0) -> dict[str, Any]:
     return state | front_end()
 
 
-def official_state(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Official name -> tensor of a checkpoint's content: its ``state_dict``, without the trainer's ``module.``.
+def read_official(path: Path) -> dict[str, Any]:
+    """Official name -> tensor of a checkpoint: its ``state_dict``, without the trainer's ``module.``.
 
     Raises:
-        CheckpointError: If there is none.
+        CheckpointError: If the file cannot be read, or has no such entry.
     """
-    state = content.get("state_dict")
-    if not isinstance(state, dict):
-        raise CheckpointError(
-            f"{path} is not a checkpoint of LAION-CLAP", "no entry 'state_dict'", "use the official checkpoint"
-        )
+    # The official files hold NumPy scalars as learning rates.
+    state = read_tensors(path, "state_dict", arrays=True)
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 

@@ -15,17 +15,31 @@ from numpy.typing import NDArray
 
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import hann, mel_filters
-from ldmbench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
+from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.extractors.loading import as_audioldm_eval
-from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
-from ldmbench.weights.tensors import fit, read_checkpoint, untrained
+from ldmbench.host.device import check_device
+from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.record import Checkpoint, CheckpointError
+from ldmbench.weights.tensors import fit, read_tensors, seeded
 
 #: Raised whenever the front end's numbers change.
 FRONT_END = 1
 
 CLASSES, WIDTH, MELS = 527, 2048, 64
 _CHANNELS = (1, 64, 128, 256, 512, 1024, 2048)
-_RECORD = "https://zenodo.org/records/3987831/files/"
+
+
+def _official(rate: int, file: str, sha256: str, size: int) -> Checkpoint:
+    """Source: Zenodo record 3987831 (CC BY 4.0)."""
+    url = f"https://zenodo.org/records/3987831/files/{file.replace('=', '%3D')}?download=1"
+    return Checkpoint(
+        title=f"PANNs Cnn14 {rate // 1000} kHz",
+        name=f"panns-{rate // 1000}khz",
+        folder="panns",
+        urls={file: url},
+        files={file: sha256},
+        size=size,
+    )
 
 
 @dataclass(frozen=True)
@@ -44,28 +58,24 @@ FRONT_ENDS = {
     32_000: FrontEnd(32_000, 1024, 320, 50.0, 14_000.0),
 }
 
-#: Rate -> official checkpoint. Source: Zenodo record 3987831 (CC BY 4.0).
+#: Rate -> official checkpoint.
 CHECKPOINTS = {
-    16_000: Checkpoint(
-        "PANNs Cnn14 16 kHz",
-        "panns",
+    16_000: _official(
+        16_000,
         "Cnn14_16k_mAP=0.438.pth",
-        _RECORD + "Cnn14_16k_mAP%3D0.438.pth?download=1",
         "e2ee543a27919542c2ea03eabaa70b24dcd4e6c8e05621de6b67a94e4c5058e6",
         358_668_570,
     ),
-    32_000: Checkpoint(
-        "PANNs Cnn14 32 kHz",
-        "panns",
+    32_000: _official(
+        32_000,
         "Cnn14_mAP=0.431.pth",
-        _RECORD + "Cnn14_mAP%3D0.431.pth?download=1",
         "0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
         327_428_481,
     ),
 }
 
-#: Name for ``ldmbench fetch`` -> files.
-FETCHABLE = {"panns-16khz": (CHECKPOINTS[16_000],), "panns-32khz": (CHECKPOINTS[32_000],)}
+#: Name for ``ldmbench fetch`` -> what it fetches.
+FETCHABLE = {checkpoint.name: (checkpoint,) for checkpoint in CHECKPOINTS.values()}
 
 
 class Panns(NetworkExtractor):
@@ -177,17 +187,10 @@ def load_panns(
     if untrained:
         return Panns(rate, device, "untrained 0", partial(random_state, rate), Path("untrained"))
     checkpoint = CHECKPOINTS[rate]
-    path = checkpoint.find(weights)
-
-    def read() -> Mapping[str, Any]:
-        state = read_checkpoint(path).get("model")
-        if not isinstance(state, dict):
-            raise CheckpointError(
-                f"{path} is not a checkpoint of {checkpoint.title}", "no entry 'model'", "use the official checkpoint"
-            )
-        return state
-
-    return Panns(rate, device, checkpoint.verify(path, official), read, path)
+    path = find_file(checkpoint, weights)
+    # What the official 16 kHz file holds besides the model are NumPy arrays.
+    read = partial(read_tensors, path, "model", arrays=True)
+    return Panns(rate, device, verify(checkpoint, path, official), read, path)
 
 
 def build(rate: int) -> Any:
@@ -249,7 +252,7 @@ def random_state(rate: int, seed: int = 0) -> dict[str, Any]:
         state: dict[str, Any] = module.state_dict()
         return state
 
-    state = untrained(fill, seed)
+    state = seeded(fill, seed)
     kernel = dft_kernels(front.window)
     state["spectrogram_extractor.stft.conv_real.weight"] = torch.tensor(kernel.real, dtype=torch.float32)[:, None]
     state["spectrogram_extractor.stft.conv_imag.weight"] = torch.tensor(kernel.imag, dtype=torch.float32)[:, None]

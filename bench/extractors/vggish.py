@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Real, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import hann
-from ldmbench.extractors import NetworkExtractor, check_device, exact, make_fingerprint
+from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.extractors.loading import as_audioldm_eval, as_frechet_audio_distance
-from ldmbench.weights.checkpoint import Checkpoint, CheckpointError
-from ldmbench.weights.tensors import fit, read_checkpoint, untrained
+from ldmbench.host.device import check_device
+from ldmbench.weights.find import find_all, verify
+from ldmbench.weights.record import Checkpoint, CheckpointError
+from ldmbench.weights.tensors import fit, read_tensors, seeded
 
 #: Raised whenever the front end's numbers change.
 FRONT_END = 1
@@ -24,26 +26,22 @@ FRONT_END = 1
 RATE, WIDTH = 16_000, 128
 _WINDOW, _HOP, _FFT, _MELS, _FRAMES = 400, 160, 512, 64, 96
 _LOW, _HIGH, _FLOOR = 125.0, 7500.0, 0.01
-_RELEASE = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/"
 
-#: Source: torchvggish release v0.1; of the PCA file only the beginning of the digest, in its name, is published.
-CHECKPOINT = Checkpoint(
-    "VGGish",
-    "vggish",
-    "vggish-10086976.pth",
-    _RELEASE + "vggish-10086976.pth",
-    "10086976245803799d9194e9a73d9b6c1549c71d1b80106f5cade5608a561f4b",
-)
-PCA = Checkpoint(
-    "VGGish's PCA",
-    "vggish",
-    "vggish_pca_params-970ea276.pth",
-    _RELEASE + "vggish_pca_params-970ea276.pth",
-    "970ea276",
-)
 
-#: Name for ``ldmbench fetch`` -> files. The PCA's whole digest is published nowhere, so it is obtained by hand.
-FETCHABLE = {"vggish": (CHECKPOINT,)}
+def _official(title: str, name: str, file: str, sha256: str) -> Checkpoint:
+    """Source: torchvggish release v0.1."""
+    url = f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{file}"
+    return Checkpoint(title=title, name=name, folder="vggish", urls={file: url}, files={file: sha256})
+
+
+CHECKPOINT = _official(
+    "VGGish", "vggish", "vggish-10086976.pth", "10086976245803799d9194e9a73d9b6c1549c71d1b80106f5cade5608a561f4b"
+)
+#: The whole digest is published nowhere, only its beginning in the file's name: it is obtained by hand.
+PCA = _official("VGGish's PCA", "", "vggish_pca_params-970ea276.pth", "970ea276")
+
+#: Name for ``ldmbench fetch`` -> what it fetches.
+FETCHABLE = {CHECKPOINT.name: (CHECKPOINT,)}
 
 Loading = Literal["audioldm_eval", "frechet_audio_distance"]
 _LOADERS = {"audioldm_eval": as_audioldm_eval, "frechet_audio_distance": as_frechet_audio_distance}
@@ -156,12 +154,11 @@ def load_vggish(
         path, identity = None, "untrained 0"
         read_pca: Callable[[], Mapping[str, Any]] = random_pca
     else:
-        path = CHECKPOINT.find(weights)
-        identity = CHECKPOINT.verify(path, official)
-        if pca:
-            pca_path = PCA.find(weights.parent if weights is not None and weights.is_file() else weights)
-            identity += PCA.verify(pca_path, official)
-            read_pca = partial(_read_pca, pca_path)
+        checkpoints = (CHECKPOINT, PCA) if pca else (CHECKPOINT,)
+        paths = find_all(checkpoints, weights)
+        identity = "".join(verify(*pair, official) for pair in zip(checkpoints, paths, strict=True))
+        path = paths[0]
+        read_pca = partial(_read_pca, paths[-1] / PCA.file)
     return Vggish(
         partial(_network, path, identity, device), identity, loading, device,
         activation=activation, pca=read_pca if pca else None,
@@ -172,18 +169,17 @@ def load_vggish(
 def _network(path: Path | None, identity: str, device: str) -> Any:
     """The network with its weights, shared by the ways of reading a sound; random ones where there is no path."""
     network = build()
-    state = random_state() if path is None else read_checkpoint(path)
+    state = random_state() if path is None else read_tensors(path)
     fit(network, state, path or Path("untrained"), "VGGish")
     return network.requires_grad_(False).eval().to(device)
 
 
 def _read_pca(path: Path) -> Mapping[str, Any]:
-    content = read_checkpoint(path)
+    content = read_tensors(path, arrays=True)
     if sorted(content) != ["pca_eigen_vectors", "pca_means"]:
-        raise CheckpointError(
-            f"{path} is not the PCA of VGGish", f"entries {', '.join(map(str, content))}", f"get {PCA.url}"
-        )
-    return content
+        url = PCA.urls[PCA.file]
+        raise CheckpointError(f"{path} is not the PCA of VGGish", f"entries {', '.join(content)}", f"get {url}")
+    return {key: value.clone() for key, value in content.items()}
 
 
 def build() -> Any:
@@ -221,7 +217,7 @@ def random_state(seed: int = 0) -> dict[str, Any]:
         state: dict[str, Any] = module.state_dict()
         return state
 
-    return untrained(fill, seed)
+    return seeded(fill, seed)
 
 
 def random_pca(seed: int = 0) -> dict[str, Any]:
@@ -232,7 +228,7 @@ def random_pca(seed: int = 0) -> dict[str, Any]:
         vectors, _ = torch.linalg.qr(torch.randn(WIDTH, WIDTH))
         return {"pca_eigen_vectors": vectors, "pca_means": 0.1 * torch.randn(WIDTH)}
 
-    return untrained(fill, seed)
+    return seeded(fill, seed)
 
 
 def examples(signal: Signal) -> NDArray[np.float32]:

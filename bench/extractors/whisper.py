@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,29 +11,43 @@ import numpy as np
 
 from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
-from ldmbench.errors import BenchError
+from ldmbench.host.device import check_device
+from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.record import Checkpoint, CheckpointError
+from ldmbench.weights.tensors import as_tensors, fit, read_checkpoint, seeded, short
 
 #: Rate in Hz and longest window in seconds of all Whisper models.
 RATE = 16_000
 WINDOW = 30
 
-_URL = "https://openaipublic.azureedge.net/main/whisper/models/{sha256}/{name}.pt"
 
-#: Metric suffix -> name and SHA-256 of the official checkpoint. Source: openai-whisper 20250625, ``_MODELS``.
+def _official(name: str, sha256: str) -> Checkpoint:
+    """Source: openai-whisper 20250625, ``_MODELS``."""
+    file = f"{name}.pt"
+    url = f"https://openaipublic.azureedge.net/main/whisper/models/{sha256}/{file}"
+    return Checkpoint(
+        title=f"Whisper {name}", name=f"whisper-{name}", folder="whisper", urls={file: url}, files={file: sha256}
+    )
+
+
+#: Metric suffix -> official checkpoint.
 CHECKPOINTS = {
-    "tiny": ("tiny", "65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9"),
-    "tiny_en": ("tiny.en", "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"),
-    "base": ("base", "ed3a0b6b1c0edf879ad9b11b1af5a0e6ab5db9205f891f668f8b0e6c6326e34e"),
-    "base_en": ("base.en", "25a8566e1d0c1e2231d1c762132cd20e0f96a85d16145c3a00adf5d1ac670ead"),
-    "small": ("small", "9ecf779972d90ba49c06d968637d720dd632c55bbf19d441fb42bf17a411e794"),
-    "small_en": ("small.en", "f953ad0fd29cacd07d5a9eda5624af0f6bcf2258be67c92b79389873d91e0872"),
-    "medium": ("medium", "345ae4da62f9b3d59415adc60127b97c714f32e89e936602e85993674d08dcb1"),
-    "medium_en": ("medium.en", "d7440d1dc186f76616474e0ff0b3b6b879abc9d1a4926b7adfa41db2d497ab4f"),
-    "large_v1": ("large-v1", "e4b87e7e0bf463eb8e6956e646f1e277e901512310def2c24bf0e11bd3c28e9a"),
-    "large_v2": ("large-v2", "81f7c96c852ee8fc832187b0132e569d6c3065a3252ed18e56effd0b6a73e524"),
-    "large_v3": ("large-v3", "e5b1a55b89c1367dacf97e3e19bfd829a01529dbfdeefa8caeb59b3f1b81dadb"),
-    "large_v3_turbo": ("large-v3-turbo", "aff26ae408abcba5fbf8813c21e62b0941638c5f6eebfb145be0c9839262a19a"),
+    "tiny": _official("tiny", "65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9"),
+    "tiny_en": _official("tiny.en", "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"),
+    "base": _official("base", "ed3a0b6b1c0edf879ad9b11b1af5a0e6ab5db9205f891f668f8b0e6c6326e34e"),
+    "base_en": _official("base.en", "25a8566e1d0c1e2231d1c762132cd20e0f96a85d16145c3a00adf5d1ac670ead"),
+    "small": _official("small", "9ecf779972d90ba49c06d968637d720dd632c55bbf19d441fb42bf17a411e794"),
+    "small_en": _official("small.en", "f953ad0fd29cacd07d5a9eda5624af0f6bcf2258be67c92b79389873d91e0872"),
+    "medium": _official("medium", "345ae4da62f9b3d59415adc60127b97c714f32e89e936602e85993674d08dcb1"),
+    "medium_en": _official("medium.en", "d7440d1dc186f76616474e0ff0b3b6b879abc9d1a4926b7adfa41db2d497ab4f"),
+    "large_v1": _official("large-v1", "e4b87e7e0bf463eb8e6956e646f1e277e901512310def2c24bf0e11bd3c28e9a"),
+    "large_v2": _official("large-v2", "81f7c96c852ee8fc832187b0132e569d6c3065a3252ed18e56effd0b6a73e524"),
+    "large_v3": _official("large-v3", "e5b1a55b89c1367dacf97e3e19bfd829a01529dbfdeefa8caeb59b3f1b81dadb"),
+    "large_v3_turbo": _official("large-v3-turbo", "aff26ae408abcba5fbf8813c21e62b0941638c5f6eebfb145be0c9839262a19a"),
 }
+
+#: Name for ``ldmbench fetch`` -> what it fetches.
+FETCHABLE = {checkpoint.name: (checkpoint,) for checkpoint in CHECKPOINTS.values()}
 
 #: Width, heads, audio layers and text layers. Source: Radford et al., arXiv:2212.04356, table 1; v3-turbo's card.
 _SHAPES = {
@@ -108,52 +120,6 @@ class Recogniser:
         return str(result["text"])
 
 
-def checkpoint(size: str, weights: Path | None = None) -> Path:
-    """The checkpoint file of a size: in the folder ``weights``, its subfolder ``whisper``, or the weights home.
-
-    Raises:
-        BenchError: If it is not there.
-    """
-    name = f"{CHECKPOINTS[size][0]}.pt"
-    if weights is None:
-        from ldmbench.host.homes import weights_home
-
-        places = [weights_home() / "whisper" / name]
-    else:
-        places = [weights, weights / name, weights / "whisper" / name]
-    for place in places:
-        if place.is_file():
-            return place
-    raise BenchError(
-        f"the Whisper checkpoint {name} is missing",
-        f"nothing in {places[-1].parent}",
-        f"ldmbench fetch whisper-{CHECKPOINTS[size][0]}, or give its folder with --weights",
-    )
-
-
-def fetch_whisper(size: str) -> Path:
-    """Download the official checkpoint of a size into the weights home, and verify it.
-
-    Args:
-        size: As in the metric's name (``large_v3``) or in the file's (``large-v3``).
-
-    Raises:
-        BenchError: If there is no such size, or the download fails or does not match its SHA-256.
-    """
-    from ldmbench.host.download import download
-    from ldmbench.host.homes import weights_home
-    from ldmbench.names import unknown
-
-    names = {name: key for key, (name, _) in CHECKPOINTS.items()}
-    size = names.get(size, size)
-    if size not in CHECKPOINTS:
-        raise unknown("Whisper size", size, names)
-    name, sha256 = CHECKPOINTS[size]
-    path = weights_home() / "whisper" / f"{name}.pt"
-    download(_URL.format(sha256=sha256, name=name), path, sha256)
-    return path
-
-
 @lru_cache(maxsize=1)
 def load_whisper(
     size: str, device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
@@ -168,64 +134,45 @@ def load_whisper(
         official: Insist on the official file's SHA-256. False takes any checkpoint in the official layout.
 
     Raises:
-        BenchError: If the checkpoint is missing, not the official one, damaged, or holds more than tensors.
+        BenchError: If the device is absent.
+        CheckpointError: If the checkpoint is missing, not the official one, damaged, or holds more than tensors.
     """
+    check_device(device)
+    return Recogniser((seeded(lambda: _drawn(size)) if untrained else _read(size, weights, official)).eval().to(device))
+
+
+def _drawn(size: str) -> Any:
+    """A model of an official size with the random weights that torch's generator gives it."""
     import torch
     from whisper.model import ModelDimensions, Whisper
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BenchError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
-    if untrained:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = Whisper(ModelDimensions(**_dimensions(size)))
-            # Whisper leaves this table as uninitialised memory, to be loaded.
-            torch.nn.init.normal_(model.decoder.positional_embedding, std=0.01)
-        return Recogniser(model.eval().to(device))
-    path = checkpoint(size, weights)
-    if official:
-        _verify(path, *CHECKPOINTS[size])
-    content = _read(path)
+    model = Whisper(ModelDimensions(**_dimensions(size)))
+    # Whisper leaves this table as uninitialised memory, to be loaded.
+    torch.nn.init.normal_(model.decoder.positional_embedding, std=0.01)
+    return model
+
+
+def _read(size: str, weights: Path | None, official: bool) -> Any:
+    """The model that a checkpoint states the dimensions of, with its weights."""
+    from whisper.model import ModelDimensions, Whisper
+
+    checkpoint = CHECKPOINTS[size]
+    path = find_file(checkpoint, weights)
+    verify(checkpoint, path, official)
+    content = read_checkpoint(path)
     try:
         model = Whisper(ModelDimensions(**content["dims"]))
-        model.load_state_dict(content["model_state_dict"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise BenchError(f"{path} is not a Whisper checkpoint", _first_line(error), "fetch it again") from error
-    return Recogniser(model.eval().to(device))
-
-
-def _verify(path: Path, name: str, sha256: str) -> None:
-    with path.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if found != sha256:
-        raise BenchError(
-            f"{path} is not the official Whisper {name}",
-            f"SHA-256 {found[:12]}, not {sha256[:12]}",
-            f"ldmbench fetch whisper-{name}, or name the metric with :official=false to use another checkpoint",
-        )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The checkpoint's dictionary: tensors and plain values only, nothing in the file is executed."""
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise BenchError(
-            f"{path} is refused", "it is damaged or holds code besides tensors", "use the official checkpoint"
+        state = content["model_state_dict"]
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of Whisper", f"no entry {error}", "use the official checkpoint"
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise BenchError(f"{path} cannot be read", _first_line(error), "fetch it again") from error
-    if not isinstance(content, dict):
-        raise BenchError(f"{path} is not a Whisper checkpoint", f"a {type(content).__name__}", "fetch it again")
-    return content
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"no entry {error}"
-    return (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of Whisper", f"dims: {short(error)}", "use the official checkpoint"
+        ) from error
+    fit(model, as_tensors(state, path), path, checkpoint.title)
+    return model
 
 
 def _dimensions(size: str) -> dict[str, int]:

@@ -20,7 +20,8 @@ from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics._base import BaseMetric, MetricFacts, Value
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
-from ldmbench.weights.checkpoint import CheckpointError
+from ldmbench.weights.find import find_all
+from ldmbench.weights.record import Checkpoint, CheckpointError
 
 #: Part of the key of remembered estimates; raised when intervals change and values do not.
 _INTERVALS = 1
@@ -35,14 +36,14 @@ class Source:
 
     Attributes:
         load: ``load(device=, weights=, untrained=, official=)`` gives the extractor.
-        checkpoints: Official files it needs; each has ``find(weights)``.
+        checkpoints: Official files it needs.
         layer: The layer that is used.
         untrained: Use seeded random weights.
         official: Insist on the official files.
     """
 
     load: Callable[..., NetworkExtractor]
-    checkpoints: tuple[Any, ...]
+    checkpoints: tuple[Checkpoint, ...]
     layer: str
     untrained: bool
     official: bool
@@ -86,8 +87,7 @@ class EmbeddingMetric(BaseMetric):
             return f"{' and '.join(absent)} not installed (fix: pip install 'ldmbench[models]')"
         if not self.source.untrained:
             try:
-                for checkpoint in self.source.checkpoints:
-                    checkpoint.find(self._weights)
+                find_all(self.source.checkpoints, self._weights)
             except BenchError as error:
                 return str(error)
         return ""

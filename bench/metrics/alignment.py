@@ -116,7 +116,7 @@ def _source(settings: Mapping[str, Setting], text: bool) -> Source:
 
     name = str(settings.get("checkpoint", _DEFAULT))
     load = partial(_load, name, cast(Literal["first", "all"], settings["windows"]))
-    files = (CHECKPOINTS[name], *(VOCABULARY if text else ()))
+    files = (CHECKPOINTS[name], *([VOCABULARY] if text else []))
     return Source(load, files, "embedding", bool(settings["untrained"]), bool(settings["official"]))
 
 

@@ -17,6 +17,7 @@ from ldmbench.extractors.whisper import CHECKPOINTS, Recogniser
 from ldmbench.metrics._base import BaseMetric, MetricFacts, Value, register, settings_title
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
+from ldmbench.weights.find import find_file
 
 Unit = Literal["word", "character"]
 
@@ -92,11 +93,9 @@ class ErrorRate(BaseMetric):
 
     def problem(self) -> str:
         """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
-        from ldmbench.extractors.whisper import checkpoint
-
         if not self._untrained:
             try:
-                checkpoint(self.size, self._weights)
+                find_file(CHECKPOINTS[self.size], self._weights)
             except BenchError as error:
                 return str(error)
         return ""
@@ -185,7 +184,7 @@ def _normaliser() -> Any:
 
 
 def _register(short: str, unit: Unit, size: str) -> None:
-    name, official = f"{short}_whisper_{size}", CHECKPOINTS[size][0]
+    name, official = f"{short}_whisper_{size}", CHECKPOINTS[size].file.removesuffix(".pt")
 
     def build(asked: Name, settings: Mapping[str, Setting]) -> ErrorRate:
         facts = MetricFacts(

@@ -86,9 +86,7 @@ def _system(spec: SystemSpec) -> Iterator[Finding]:
     try:
         reason = _available(spec)
         if not reason and spec.card.weights and not spec.untrained:
-            from ldmbench.weights.folder import weights_folder
-
-            weights_folder(spec)
+            spec.weights_folder()
     except BenchError as error:
         yield Finding("error", spec.label, error.what + (f": {error.found}" if error.found else ""), error.fix)
         return

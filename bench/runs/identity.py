@@ -79,9 +79,8 @@ def weights_digest(spec: SystemSpec) -> str:
     if not spec.card.weights:
         return ""
     from ldmbench.host.homes import file_digest
-    from ldmbench.weights.folder import weights_folder
 
-    folder = weights_folder(spec)
+    folder = spec.weights_folder()
     entries = spec.card.weights_of(spec.name.variant).values()
     names = {name for weights in entries for name in weights.files}
     if any(not weights.files for weights in entries):

@@ -10,27 +10,16 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ldmbench.cards import Card
+from ldmbench.errors import BenchError
 from ldmbench.names import Name, Setting
+from ldmbench.weights.find import find_folder
+from ldmbench.weights.record import Checkpoint
 
 Task = Literal["codec", "generate", "enhance"]
 
 #: What a row is for. Only a ``system`` is ranked. A ``reference`` gives back each clip's own reference, an ``anchor``
 #: marks a point of the scale (noise, a low-pass, the unprocessed input), a ``bound`` the best that can be reached.
 Role = Literal["system", "anchor", "reference", "bound"]
-
-
-class Weights(Card):
-    """Official checkpoint files: a hub repository at a revision, or URLs; each file with its SHA-256.
-
-    A SHA-256 that nobody could look up is empty. Systems that share weights name the same ``folder`` (below the
-    weights home; by default the system's name).
-    """
-
-    folder: str = ""
-    repo: str = ""
-    revision: str = ""
-    urls: dict[str, str] = {}
-    files: dict[str, str] = {}
 
 
 class SystemCard(Card):
@@ -47,6 +36,8 @@ class SystemCard(Card):
         variants: Name -> settings that differ from the defaults.
         extras: Optional dependency groups of ldmbench that must be installed.
         programs: Programs that must be on the PATH.
+        weights: Official checkpoint files, those of a variant under its name, those of all under another. Variants and
+            systems that share files name the same ``folder``, by default the system's name.
         command: For systems in another environment: the program to start (``ldmbench.system.external``).
     """
 
@@ -64,7 +55,7 @@ class SystemCard(Card):
     default: str = ""
     settings: dict[str, Setting] = {}
     variants: dict[str, dict[str, Setting]] = {}
-    weights: dict[str, Weights] = {}
+    weights: dict[str, Checkpoint] = {}
     extras: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -75,9 +66,13 @@ class SystemCard(Card):
             raise ValueError("tasks: a system with a command does one task, which its job file names")
         return self
 
-    def weights_of(self, variant: str) -> dict[str, Weights]:
-        """The weights a variant needs: those under its own name, and those under no variant's name."""
-        return {key: entry for key, entry in self.weights.items() if key == variant or key not in self.variants}
+    def weights_of(self, variant: str) -> dict[str, Checkpoint]:
+        """The weights a variant needs, all in one folder: under its own name, and under no variant's name."""
+        chosen = {key: entry for key, entry in self.weights.items() if key == variant or key not in self.variants}
+        folder = next((entry.folder for entry in chosen.values() if entry.folder), self.name)
+        name = f"{self.name}@{variant}" if variant else self.name
+        changes = {"folder": folder, "name": name, "title": name}
+        return {key: entry.model_copy(update=changes) for key, entry in chosen.items()}
 
 
 @dataclass(frozen=True)
@@ -104,3 +99,14 @@ class SystemSpec:
     def label(self) -> str:
         """The name to show and to file under: ``opus@6kbps:frame_ms=60``."""
         return str(self.name)
+
+    def weights_folder(self) -> Path:
+        """The folder with the official files: the one they are fetched to, or the one asked for.
+
+        Raises:
+            BenchError: If files are missing, naming them and the command that fetches them.
+        """
+        checkpoints = list(self.card.weights_of(self.name.variant).values())
+        if not checkpoints:
+            raise BenchError(f"{self.label} has no weights", "its card lists none", "correct the card")
+        return find_folder(checkpoints, self.weights)

@@ -141,9 +141,7 @@ class ExternalSystem:
     def _weights(self) -> str | None:
         if not self.card.weights or self.spec.untrained:
             return None
-        from ldmbench.weights.folder import weights_folder
-
-        return str(weights_folder(self.spec))
+        return str(self.spec.weights_folder())
 
     def _start(self, job: Path, output: Path) -> str:
         """Run the program to its end; return the last line of its standard error."""

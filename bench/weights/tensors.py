@@ -4,171 +4,168 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ldmbench.errors import BenchError
 from ldmbench.names import some
-from ldmbench.weights.checkpoint import CheckpointError
+from ldmbench.weights.record import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
+#: Buffers that older libraries stored and current ones compute, and matrices that are tied to another one.
+STORED_BEFORE = ("position_ids", "token_type_ids", "relative_position_index", "attn_mask", "attn.bias", "masked_bias")
+TIED = ("lm_head.weight", "embed_tokens.weight", "shared.weight")
+
+#: Batch normalisation counts its training batches; old checkpoints lack the count, and nothing reads it.
+_COUNTS = ".num_batches_tracked"
 
 _FIX = "use the official checkpoint"
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The dictionary in a checkpoint: tensors, arrays and plain values; nothing in the file is executed.
+def read_checkpoint(path: Path, arrays: bool = False) -> dict[str, Any]:
+    """The dictionary in a checkpoint: tensors and plain values; nothing in the file is executed.
 
-    NumPy arrays are let through besides tensors, since the official Cnn14 16 kHz file holds the state of its
-    training sampler as such, and LAION-CLAP's learning rates are NumPy scalars.
+    Tensors of an archive stay in the file until they are copied: whoever keeps them copies them.
+
+    Args:
+        path: The file.
+        arrays: Let NumPy arrays through besides tensors. The official Cnn14 16 kHz file holds the state of its
+            training sampler as such, VGGish's PCA is one, and LAION-CLAP's learning rates are NumPy scalars.
 
     Raises:
-        CheckpointError: If it cannot be read, or holds anything else.
+        CheckpointError: If it cannot be read, is no dictionary, or holds anything else.
     """
-    import numpy as np
     import torch
-    from numpy._core import multiarray
 
-    # Both names of the module: files written before NumPy 2 say numpy.core.
-    arrays = [
-        (getattr(multiarray, kind), f"numpy.{core}.multiarray.{kind}")
-        for kind in ("_reconstruct", "scalar")
-        for core in ("core", "_core")
-    ]
-    kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")]
     try:
-        with torch.serialization.safe_globals([*arrays, np.ndarray, np.dtype, *kinds]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_array_kinds() if arrays else []):
+            # Files of torch 1.5 and older are no archives, and cannot be mapped into memory.
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} is refused", "it is damaged or holds code besides tensors", _FIX) from error
-    except (RuntimeError, EOFError, ValueError, OSError, LookupError, TypeError, AttributeError) as error:
-        # The last three are what torch makes of a pickle that was cut.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} cannot be read", reason, "get it again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} is not a checkpoint", f"a {type(content).__name__}", "use the official checkpoint"
-        )
+        # Torch's own words tell how to run the code.
+        reason = "refused: it is damaged or holds code besides tensors"
+        raise CheckpointError(f"{path} cannot be read as tensors", reason, _FIX) from error
+    except Exception as error:  # what torch makes of a file that was cut: RuntimeError, EOFError, KeyError, ...
+        raise CheckpointError(f"{path} cannot be read as tensors", short(error), "fetch it again") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise CheckpointError(f"{path} is not a state dictionary", f"a {type(content).__name__}", _FIX)
     return content
 
 
-def fit(module: Any, state: Mapping[str, Any], path: Path, title: str, ignore: Collection[str] = ()) -> None:
-    """Load a state dictionary into ``module``, every key of it.
-
-    Args:
-        module: A ``torch.nn.Module``.
-        state: Key -> tensor.
-        path: Named in messages.
-        title: The network, named in messages.
-        ignore: Keys that may be in ``state`` though the module has none of them.
+def read_tensors(path: Path, entry: str = "", arrays: bool = False) -> dict[str, Tensor]:
+    """The state dictionary that a checkpoint is, or that lies under its ``entry``; see ``read_checkpoint``.
 
     Raises:
-        CheckpointError: If keys are missing, extra, or of another shape; the message names them.
+        CheckpointError: If the file cannot be read, or holds no state dictionary there.
     """
+    content = read_checkpoint(path, arrays)
+    if not entry:
+        return as_tensors(content, path)
+    if entry not in content:
+        raise CheckpointError(f"{path} is not a state dictionary", f"no entry {entry!r}", _FIX)
+    return as_tensors(content[entry], path)
+
+
+def as_tensors(state: Any, path: Path) -> dict[str, Tensor]:
+    """``state`` as a dictionary of tensors by name, NumPy arrays made tensors.
+
+    Raises:
+        CheckpointError: If it is anything else.
+    """
+    import numpy as np
     import torch
 
-    wanted = module.state_dict()
-    # Batch normalisation counts its training batches; old checkpoints lack the count, and nothing reads it.
-    missing = [key for key in wanted if key not in state and not key.endswith(".num_batches_tracked")]
-    extra = [key for key in state if key not in wanted and key not in ignore]
-    shapes = [
-        f"{key} {list(getattr(state[key], 'shape', ()))} instead of {list(tensor.shape)}"
-        for key, tensor in wanted.items()
-        if key in state and tuple(getattr(state[key], "shape", ())) != tuple(tensor.shape)
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} is not a state dictionary", f"a {type(state).__name__}", _FIX)
+    tensors = {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
+    for key, value in tensors.items():
+        if not isinstance(value, torch.Tensor):
+            raise CheckpointError(f"{path} is not a state dictionary", f"{key} is a {type(value).__name__}", _FIX)
+    return tensors
+
+
+def fit(
+    model: Any, state: Mapping[str, Any], path: Path, title: str = "", ignore: Collection[str] = (), **how: bool
+) -> None:
+    """Load a state dictionary into ``model``, every key of it.
+
+    Args:
+        model: A ``torch.nn.Module``, or what has its ``state_dict`` and ``load_state_dict``.
+        state: Key -> tensor.
+        path: Where it comes from, for messages.
+        title: What the model is called in messages.
+        ignore: Keys that may be in ``state`` though the model has none of them.
+        **how: For ``load_state_dict``; ``assign=True`` takes the tensors themselves instead of copying them.
+
+    Raises:
+        CheckpointError: If keys are missing, superfluous, or of another shape; the message names them.
+    """
+    own = model.state_dict()
+    usable = dict(state)
+    # The embedding of T5 appears under either of its names, or both.
+    tied = [key for key in own if key.endswith(TIED)]
+    if stored := [key for key in tied if key in usable]:
+        usable.update({key: usable[stored[0]] for key in tied if key not in usable})
+    misshapen = [
+        f"{key} {list(usable[key].shape)} instead of {list(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in usable and usable[key].shape != tensor.shape
     ]
-    faults = [
-        f"{kind} {some(keys)}"
-        for kind, keys in (("missing", missing), ("extra", extra), ("wrong shape", shapes))
-        if keys
-    ]
-    if faults:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of {title}", "; ".join(faults), "use the official checkpoint"
-        )
-    module.load_state_dict({key: torch.as_tensor(state.get(key, tensor)) for key, tensor in wanted.items()})
+    lacking = not_ending((key for key in own if key not in usable), (*STORED_BEFORE, _COUNTS))
+    unexpected = not_ending((key for key in usable if key not in own and key not in ignore), STORED_BEFORE)
+    check_keys(path, lacking, unexpected, misshapen, title)
+    model.load_state_dict({key: usable.get(key, tensor) for key, tensor in own.items()}, **how)
 
 
-def untrained(build: Callable[[], T], seed: int = 0) -> T:
-    """``build()`` with torch's random numbers seeded, on the CPU, leaving the generator as it was."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
-
-
-#: Buffers that older libraries stored and current ones compute, and matrices that are tied to another one.
-STORED_BEFORE = ("position_ids", "token_type_ids", "relative_position_index", "attn_mask", "attn.bias", "masked_bias")
-
-
-TIED = ("lm_head.weight", "embed_tokens.weight", "shared.weight")
-
-
-def fitted(make: Callable[[], T], state: Mapping[str, Any], path: Path) -> T:
+def fitted(make: Callable[[], T], state: Mapping[str, Any], path: Path, title: str = "") -> T:
     """The model that ``make`` builds, with the tensors of ``state``, read from ``path``, as its own.
 
     It is built without memory, so that nothing is drawn or copied that would be overwritten.
 
     Raises:
-        BenchError: If any key is missing, superfluous or of another shape, naming it.
+        CheckpointError: If any key is missing, superfluous or of another shape, naming it.
     """
     import torch
 
     with torch.device("meta"):
         model: Any = make()
-    own = model.state_dict()
-    given = dict(state)
-    # The embedding of T5 appears under either of its names, or both.
-    tied = [key for key in own if key.endswith(TIED)]
-    if known := [key for key in tied if key in given]:
-        given.update({key: given[known[0]] for key in tied if key not in given})
-    usable = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
-    missing = not_ending((key for key in own if key not in given), STORED_BEFORE)
-    unexpected = not_ending((key for key in given if key not in own), STORED_BEFORE)
-    check_keys(path, missing, unexpected, sorted(key for key in own if key in given and key not in usable))
-    model.load_state_dict(usable, strict=False, assign=True)
+    fit(model, state, path, title, assign=True)
     if empty := [name for name, value in model.named_buffers() if value.is_meta]:
-        raise BenchError(f"the weights in {path} do not fit", f"no values for {empty[0]}", "use the official files")
+        raise CheckpointError(f"the weights in {path} do not fit", f"no values for {empty[0]}", _FIX)
     return cast(T, model.eval())
 
 
-def check_keys(path: Path, missing: list[str], unexpected: list[str], mismatched: list[str]) -> None:
-    """Raise ``BenchError`` naming the first keys of each kind, unless there are none.
+def check_keys(
+    path: Path, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str], title: str = ""
+) -> None:
+    """Raise unless there are no such keys.
 
     Raises:
-        BenchError: If there is a missing, superfluous or mismatched key.
+        CheckpointError: If there is a missing, superfluous or misshapen key; the first of each kind are named.
     """
     faults = [
-        f"{len(keys)} {word} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-        for word, keys in (("missing", missing), ("superfluous", unexpected), ("of another shape", mismatched))
+        f"{len(keys)} {word} ({some(keys)})"
+        for word, keys in (("missing", missing), ("superfluous", unexpected), ("of another shape", misshapen))
         if keys
     ]
     if faults:
-        raise BenchError(f"the weights in {path} do not fit", "keys " + ", ".join(faults), "use the official files")
+        what = f"the weights in {path} do not fit" + (f" {title}" if title else "")
+        raise CheckpointError(what, "keys " + ", ".join(faults), _FIX)
 
 
-def read_tensors(path: Path, entry: str = "") -> dict[str, Any]:
-    """The state dictionary in a pickle of tensors, or under its ``entry``; nothing in the file is executed.
-
-    Raises:
-        BenchError: If the file is missing, damaged, or holds more than tensors.
-    """
+def seeded(build: Callable[[], T], seed: int = 0) -> T:
+    """What ``build`` returns when torch's generator starts at ``seed``, on the CPU; the generator is put back."""
     import torch
 
-    try:
-        # Files of torch 1.5 and older are no archives, and cannot be mapped into memory.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except FileNotFoundError:
-        raise BenchError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
-    except Exception as error:  # UnpicklingError, RuntimeError, EOFError, ...
-        raise BenchError(f"{path} cannot be read as tensors", short(error), "fetch it again") from error
-    if entry:
-        state = state.get(entry) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
-        raise BenchError(f"{path} is not a state dictionary", type(state).__name__, "use the official file")
-    return state
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
 
 
 def not_ending(keys: Iterable[str], endings: tuple[str, ...]) -> list[str]:
@@ -180,3 +177,17 @@ def short(error: Exception) -> str:
     """An error's message in one line of at most 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) < 300 else f"{text[:300]} ..."
+
+
+def _array_kinds() -> list[Any]:
+    """What a pickle of NumPy arrays and scalars of plain numbers names."""
+    import numpy as np
+    from numpy._core import multiarray
+
+    # Both names of the module: files written before NumPy 2 say numpy.core.
+    builders = [
+        (getattr(multiarray, kind), f"numpy.{core}.multiarray.{kind}")
+        for kind in ("_reconstruct", "scalar")
+        for core in ("core", "_core")
+    ]
+    return [*builders, np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?"))]

@@ -12,8 +12,9 @@ from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.latent import configs as configs
-from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, untrained_vocoder
 from ldmbench.systems.latent.tokenizers import byte_tokenizer, load_tokenizer
+from ldmbench.weights.tensors import seeded
 
 #: Tokens that RoBERTa's positions leave for text: the first two stand for padding.
 _RESERVED = 2

@@ -15,9 +15,10 @@ from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.latent import configs as configs
-from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, read_json, seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, read_json, untrained_vocoder
 from ldmbench.systems.latent.settings import check_setting
 from ldmbench.systems.latent.tokenizers import byte_tokenizer, character_tokenizer, load_tokenizer
+from ldmbench.weights.tensors import seeded
 
 #: Hidden states that GPT-2 continues the prompt with, where its configuration does not say.
 NEW_TOKENS = 8

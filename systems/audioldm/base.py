@@ -12,11 +12,11 @@ from ldmbench.audio.arrays import Signal, Waveforms
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
+from ldmbench.host.device import check_device
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
 from ldmbench.systems.latent.parts import parameters
-from ldmbench.systems.latent.settings import check_sampling, check_setting, on_device, quiet
-from ldmbench.weights.folder import weights_folder
+from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
 
 
 class LatentDiffusion:
@@ -132,11 +132,11 @@ class LatentDiffusion:
         import torch
 
         device = self.spec.device
-        on_device(device)
+        check_device(device)
         if self.spec.untrained:
             self.untrained()
         else:
-            self.load(weights_folder(self.spec))
+            self.load(self.spec.weights_folder())
         for model in self.models.values():
             model.requires_grad_(False).eval().to(device=device, dtype=getattr(torch, self.precision))
         self.rate = int(self.models["vocoder"].config.sampling_rate)

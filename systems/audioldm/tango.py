@@ -14,9 +14,9 @@ from ldmbench.errors import BenchError
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.audioldm.vae import read_vae
 from ldmbench.systems.latent import configs as configs
-from ldmbench.systems.latent.parts import read_json, seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import read_json, untrained_vocoder
 from ldmbench.systems.latent.tokenizers import character_tokenizer, load_tokenizer
-from ldmbench.weights.tensors import fitted, read_tensors
+from ldmbench.weights.tensors import fitted, read_tensors, seeded
 
 #: Tokens of FLAN-T5 that are read.
 TOKENS = 512

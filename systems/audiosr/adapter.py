@@ -13,6 +13,7 @@ from ldmbench.audio.arrays import Signal
 from ldmbench.audio.filters import FAMILIES
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
+from ldmbench.host.device import check_device
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
 from ldmbench.systems.audiosr import models as models
@@ -30,9 +31,8 @@ from ldmbench.systems.audiosr.signal import (
     resampled,
 )
 from ldmbench.systems.latent.compiled import compiled
-from ldmbench.systems.latent.settings import check_sampling, check_setting, on_device, quiet
+from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
 from ldmbench.systems.latent.v_diffusion import Noise, seeded_noise, time_steps
-from ldmbench.weights.folder import weights_folder
 
 LEVELS = ("input", "upstream")
 DOWNMIXES = ("mean", "first")
@@ -100,9 +100,9 @@ class AudioSR:
             check_setting(spec, key, spec.settings[key] in allowed, "one of " + ", ".join(allowed))
         check_sampling(spec)
         time_steps(self.steps, models.TRAINED_STEPS)
-        on_device(spec.device)
+        check_device(spec.device)
         with quiet():
-            self.models = models.untrained() if spec.untrained else models.load(weights_folder(spec))
+            self.models = models.untrained() if spec.untrained else models.load(spec.weights_folder())
             self.models.to(spec.device, str(spec.settings["precision"]))
             if spec.settings["compile"]:
                 compiled(self.models.unet, spec.device)

@@ -13,9 +13,9 @@ from ldmbench.systems.audiosr.signal import MELS, RATE
 from ldmbench.systems.latent.compiled import any_batch
 from ldmbench.systems.latent.keys import load_unet, load_vae, load_vocoder, parts, unet_config
 from ldmbench.systems.latent.mel_batches import mel_batches
-from ldmbench.systems.latent.parts import for_inference, parameters, seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import for_inference, parameters, untrained_vocoder
 from ldmbench.systems.latent.v_diffusion import Noise, Watch, cosine_alphas, ddim, guided
-from ldmbench.weights.tensors import read_tensors
+from ldmbench.weights.tensors import read_tensors, seeded
 
 Tensor = Any
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
+from ldmbench.host.device import check_device
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
 from ldmbench.systems.audiosr import models as models
 from ldmbench.systems.audiosr.signal import HOP, RATE, fade, is_silent, normalised, pieces, resampled, spectrogram
 from ldmbench.systems.latent.parts import for_inference, parameters, untrained_vocoder
-from ldmbench.systems.latent.settings import on_device, quiet
-from ldmbench.weights.folder import weights_folder
+from ldmbench.systems.latent.settings import quiet
 
 
 class ReferenceMel:
@@ -31,10 +31,12 @@ class ReferenceMel:
     def __init__(self, spec: SystemSpec) -> None:
         self.spec = spec
         self.card = spec.card
-        on_device(spec.device)
+        check_device(spec.device)
         with quiet():
             self.vocoder: Any = (
-                untrained_vocoder(models.VOCODER) if spec.untrained else models.load_vocoder_alone(weights_folder(spec))
+                untrained_vocoder(models.VOCODER)
+                if spec.untrained
+                else models.load_vocoder_alone(spec.weights_folder())
             )
         #: Learned values of the vocoder.
         self.parameters = parameters([self.vocoder])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ldmbench.errors import BenchError
-from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, short
-
-T = TypeVar("T")
+from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, seeded, short
 
 
 def model_index(folder: Path, pipeline: str) -> dict[str, Any]:
@@ -79,15 +77,6 @@ def load_scheduler(folder: Path) -> Any:
 
     config = read_json(folder / "scheduler" / "scheduler_config.json", f"{folder} lacks scheduler")
     return DDIMScheduler.from_config(config)
-
-
-def seeded(make: Callable[[], T]) -> T:
-    """What ``make`` builds when torch's generator starts at 0; the generator is put back."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return make()
 
 
 def untrained_vocoder(config: Mapping[str, Any]) -> Any:

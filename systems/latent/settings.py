@@ -13,18 +13,6 @@ from ldmbench.system.card import SystemSpec
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 
-def on_device(device: str) -> None:
-    """Raise ``BenchError`` unless ``device`` is one that torch sees.
-
-    Raises:
-        BenchError: If a CUDA device is asked for and there is none.
-    """
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BenchError(f"device {device!r} is not available", "torch sees no CUDA device", "use --device cpu")
-
-
 def check_setting(spec: SystemSpec, key: str, fine: bool, wanted: str) -> None:
     """Raise ``BenchError`` unless the setting ``key`` is ``fine``; ``wanted`` says what it should be.
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
+from ldmbench.host.device import check_device
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec, Stream
 from ldmbench.system.protocol import Output
 from ldmbench.systems.latent.compiled import compiled
 from ldmbench.systems.latent.parts import for_inference, parameters
-from ldmbench.systems.latent.settings import check_sampling, check_setting, on_device, quiet
-from ldmbench.weights.folder import weights_folder
+from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,13 +180,13 @@ class SemantiCodec(Codec):
         from ldmbench.systems.semanticodec import files as files
 
         self.device = self.spec.device
-        on_device(self.device)
+        check_device(self.device)
         stack = self.geometry.stack
         with quiet():
             if self.spec.untrained:
                 self.coder, self.decoder = files.untrained_coder(stack, self.vocab), files.untrained_decoder(stack)
             else:
-                folder = weights_folder(self.spec)
+                folder = self.spec.weights_folder()
                 self.coder = files.read_coder(folder, stack, self.vocab)
                 self.decoder = files.read_decoder(folder, stack, self.vocab)
             decoder = self.decoder

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ldmbench.extractors.official import fetch_extractor, fetchable
+from ldmbench.weights.checkpoint import CheckpointError
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
@@ -29,8 +31,6 @@ from ldmbench.extractors.clap_weights import (
     random_state,
     renamed,
 )
-from ldmbench.extractors.official import fetch_extractor, fetchable
-from ldmbench.weights.checkpoint import CheckpointError
 from ldmbench.weights.tensors import fit
 
 torch = pytest.importorskip("torch")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ldmbench.weights.checkpoint import CheckpointError
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.extractors import Extractor, NetworkExtractor, cache, digest, make_fingerprint
-from ldmbench.weights.checkpoint import CheckpointError
 
 
 class Moments(NetworkExtractor):

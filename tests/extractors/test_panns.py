@@ -10,11 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
+from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
+
 from ldmbench.audio.sound import Audio  # noqa: E402
 from ldmbench.extractors import cache, panns  # noqa: E402
 from ldmbench.extractors.loading import as_audioldm_eval  # noqa: E402
 from ldmbench.extractors.panns import CHECKPOINTS, load_panns  # noqa: E402
-from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,10 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
+from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
+
 from ldmbench.audio.sound import Audio  # noqa: E402
 from ldmbench.extractors import cache, vggish  # noqa: E402
 from ldmbench.extractors.vggish import CHECKPOINT, PCA, examples, load_vggish  # noqa: E402
-from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

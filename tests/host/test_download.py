@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ldmbench.weights.folder import fetch_weights, weights_folder
 
 from ldmbench.clips.fetch import fetch_dataset
 from ldmbench.errors import BenchError
@@ -21,7 +22,6 @@ from ldmbench.host.download import download
 from ldmbench.host.homes import cache_home, data_home, file_digest, only_one, weights_home
 from ldmbench.names import Name
 from ldmbench.system.card import SystemCard, SystemSpec, Weights
-from ldmbench.weights.folder import fetch_weights, weights_folder
 
 CONTENT = bytes(range(256)) * 20_000  # 5.12 MB: more than one block
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from ldmbench.weights.checkpoint import CheckpointError
 
 from ldmbench.audio.sound import Audio, read
 from ldmbench.clips.clip import Clip
@@ -15,7 +16,6 @@ from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics._base import list_metrics, load_metric
 from ldmbench.metrics.alignment import cosine
 from ldmbench.system.protocol import Output
-from ldmbench.weights.checkpoint import CheckpointError
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

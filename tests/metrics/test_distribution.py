@@ -13,6 +13,8 @@ from scipy.special import log_softmax, logit
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
+from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
+
 from ldmbench.audio.sound import Audio, read  # noqa: E402
 from ldmbench.clips.clip import Clip  # noqa: E402
 from ldmbench.errors import BenchError, Unscored  # noqa: E402
@@ -22,7 +24,6 @@ from ldmbench.metrics._embedding import SetMetric, Source, frechet_estimate, pac
 from ldmbench.metrics._frechet import frechet_distance  # noqa: E402
 from ldmbench.metrics.distribution import kl_divergence  # noqa: E402
 from ldmbench.system.protocol import Output  # noqa: E402
-from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 NAMES = [name for name in list_metrics() if "panns" in name or "vggish" in name]

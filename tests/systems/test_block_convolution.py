@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from ldmbench.systems.latent import block_convolution as blocks
-from ldmbench.systems.latent.parts import for_inference, seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import for_inference, untrained_vocoder
+from ldmbench.weights.tensors import seeded
 
 
 def _filled(module: Any, seed: int = 0) -> Any:

@@ -10,7 +10,8 @@ from transformers.models.speecht5.modeling_speecht5 import HifiGanResidualBlock
 
 from ldmbench.systems.latent import residual_pieces as pieces
 from ldmbench.systems.latent.block_convolution import by_blocks
-from ldmbench.systems.latent.parts import seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import untrained_vocoder
+from ldmbench.weights.tensors import seeded
 
 #: 3 convolutions of 7 taps with dilations 1, 3 and 5, and 3 without dilation: 3 * (1 + 3 + 5) + 3 * 3.
 REACH = 36

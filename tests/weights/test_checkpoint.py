@@ -12,9 +12,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from ldmbench.errors import BenchError  # noqa: E402
 from ldmbench.extractors.official import fetch_extractor, fetchable  # noqa: E402
 from ldmbench.weights.checkpoint import Checkpoint, CheckpointError  # noqa: E402
+
+from ldmbench.errors import BenchError  # noqa: E402
 from ldmbench.weights.tensors import fit, read_checkpoint, untrained  # noqa: E402
 
 CONTENT = b"weights"

@@ -18,8 +18,9 @@ from ldmbench.systems.audiosr import adapter as audiosr
 from ldmbench.systems.audiosr import models as models
 from ldmbench.systems.audiosr import signal as signal
 from ldmbench.systems.latent.keys import VOCODER, renamed, unet_config, unet_name, vae_name
-from ldmbench.systems.latent.parts import seeded, untrained_vocoder
+from ldmbench.systems.latent.parts import untrained_vocoder
 from ldmbench.systems.latent.v_diffusion import cosine_alphas
+from ldmbench.weights.tensors import seeded
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "audiosr"
 

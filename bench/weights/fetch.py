@@ -1,0 +1,39 @@
+"""Fetching official checkpoint files into the weights home, each checked by what is pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ldmbench.errors import BenchError
+from ldmbench.host.download import Progress, download, snapshot
+from ldmbench.host.files import absent
+from ldmbench.names import some
+from ldmbench.weights.find import home_folder, verify
+from ldmbench.weights.record import Checkpoint
+
+
+def fetch_checkpoints(checkpoints: Sequence[Checkpoint], progress: Progress | None = None) -> Path:
+    """Bring all files of ``checkpoints`` to their folders below the weights home, and verify them.
+
+    Args:
+        checkpoints: At least one.
+        progress: Told how far each download by address is; None shows a bar.
+
+    Returns:
+        The folder of the first.
+
+    Raises:
+        BenchError: If an address or the hub cannot be read, a file stays missing, or a checksum is wrong.
+    """
+    for checkpoint in checkpoints:
+        folder = home_folder(checkpoint)
+        for name, url in checkpoint.urls.items():
+            download(url, folder / name, checkpoint.files.get(name, ""), progress)
+        if checkpoint.repo:
+            wanted = sorted(set(checkpoint.files) - set(checkpoint.urls))
+            snapshot(checkpoint.repo, checkpoint.revision, "model", folder, wanted)
+        if lacking := absent(folder, checkpoint.files):
+            raise BenchError(f"{folder} is incomplete after fetching", f"missing {some(lacking)}", "correct the card")
+        verify(checkpoint, folder)
+    return home_folder(checkpoints[0])
