@@ -41,7 +41,8 @@ def official_checkpoints(asked: str) -> Sequence[Checkpoint]:
     networks = extractor_checkpoints()
     if asked in networks:
         return networks[asked]
-    if parse(asked).name not in list_systems():
+    name = parse(asked).name
+    if name not in list_systems() and not name.endswith(".toml"):
         raise unknown("name", asked, [*list_datasets(), *list_systems(), *networks])
     spec = resolve(asked)
     checkpoints = list(spec.card.weights_of(spec.name.variant).values())

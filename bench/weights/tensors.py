@@ -52,7 +52,8 @@ def read_checkpoint(path: Path, arrays: bool = False) -> dict[str, Any]:
         reason = "refused: it is damaged or holds code besides tensors"
         raise CheckpointError(f"{path} cannot be read as tensors", reason, _FIX) from error
     except Exception as error:  # what torch makes of a file that was cut: RuntimeError, EOFError, KeyError, ...
-        raise CheckpointError(f"{path} cannot be read as tensors", short(error), "fetch it again") from error
+        reason = short(error).partition(". ")[0]
+        raise CheckpointError(f"{path} cannot be read as tensors", reason, "fetch it again") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise CheckpointError(f"{path} is not a state dictionary", f"a {type(content).__name__}", _FIX)
     return content

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ldmbench.extractors.official import fetch_extractor, fetchable
-from ldmbench.weights.checkpoint import CheckpointError
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.extractors import cache, clap_input
 from ldmbench.extractors import clap as clap_module
-from ldmbench.extractors.clap import CHECKPOINTS, Clap, load_clap
+from ldmbench.extractors.clap import CHECKPOINTS, FETCHABLE, Clap, load_clap
 from ldmbench.extractors.clap_input import LENGTH, TOKENS, as_laion_clap, load_tokenizer, stand_in, views, windows
 from ldmbench.extractors.clap_weights import (
     BASE,
@@ -31,6 +29,7 @@ from ldmbench.extractors.clap_weights import (
     random_state,
     renamed,
 )
+from ldmbench.weights.record import CheckpointError
 from ldmbench.weights.tensors import fit
 
 torch = pytest.importorskip("torch")
@@ -305,9 +304,9 @@ def test_official_layout_is_read(small_checkpoints, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"audio_branch.norm.bias": None}, "missing audio_branch.norm.bias"),
-        ({"audio_branch.surprise": torch.zeros(1)}, "extra audio_branch.surprise"),
-        ({"text_projection.2.bias": torch.zeros(7)}, "wrong shape text_projection.2.bias [7] instead of [24]"),
+        ({"audio_branch.norm.bias": None}, "1 missing (audio_branch.norm.bias)"),
+        ({"audio_branch.surprise": torch.zeros(1)}, "1 superfluous (audio_branch.surprise)"),
+        ({"text_projection.2.bias": torch.zeros(7)}, "1 of another shape (text_projection.2.bias [7] instead of [24])"),
         ({"audio_branch.logmel_extractor.melW": torch.ones(513, 64)}, "melW is another front end"),
     ],
 )
@@ -325,10 +324,10 @@ def test_another_model_is_refused(small_checkpoints, tmp_path: Path) -> None:
     path = save(tmp_path / "x.pt", random_state(wider))
     with pytest.raises(CheckpointError) as caught:
         load_clap(weights=path, official=False).embed([noise(1)])
-    assert "extra audio_branch.layers.2.blocks.2." in str(caught.value)
+    assert "superfluous (audio_branch.layers.2.blocks.2." in str(caught.value)
     assert "audio_branch.patch_embed.proj.weight [32, 1, 4, 4] instead of [16, 1, 4, 4]" in str(caught.value)
     path = save(tmp_path / "plain.pt", random_state(SMALL))
-    with pytest.raises(CheckpointError, match=r"missing audio_branch\.patch_embed\.(fusion_model|mel_conv2d)"):
+    with pytest.raises(CheckpointError, match=r"missing \(audio_branch\.patch_embed\.(fusion_model|mel_conv2d)"):
         load_clap("630k-audioset-fusion-best", weights=path, official=False).embed([noise(1)])
 
 
@@ -347,7 +346,9 @@ def test_other_files_are_refused(small_checkpoints, tmp_path: Path) -> None:
     load_clap.cache_clear()
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_clap(weights=path, official=False).embed([noise(1)])
-    with pytest.raises(CheckpointError, match=r"630k-audioset-best\.pt .* is missing"):
+    with pytest.raises(
+        CheckpointError, match=r"missing 630k-audioset-best\.pt \(1864 MB\).*fetch clap-630k-audioset-best"
+    ):
         load_clap(weights=tmp_path)
 
 
@@ -356,14 +357,12 @@ def test_settings_that_cannot_be() -> None:
         small(hearing="some")
     with pytest.raises(BenchError, match="whole already"):
         small(fusion=True, hearing="all")
-    with pytest.raises(BenchError, match="unknown extractor 'clap-630k'"):
-        fetch_extractor("clap-630k")
 
 
 def test_a_checkpoint_is_fetched_with_its_vocabulary() -> None:
-    files = {file.file for file in fetchable()["clap-630k-audioset-best"]}
-    assert len(files) == 3
-    assert "630k-audioset-best.pt" in files
+    network, vocabulary = FETCHABLE["clap-630k-audioset-best"]
+    assert network.names == ("630k-audioset-best.pt",)
+    assert vocabulary.names == ("vocab.json", "merges.txt")
 
 
 # Tokens
@@ -391,7 +390,7 @@ def test_tokens_are_merged_and_cut(tmp_path: Path) -> None:
 
 
 def test_a_tokeniser_without_words_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"vocab\.json of RoBERTa's tokeniser is missing"):
+    with pytest.raises(CheckpointError, match=r"weights of RoBERTa's tokeniser .*vocab\.json.*fetch roberta-base"):
         load_tokenizer(tmp_path)
     tokenizer_files(tmp_path / "roberta-base", 300)
     with pytest.raises(CheckpointError, match="is not the official checkpoint of RoBERTa's tokeniser"):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ldmbench.weights.checkpoint import CheckpointError
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
@@ -171,13 +170,3 @@ def test_digest_is_the_sounds_own() -> None:
 def test_fingerprints_depend_on_every_part_and_not_on_their_order() -> None:
     assert make_fingerprint(a=1, b=2) == make_fingerprint(b=2, a=1)
     assert len({make_fingerprint(a=a, b=b) for a in (1, 2) for b in (True, "x", None)}) == 6
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
-    from ldmbench.extractors import check_device
-
-    assert check_device("cpu") == "cpu"
-    if not torch.cuda.is_available():
-        with pytest.raises(CheckpointError, match="no CUDA device"):
-            check_device("cuda")

@@ -6,22 +6,17 @@ import http.server
 import os
 import re
 import socket
-import sys
 import threading
 import time
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ldmbench.weights.folder import fetch_weights, weights_folder
 
 from ldmbench.clips.fetch import fetch_dataset
 from ldmbench.errors import BenchError
 from ldmbench.host.download import download
 from ldmbench.host.homes import cache_home, data_home, file_digest, only_one, weights_home
-from ldmbench.names import Name
-from ldmbench.system.card import SystemCard, SystemSpec, Weights
 
 CONTENT = bytes(range(256)) * 20_000  # 5.12 MB: more than one block
 
@@ -186,77 +181,6 @@ def test_files_work_and_other_schemes_do_not(tmp_path: Path) -> None:
         download("ftp://example.org/x", tmp_path / "c.bin", sha(b"abc"))
     with pytest.raises(BenchError, match="no SHA-256 to check it by"):
         download((tmp_path / "a.bin").as_uri(), tmp_path / "c.bin", "")
-
-
-def card(**weights: Weights) -> SystemCard:
-    return SystemCard(name="toy", title="Toy", tasks=("codec",), licence="MIT", weights=weights)
-
-
-def test_weights_by_address(server: tuple[str, type[Handler]], homes: Path) -> None:
-    url, _ = server
-    toy = card(main=Weights(urls={"sub/net.bin": f"{url}/file.bin"}, files={"sub/net.bin": sha(CONTENT)}))
-    spec = SystemSpec(toy, Name("toy"), {})
-    with pytest.raises(BenchError, match=r"missing sub/net.bin \(fix: ldmbench fetch toy\)"):
-        weights_folder(spec)
-    assert fetch_weights(toy) == homes / "weights" / "toy"
-    assert weights_folder(spec) == homes / "weights" / "toy"
-    assert (homes / "weights/toy/sub/net.bin").read_bytes() == CONTENT
-
-
-def test_weights_folder_that_was_asked_for(tmp_path: Path) -> None:
-    toy = card(main=Weights(files={"a.bin": sha(b"a"), "b.bin": sha(b"b")}))
-    (tmp_path / "a.bin").write_bytes(b"a")
-    with pytest.raises(BenchError, match=r"missing b\.bin .*or correct --weights"):
-        weights_folder(SystemSpec(toy, Name("toy"), {}, weights=tmp_path))
-    (tmp_path / "b.bin").write_bytes(b"b")
-    assert weights_folder(SystemSpec(toy, Name("toy"), {}, weights=tmp_path)) == tmp_path
-
-
-def test_weights_cannot_leave_their_folder(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a")
-    toy = card(main=Weights(urls={"../../a": (tmp_path / "a").as_uri()}, files={"../../a": sha(b"a")}))
-    with pytest.raises(BenchError, match="does not stay inside"):
-        fetch_weights(toy)
-    with pytest.raises(BenchError, match="no weights to fetch"):
-        fetch_weights(card())
-
-
-def test_weights_from_the_hub(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, object]] = []
-
-    def snapshot_download(**call: object) -> None:
-        asked.append(call)
-        Path(str(call["local_dir"])).mkdir(parents=True, exist_ok=True)
-        Path(str(call["local_dir"]), "net.bin").write_bytes(b"abc")
-
-    hub = types.ModuleType("huggingface_hub")
-    hub.snapshot_download = snapshot_download  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    pinned = Weights(repo="lab/toy", revision="c0ffee", files={"net.bin": sha(b"abc")})
-    folder = fetch_weights(card(main=pinned))
-    assert asked == [
-        {"repo_id": "lab/toy", "revision": "c0ffee", "repo_type": "model", "local_dir": folder,
-         "allow_patterns": ["net.bin"]},
-    ]  # fmt: skip
-    with pytest.raises(BenchError, match="is not the file that was pinned"):
-        fetch_weights(card(main=pinned.model_copy(update={"files": {"net.bin": sha(b"other")}})))
-    with pytest.raises(BenchError, match=r"missing two\.bin"):
-        fetch_weights(card(main=pinned.model_copy(update={"files": {"two.bin": sha(b"other")}})))
-    with pytest.raises(BenchError, match="pins no revision"):
-        fetch_weights(card(main=Weights(repo="lab/toy")))
-
-    def refuse(**_: object) -> None:
-        raise OSError("no route\nto host")
-
-    hub.snapshot_download = refuse  # type: ignore[attr-defined]
-    with pytest.raises(BenchError, match=r"^cannot fetch lab/toy: no route to host"):
-        fetch_weights(card(main=pinned))
-
-
-def test_hub_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(BenchError, match=r"pip install 'ldmbench\[models\]'"):
-        fetch_weights(card(main=Weights(repo="lab/toy", revision="c0ffee")))
 
 
 def dataset_card(root: Path, source: str, rows: str = "a,wavs/a.wav\n") -> None:

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from ldmbench.weights.checkpoint import CheckpointError
 
 from ldmbench.audio.sound import Audio, read
 from ldmbench.clips.clip import Clip
@@ -16,6 +15,7 @@ from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics._base import list_metrics, load_metric
 from ldmbench.metrics.alignment import cosine
 from ldmbench.system.protocol import Output
+from ldmbench.weights.record import CheckpointError
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -123,8 +123,8 @@ def test_settings_that_cannot_be():
 @pytest.mark.parametrize("name", METRICS)
 def test_weights_are_asked_for(name, tmp_path):
     official = load_metric(name)
-    assert "630k-audioset-best.pt of LAION-CLAP 630k-audioset-best is missing" in official.problem()
-    with pytest.raises(CheckpointError, match="is missing"):
+    assert "weights of LAION-CLAP 630k-audioset-best are not in" in official.problem()
+    with pytest.raises(CheckpointError, match=r"missing 630k-audioset-best\.pt"):
         official.measure_batch([clip(0)], [Output(noise(1))])
     with pytest.raises(BenchError, match=f"use {name}:untrained=true"):
         official.configure(untrained=True)
@@ -133,7 +133,7 @@ def test_weights_are_asked_for(name, tmp_path):
     folder.mkdir(parents=True)
     (folder / "630k-audioset-best.pt").touch()
     official.configure(weights=tmp_path / "weights")
-    assert ("vocab.json of RoBERTa's tokeniser is missing" in official.problem()) == (name == "clap_score")
+    assert ("weights of RoBERTa's tokeniser are not in" in official.problem()) == (name == "clap_score")
 
 
 # CLAP score

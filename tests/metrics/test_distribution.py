@@ -13,8 +13,6 @@ from scipy.special import log_softmax, logit
 
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from ldmbench.weights.checkpoint import CheckpointError  # noqa: E402
-
 from ldmbench.audio.sound import Audio, read  # noqa: E402
 from ldmbench.clips.clip import Clip  # noqa: E402
 from ldmbench.errors import BenchError, Unscored  # noqa: E402
@@ -24,6 +22,7 @@ from ldmbench.metrics._embedding import SetMetric, Source, frechet_estimate, pac
 from ldmbench.metrics._frechet import frechet_distance  # noqa: E402
 from ldmbench.metrics.distribution import kl_divergence  # noqa: E402
 from ldmbench.system.protocol import Output  # noqa: E402
+from ldmbench.weights.record import CheckpointError  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 NAMES = [name for name in list_metrics() if "panns" in name or "vggish" in name]
@@ -260,8 +259,8 @@ def test_all_variants_are_there():
 def test_metrics_say_what_is_missing_without_loading_anything(name):
     metric = load_metric(name)
     assert metric.facts.rate == (32_000 if "32khz" in name else 16_000)
-    assert "is missing" in metric.problem()
-    with pytest.raises(CheckpointError, match="is missing"):
+    assert ": missing " in metric.problem()
+    with pytest.raises(CheckpointError, match=r"are not in .*: missing .*ldmbench fetch (panns|vggish)"):
         metric.measure(clip(noise(1.0)), Output(noise(1.0)))
     untrained = load_metric(f"{name}:untrained=true")
     assert untrained.problem() == ""
