@@ -30,7 +30,9 @@ def test_no_folder_leaves_the_weights_home(folder: str) -> None:
 
 def test_a_card_that_would_write_elsewhere_is_one_line(tmp_path: Path) -> None:
     card = tmp_path / "toy.toml"
-    card.write_text('name = "toy"\ntitle = "Toy"\ntasks = ["codec"]\nlicence = "MIT"\n[weights.main.files]\n"../a" = ""\n')
+    card.write_text(
+        'name = "toy"\ntitle = "Toy"\ntasks = ["codec"]\nlicence = "MIT"\n[weights.main.files]\n"../a" = ""\n'
+    )
     with pytest.raises(BenchError, match=r"weights\.main\.files.*'\.\./a' does not stay inside the weights folder"):
         load_system_card(str(card))
 
