@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ldmbench.names import parse
+from ldmbench.names import parse, some
 from ldmbench.reports.cells import Table, marks_of, unique
 from ldmbench.reports.published import Published
+from ldmbench.runs.identity import VERSION
 from ldmbench.runs.results import Run
 
 #: Roles that are never best or second, as a note names them.
@@ -46,6 +47,15 @@ def banners(runs: Sequence[Run]) -> tuple[str, ...]:
             what = f"{clip} ({stage}): {' '.join(message.split())}{more}"
             lines.append(f"FAILED: {run.info.system} on {len(clips)} of {len(run.info.clips)} clips: {what}")
     return tuple(lines)
+
+
+def older(runs: Sequence[Run]) -> list[str]:
+    """Which runs have an ID that may have stayed the same when what makes their audio changed."""
+    names = [f"{run.info.system} ({run.info.id})" for run in runs if run.info.identity_version < VERSION]
+    if not names:
+        return []
+    what = "its ID" if len(names) == 1 else "an ID of theirs"
+    return [f"Made under an older identity: {some(names)}; {what} may not have changed when the audio did"]
 
 
 def incomparable(runs: Sequence[Run], metric: str, dataset: str) -> str:

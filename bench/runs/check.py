@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ldmbench.clips.card import list_datasets, load_dataset_card, obtain
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
-from ldmbench.names import parse
+from ldmbench.names import parse, some
 from ldmbench.runs.plan import Plan, missing
 from ldmbench.runs.request import Options
+from ldmbench.runs.results import open_run
+from ldmbench.runs.store import is_run
 from ldmbench.system.card import SystemSpec
 
 #: Import names that show whether an optional dependency group is installed.
@@ -65,6 +68,7 @@ def check_plan(plan: Plan, options: Options) -> list[Finding]:
         findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
     for name in plan.metrics:
         findings += _metric(plan, name, options)
+    findings += _older(plan)
     findings.append(_disk(plan))
     return findings
 
@@ -129,6 +133,24 @@ def _metric(plan: Plan, name: str, options: Options) -> Iterator[Finding]:
             yield Finding("error", name, text)
             return
     yield Finding("ok", name, metric.facts.title)
+
+
+def _older(plan: Plan) -> Iterator[Finding]:
+    """That runs are made again beside those of the same clips whose IDs were made in an older way."""
+    again = []
+    for info, path in zip(plan.runs, plan.paths, strict=True):
+        if is_run(path):
+            continue
+        for folder in filter(is_run, path.parent.glob("*")):
+            with suppress(BenchError):  # What cannot be read is no run to speak of.
+                old = open_run(folder).info
+                same = all(old.identity.get(part) == info.identity[part] for part in ("clips", "seed", "weights"))
+                if same and old.identity_version < info.identity_version:
+                    again.append(info.system)
+    if again:
+        names = some(list(dict.fromkeys(again)))
+        text = f"of {names} were made under an older identity: they stay, and new ones are made beside them"
+        yield Finding("warning", "runs", text)
 
 
 def _disk(plan: Plan) -> Finding:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.load import load_source
+from ldmbench.host.homes import sha256
+from ldmbench.runs.code import RUNNER, code_modules
 from ldmbench.system.card import SystemSpec
 
-#: Modules of the engine that touch samples; what an adapter imports of them is part of its code.
-_SIGNAL_MODULES = ("ldmbench.audio.sound", "ldmbench.audio.filters", "ldmbench.audio.spectra")
+#: Raised when IDs are made of other things; a run without a version is of version 1.
+VERSION = 2
 
 
 def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str], seed: int) -> dict[str, str]:
@@ -27,6 +27,7 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
         seed: Seed of the run.
     """
     parts = {
+        "version": str(VERSION),
         "system": spec.card.name,
         "card": spec.card.digest(),
         "settings": _digest(json.dumps(dict(spec.settings), sort_keys=True)),
@@ -48,30 +49,19 @@ def run_id(parts: Mapping[str, str]) -> str:
 
 
 def code_digest(spec: SystemSpec) -> str:
-    """SHA-256 over the sources of the adapter, of the modules of its package and of the engine's signal modules.
+    """SHA-256 (hex) over the code that makes a system's audio (``ldmbench.runs.code``); empty for a folder of outputs.
 
-    Nothing is imported: the sources are found and parsed, so that asking for an ID stays instant.
+    A program is known by its command, by the files that the command names, and by the code that runs it.
+
+    Raises:
+        BenchError: If the adapter has no source.
     """
-    if spec.card.command:
-        files = [Path(part) for part in spec.card.command if Path(part).is_file()]
-        return _digest(*spec.card.command, *(path.read_text(encoding="utf-8", errors="replace") for path in files))
-    if not spec.card.module:
+    command, module = spec.card.command, spec.card.module.partition(":")[0]
+    if not command and not module:
         return ""  # A folder of outputs: its files are its identity.
-    start = spec.card.module.partition(":")[0]
-    package = start.partition(".")[0]
-    seen: dict[str, str] = {}
-    waiting = [start]
-    while waiting:
-        module = waiting.pop()
-        found = importlib.util.find_spec(module)
-        if module in seen or found is None or not found.origin:
-            continue
-        seen[module] = Path(found.origin).read_text(encoding="utf-8")
-        parent = module if found.submodule_search_locations else module.rpartition(".")[0]
-        waiting += [
-            name for name in _imports(seen[module], parent) if name.startswith(f"{package}.") or name in _SIGNAL_MODULES
-        ]
-    return _digest(*(seen[name] for name in sorted(seen)))
+    files = [path for path in map(Path, command) if path.is_file()]
+    modules = code_modules(RUNNER if command else module)
+    return _digest(*command, *map(sha256, files), *(f"{name} {modules[name]}" for name in sorted(modules)))
 
 
 def weights_digest(spec: SystemSpec) -> str:
@@ -88,28 +78,6 @@ def weights_digest(spec: SystemSpec) -> str:
         found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         names |= {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
     return _digest(*(f"{name} {file_digest(folder / name)}" for name in sorted(names)))
-
-
-def _imports(source: str, parent: str) -> Iterable[str]:
-    """Modules that a module of the package ``parent`` imports, relative ones made absolute."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = parent.split(".")[: len(parent.split(".")) - node.level + 1] if node.level else []
-            name = ".".join([*base, *([node.module] if node.module else [])])
-            yield name
-            # Of a package these may be modules; of a module they are attributes, and are not found.
-            if name.partition(".")[0] == parent.partition(".")[0] and _is_package(name):
-                yield from (f"{name}.{alias.name}" for alias in node.names)
-
-
-def _is_package(name: str) -> bool:
-    try:
-        found = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return False
-    return found is not None and bool(found.submodule_search_locations)
 
 
 def _digest(*texts: str) -> str:

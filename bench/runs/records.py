@@ -125,7 +125,7 @@ class RunInfo:
         seed: Seed of the run.
         untrained: Whether the weights were random.
         limit: Clips per dataset of a partial run, 0 for a whole one.
-        identity: The parts that were hashed into ``id``.
+        identity: The parts that were hashed into ``id``, their ``version`` among them.
         datasets: The datasets, in the suite's order.
         clips: The planned clips, in order.
         metrics: The metrics asked for so far, in order.
@@ -159,6 +159,11 @@ class RunInfo:
         """The clips as they were planned."""
         contents = {dataset.name: dataset.content for dataset in self.datasets}
         return [clip.clip(contents[clip.dataset]) for clip in self.clips]
+
+    @property
+    def identity_version(self) -> int:
+        """Which parts are in ``identity`` and how they were made; 1 for runs from before it was recorded."""
+        return int(self.identity.get("version", 1))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ def make_importable(card: Path, module: str) -> None:
         raise BenchError(f"{card} means the module {own.origin}", f"another {name} comes first: {where}", "rename it")
 
 
+def lies_beside(name: str) -> bool:
+    """Whether the module or package ``name`` is found in the folder of a card, and nowhere before it."""
+    own = _finder.find_spec(name)
+    if own is None:
+        return False
+    first = importlib.util.find_spec(name)
+    return first is not None and first.origin == own.origin
+
+
 def _in(name: str, folders: Sequence[str]) -> ModuleSpec | None:
     """The module in the folders; a folder without ``__init__.py`` is none."""
     spec = PathFinder.find_spec(name, folders)

@@ -13,6 +13,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
+from ldmbench.runs.identity import VERSION
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import Run
 
@@ -103,7 +104,7 @@ def make_run(folder: Path, system: str, clips: tuple[ClipInfo, ...], with_audio:
     info = RunInfo(
         id=f"{abs(hash_of(system)):016x}", suite="quickstart", system=system, title=system.split("@")[0].title(),
         task="codec", settings={"bitrate": kbps}, seed=1, untrained=False, limit=0,
-        identity={"adapter": "0f" * 16, "card": "1e" * 16}, datasets=DATASETS, clips=clips, metrics=names,
+        identity={"version": str(VERSION), "code": "0f" * 16}, datasets=DATASETS, clips=clips, metrics=names,
         environment={"python": "3.11.7", "command": "ldmbench run quickstart", "numpy": "2.4.6"},
         created="2026-01-02T03:04:05Z",
         role={"reference": "reference", "lowpass@3.5khz": "anchor"}.get(system, "system"),

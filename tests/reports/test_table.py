@@ -239,6 +239,17 @@ def test_published_values_are_refused_for_untrained_and_partial_runs(runs, chang
     assert f"No published numbers beside opus@12kbps: the run is {word}" in built.notes
 
 
+def test_runs_with_an_older_identity_are_named(runs, change):
+    assert not any("older identity" in note for note in table.build(runs).notes)
+    parts = {part: digest for part, digest in runs[1].info.identity.items() if part != "version"}
+    built = table.build([runs[0], change(runs[1], identity=parts)])
+    (note,) = [note for note in built.notes if "older identity" in note]
+    assert f"{runs[1].info.system} ({runs[1].info.id})" in note
+    assert runs[0].info.id not in note
+    for written in (table.to_terminal(built), table.to_markdown(built), latex.to_latex(built)):
+        assert "its ID may not have changed when the audio did" in " ".join(written.split())
+
+
 def test_mixed_versions_and_clip_lists_are_not_compared(runs):
     pair = [run for run in runs if run.info.system in ("opus@6kbps", "opus@12kbps")]
     older = {key: replace(row, version=2) if key[1] == "mel_dac" else row for key, row in pair[0].scores.items()}
