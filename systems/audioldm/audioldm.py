@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, untrained_vocoder
 from ldmbench.systems.latent.tokenizers import byte_tokenizer, load_tokenizer
 from ldmbench.weights.tensors import seeded
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.deprecated.audioldm.pipeline_audioldm import AudioLDMPipeline
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from torch import Generator
+    from transformers import RobertaTokenizer
 
 #: Tokens that RoBERTa's positions leave for text: the first two stand for padding.
 _RESERVED = 2
@@ -30,7 +36,7 @@ class AudioLDM(LatentDiffusion):
     Source: Liu et al. 2023 (arXiv:2301.12503).
     """
 
-    pipeline: Any
+    pipeline: AudioLDMPipeline
 
     def load(self, folder: Path) -> None:
         """Fill ``models`` from a folder of ``AudioLDMPipeline.save_pretrained``."""
@@ -51,7 +57,8 @@ class AudioLDM(LatentDiffusion):
 
     def untrained(self) -> None:
         """Fill ``models`` in the full size of the variant; the tokenizer reads single bytes."""
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
         from transformers import ClapTextConfig, ClapTextModelWithProjection
 
         size = self.spec.name.variant[:1]
@@ -65,11 +72,11 @@ class AudioLDM(LatentDiffusion):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]`` from one call of the pipeline."""
         return self.run(prompts, frames, self.generators(clips)), [self.facts(prompt) for prompt in prompts]
 
-    def run(self, prompts: Sequence[str], frames: int, generators: list[Any], **more: Any) -> Waveforms:
+    def run(self, prompts: Sequence[str], frames: int, generators: list[Generator], **more: object) -> Waveforms:
         """The pipeline on a batch; ``more`` is passed on."""
         guided = {"negative_prompt": [self.negative] * len(prompts)} if self.cfg > 1 else {}
         result = self.pipeline(
@@ -85,9 +92,9 @@ class AudioLDM(LatentDiffusion):
         )
         return np.asarray(result.audios, np.float32)
 
-    def facts(self, prompt: str) -> dict[str, Any]:
+    def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about a clip: whether its prompt was cut, and which tokenizer read it."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, object] = {}
         if self.spec.untrained:
             facts["tokenizer"] = "bytes, not the official one"
         count = len(self.pipeline.tokenizer(prompt).input_ids)
@@ -95,8 +102,8 @@ class AudioLDM(LatentDiffusion):
             facts["prompt_cut"] = f"{count} tokens, {self.pipeline.tokenizer.model_max_length} are read"
         return facts
 
-    def _assemble(self, tokenizer: Any, scheduler: Any) -> None:
-        from diffusers import AudioLDMPipeline
+    def _assemble(self, tokenizer: RobertaTokenizer, scheduler: DDIMScheduler) -> None:
+        from diffusers.pipelines.deprecated.audioldm.pipeline_audioldm import AudioLDMPipeline
 
-        self.pipeline = AudioLDMPipeline(**self.models, tokenizer=tokenizer, scheduler=scheduler)
+        self.pipeline = AudioLDMPipeline(**self.models, tokenizer=tokenizer, scheduler=cast(Any, scheduler))
         self.pipeline.set_progress_bar_config(disable=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index
 from ldmbench.systems.latent.settings import check_setting
 from ldmbench.systems.latent.tokenizers import byte_tokenizer, character_tokenizer, load_tokenizer
 from ldmbench.weights.tensors import seeded
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.audioldm2.pipeline_audioldm2 import AudioLDM2Pipeline
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from torch import Tensor
+    from transformers import ClapFeatureExtractor, ClapTextConfig, RobertaTokenizer, T5Tokenizer
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 #: Hidden states that GPT-2 continues the prompt with, where its configuration does not say.
 NEW_TOKENS = 8
@@ -39,7 +46,7 @@ class AudioLDM2(LatentDiffusion):
     Source: Liu et al. 2023 (arXiv:2308.05734).
     """
 
-    pipeline: Any
+    pipeline: AudioLDM2Pipeline
 
     def __init__(self, spec: SystemSpec) -> None:
         self.candidates = int(spec.settings["candidates"])
@@ -76,7 +83,7 @@ class AudioLDM2(LatentDiffusion):
         }
         language = read_json(folder / "language_model" / "config.json", f"{folder} lacks language_model")
         self.new_tokens = int(language.get("max_new_tokens", NEW_TOKENS))
-        text = clap.config.text_config
+        text = cast("ClapTextConfig", clap.config.text_config)
         roberta = load_tokenizer(RobertaTokenizer, folder, "tokenizer", text.vocab_size, _positions(text))
         sentence = load_tokenizer(T5Tokenizer, folder, "tokenizer_2", t5.config.vocab_size, T5_TOKENS)
         features = ClapFeatureExtractor(
@@ -90,8 +97,8 @@ class AudioLDM2(LatentDiffusion):
             AudioLDM2ProjectionModel,
             AudioLDM2UNet2DConditionModel,
             AutoencoderKL,
-            DDIMScheduler,
         )
+        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
         from transformers import (
             ClapConfig,
             ClapFeatureExtractor,
@@ -118,7 +125,7 @@ class AudioLDM2(LatentDiffusion):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]`` from one call of the pipeline; the best candidate of each prompt."""
         count = self.candidates
         result = self.pipeline(
@@ -132,7 +139,7 @@ class AudioLDM2(LatentDiffusion):
             generator=self.generators(clips, count),
         )
         waves = np.asarray(result.audios, np.float32)
-        details: list[Mapping[str, Any]] = [self.facts(prompt) for prompt in prompts]
+        details: list[Mapping[str, object]] = [self.facts(prompt) for prompt in prompts]
         if count == 1:
             return waves, details
         chosen = []
@@ -172,18 +179,21 @@ class AudioLDM2(LatentDiffusion):
             scores.append(float(torch.nn.functional.cosine_similarity(sound.double().cpu(), spoken)[0]))
         return np.array(scores)
 
-    def facts(self, prompt: str) -> dict[str, Any]:
+    def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about a clip: whether its prompt was cut, and which tokenizers read it."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, object] = {}
         if self.spec.untrained:
             facts["tokenizer"] = "bytes and characters, not the official ones"
+        cuts = []
         for name, tokenizer in (("CLAP", self.pipeline.tokenizer), ("T5", self.pipeline.tokenizer_2)):
             count = len(tokenizer(prompt).input_ids)
             if count > tokenizer.model_max_length:
-                facts.setdefault("prompt_cut", []).append(f"{count} {name} tokens, {tokenizer.model_max_length} read")
+                cuts.append(f"{count} {name} tokens, {tokenizer.model_max_length} read")
+        if cuts:
+            facts["prompt_cut"] = cuts
         return facts
 
-    def _encoded(self, prompts: Sequence[str]) -> dict[str, Any]:
+    def _encoded(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """The pipeline's own encoding of each prompt alone, padded and masked to the longest."""
         guided = self.cfg > 1
         encoded = [
@@ -199,7 +209,7 @@ class AudioLDM2(LatentDiffusion):
         ]
         names = ("prompt_embeds", "attention_mask", "generated_prompt_embeds")
         longest = max(item[0].shape[1] for item in encoded)
-        batch: dict[str, Any] = {}
+        batch: dict[str, Tensor] = {}
         # With guidance the encoding holds the negative prompt first.
         for row, prefix in enumerate(("negative_", "") if guided else ("",)):
             for position, name in enumerate(names):
@@ -207,16 +217,17 @@ class AudioLDM2(LatentDiffusion):
                 batch[prefix + name] = _stacked(values, longest if position < 2 else 0)
         return batch
 
-    def _assemble(self, roberta: Any, sentence: Any, features: Any, scheduler: Any) -> None:
-        from diffusers import AudioLDM2Pipeline
+    def _assemble(
+        self, roberta: RobertaTokenizer, sentence: T5Tokenizer, features: ClapFeatureExtractor, scheduler: DDIMScheduler
+    ) -> None:
+        from diffusers.pipelines.audioldm2.pipeline_audioldm2 import AudioLDM2Pipeline
 
-        self.pipeline = AudioLDM2Pipeline(
-            **self.models, tokenizer=roberta, tokenizer_2=sentence, feature_extractor=features, scheduler=scheduler
-        )
+        parts = {**self.models, "tokenizer": roberta, "tokenizer_2": sentence, "feature_extractor": features}
+        self.pipeline = AudioLDM2Pipeline(**parts, scheduler=cast(Any, scheduler))
         self.pipeline.set_progress_bar_config(disable=True)
 
 
-def _stacked(values: list[Any], length: int) -> Any:
+def _stacked(values: list[Tensor], length: int) -> Tensor:
     """Tensors ``[time, ...]`` as one ``[n, length, ...]``, with zeros behind those that are shorter."""
     import torch
 
@@ -228,11 +239,11 @@ def _stacked(values: list[Any], length: int) -> Any:
     return total
 
 
-def _pooled(output: Any) -> Any:
-    return getattr(output, "pooler_output", output)
+def _pooled(output: Tensor | BaseModelOutputWithPooling) -> Tensor:
+    return cast("Tensor", getattr(output, "pooler_output", output))
 
 
-def _positions(config: Any) -> int:
+def _positions(config: ClapTextConfig) -> int:
     """Tokens that RoBERTa's positions leave for text: the first two stand for padding."""
     return int(config.max_position_embeddings) - 2
 

@@ -6,17 +6,21 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ldmbench.audio.arrays import Signal, Waveforms
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host.device import check_device
+from ldmbench.names import Setting
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
 from ldmbench.systems.latent.parts import parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
+
+if TYPE_CHECKING:
+    import torch
 
 
 class LatentDiffusion:
@@ -74,7 +78,7 @@ class LatentDiffusion:
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]`` of at least ``frames`` mel frames, and the details of each."""
         raise NotImplementedError
 
@@ -121,7 +125,7 @@ class LatentDiffusion:
             raise ValueError(f"{len(wave)} samples were generated where {length} are needed")
         return Audio.of(wave[:length], self.rate)
 
-    def generators(self, clips: Sequence[Clip], each: int = 1) -> list[Any]:
+    def generators(self, clips: Sequence[Clip], each: int = 1) -> list[torch.Generator]:
         """``each`` seeded generators per clip; the first is the one a single candidate gets."""
         import torch
 
@@ -142,7 +146,7 @@ class LatentDiffusion:
         self.rate = int(self.models["vocoder"].config.sampling_rate)
 
 
-def spoken(setting: Any) -> str:
+def spoken(setting: Setting) -> str:
     """A setting that is a text: names of systems hold no spaces, so underscores stand for them."""
     return str(setting).replace("_", " ").strip()
 

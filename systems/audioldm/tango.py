@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import read_json, untrained_vocoder
 from ldmbench.systems.latent.tokenizers import character_tokenizer, load_tokenizer
 from ldmbench.weights.tensors import fitted, read_tensors, seeded
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    from torch import Tensor
+    from transformers import T5Tokenizer
 
 #: Tokens of FLAN-T5 that are read.
 TOKENS = 512
@@ -34,8 +39,8 @@ class Tango(LatentDiffusion):
     Source: Ghosal et al. 2023 (arXiv:2304.13731); declare-lab/tango, ``tango.py`` and ``models.py``.
     """
 
-    tokenizer: Any
-    scheduler: Any
+    tokenizer: T5Tokenizer
+    scheduler: DDPMScheduler
 
     def load(self, folder: Path) -> None:
         """Fill ``models`` from ``main_config.json``, ``vae_config.json``, ``stft_config.json`` and their weights."""
@@ -79,7 +84,7 @@ class Tango(LatentDiffusion):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]`` from one sampling of the whole batch."""
         import torch
         from diffusers.utils.torch_utils import randn_tensor
@@ -99,14 +104,15 @@ class Tango(LatentDiffusion):
             if guided:
                 without, with_text = guess.chunk(2)
                 guess = without + self.cfg * (with_text - without)
-            latents = self.scheduler.step(guess, step, latents, generator=generators).prev_sample
+            # What draws the noise takes a generator for each clip; only the annotation of ``step`` does not.
+            latents = self.scheduler.step(guess, step, latents, cast(Any, generators), return_dict=False)[0]
         mel = vae.decode(latents / vae.config.scaling_factor).sample
         waves = vocoder(mel.squeeze(1)).float().cpu().numpy()
         return np.atleast_2d(waves), [self.facts(prompt) for prompt in prompts]
 
-    def facts(self, prompt: str) -> dict[str, Any]:
+    def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about a clip: whether its prompt was cut, and which tokenizer read it."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, object] = {}
         if self.spec.untrained:
             facts["tokenizer"] = "characters, not the official one"
         count = len(self.tokenizer(prompt).input_ids)
@@ -114,13 +120,13 @@ class Tango(LatentDiffusion):
             facts["prompt_cut"] = f"{count} tokens, {self.tokenizer.model_max_length} are read"
         return facts
 
-    def _encoded(self, prompts: Sequence[str]) -> tuple[Any, Any]:
+    def _encoded(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Hidden states ``[n, tokens, width]`` and their mask, the negative prompts' first where there is guidance."""
         import torch
 
         encoder = self.models["text_encoder"]
 
-        def encode(texts: list[str], padding: bool | str, limit: int) -> tuple[Any, Any]:
+        def encode(texts: list[str], padding: bool | str, limit: int) -> tuple[Tensor, Tensor]:
             tokens = self.tokenizer(texts, max_length=limit, padding=padding, truncation=True, return_tensors="pt")
             tokens = tokens.to(encoder.device)
             states = encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)[0]
@@ -133,7 +139,7 @@ class Tango(LatentDiffusion):
         return torch.cat([without, text]), torch.cat([hidden, mask])
 
     def _schedule(self) -> None:
-        from diffusers import DDPMScheduler
+        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
         self.scheduler = DDPMScheduler(**configs.TANGO_SCHEDULER)
 
@@ -160,5 +166,5 @@ class Tango(LatentDiffusion):
 _T5_FILES = ("tokenizer.json", "spiece.model")
 
 
-def _below(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ldmbench.errors import BenchError
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.keys import load_vae, load_vocoder
 from ldmbench.weights.tensors import read_tensors
 
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from torch import Tensor
+    from transformers import SpeechT5HifiGan
 
-def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> tuple[Any, Any]:
+
+def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> tuple[AutoencoderKL, SpeechT5HifiGan]:
     """``AutoencoderKL`` and ``SpeechT5HifiGan`` with the weights of the original ``AutoencoderKL`` in ``path``.
 
     Args:
@@ -46,7 +51,7 @@ def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> 
     return load_vae(rest, shapes, path), load_vocoder(vocoder_state, waves, path)
 
 
-def _vocoder_config(state: Mapping[str, Any], stft: Mapping[str, Any]) -> dict[str, Any]:
+def _vocoder_config(state: Mapping[str, Tensor], stft: Mapping[str, Any]) -> dict[str, Any]:
     """HiFi-GAN's configuration: widths and kernels from the shapes, rates and dilations as they always are."""
     upsamplers = len(configs.VOCODER["upsample_rates"])
     kernels = len(configs.VOCODER["resblock_kernel_sizes"])

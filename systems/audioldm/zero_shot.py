@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.audioldm import AudioLDM
 from ldmbench.systems.audioldm.base import spoken
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Front end of the autoencoder. Source: haoheliu/AudioLDM, ``default_audioldm_config`` and ``audio/stft.py``.
 WINDOW = 1024
@@ -88,7 +91,7 @@ class ZeroShot(AudioLDM):
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
-    ) -> tuple[Waveforms, list[Mapping[str, Any]]]:
+    ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]``, and for each how much of the latent was known."""
         import torch
 
@@ -102,29 +105,30 @@ class ZeroShot(AudioLDM):
         ]
         generators = self.generators(clips)
 
-        def noise(like: Any) -> Any:
+        def noise(like: Tensor) -> Tensor:
             drawn = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
             return torch.stack(drawn).to(like)
 
         posterior = vae.encode(torch.from_numpy(np.stack(mels)[:, None]).to(vae.device, vae.dtype)).latent_dist
-        observed = (posterior.mean + posterior.std * noise(posterior.mean)) * vae.config.scaling_factor
+        observed: Tensor = (posterior.mean + posterior.std * noise(posterior.mean)) * vae.config.scaling_factor
         known = torch.from_numpy(np.stack(masks)[:, None]).to(observed)
         scheduler.set_timesteps(self.steps)
         times = scheduler.timesteps
 
-        def at(step: int) -> Any:
+        def at(step: int) -> Tensor:
             """The observed latent at the noise level before ``step``; clean behind the last one."""
             if step >= len(times):
                 return observed
-            return scheduler.add_noise(observed, noise(observed), times[step].expand(len(clips)))
+            noised: Tensor = scheduler.add_noise(observed, noise(observed), times[step].expand(len(clips)))
+            return noised
 
-        def blend(step: int, _: Any, latents: Any) -> None:
+        def blend(step: int, _: object, latents: Tensor) -> None:
             # In place: the pipeline goes on with this very tensor.
             latents.copy_(known * at(step + 1) + (1 - known) * latents)
 
         start = known * at(0) + (1 - known) * noise(observed)
         waves = self.run(prompts, frames, generators, latents=start, callback=blend)
-        details: list[Mapping[str, Any]] = []
+        details: list[Mapping[str, object]] = []
         for index, (clip, sound, (mean, gain)) in enumerate(zip(clips, inputs, levels, strict=True)):
             waves[index] = waves[index] / gain + mean
             if self.restore:

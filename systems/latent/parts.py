@@ -6,10 +6,17 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ldmbench.errors import BenchError
 from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, seeded, short
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from torch.nn import Module
+    from transformers import SpeechT5HifiGan
+
+T = TypeVar("T")
 
 
 def model_index(folder: Path, pipeline: str) -> dict[str, Any]:
@@ -46,16 +53,16 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return content
 
 
-def load_part(kind: Any, folder: Path, name: str) -> Any:
+def load_part(kind: type[T], folder: Path, name: str) -> T:
     """A model of class ``kind`` from ``folder/name`` (``config.json`` and safetensors or a tensors-only pickle).
 
     Raises:
         BenchError: If files are missing or damaged, or any key is missing, superfluous or of another shape.
     """
-    place = folder / name
+    place, loader = folder / name, cast(Any, kind)
     read_json(place / "config.json", f"{folder} lacks {name}")
     try:
-        model, report = kind.from_pretrained(
+        model, report = loader.from_pretrained(
             place, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except Exception as error:  # these libraries raise whatever their readers do
@@ -64,26 +71,27 @@ def load_part(kind: Any, folder: Path, name: str) -> Any:
     unexpected = not_ending(report["unexpected_keys"], STORED_BEFORE)
     mismatched = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
     check_keys(place, missing, unexpected, mismatched)
-    return model
+    return cast(T, model)
 
 
-def load_scheduler(folder: Path) -> Any:
+def load_scheduler(folder: Path) -> DDIMScheduler:
     """DDIM with the schedule in ``folder/scheduler``.
 
     Raises:
         BenchError: If it is missing.
     """
-    from diffusers import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     config = read_json(folder / "scheduler" / "scheduler_config.json", f"{folder} lacks scheduler")
-    return DDIMScheduler.from_config(config)
+    scheduler: DDIMScheduler = DDIMScheduler.from_config(config)
+    return scheduler
 
 
-def untrained_vocoder(config: Mapping[str, Any]) -> Any:
+def untrained_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
     """A HiFi-GAN with seeded weights of unit gain: at its own initialisation the output is silence."""
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    def make() -> Any:
+    def make() -> SpeechT5HifiGan:
         model = SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
         for value in model.parameters():
             if value.ndim > 1:
@@ -93,7 +101,7 @@ def untrained_vocoder(config: Mapping[str, Any]) -> Any:
     return seeded(make)
 
 
-def parameters(models: Iterable[Any]) -> int:
+def parameters(models: Iterable[Module]) -> int:
     """Number of learned values in the models, each counted once."""
     found = {id(value): value.numel() for model in models for value in model.parameters()}
     return sum(found.values())
