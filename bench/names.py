@@ -95,6 +95,28 @@ def show(value: Setting) -> str:
     return str(value)
 
 
+def typed(owner: str, key: str, value: Setting, default: Setting) -> Setting:
+    """``value``, set for ``key`` of a system or metric, in the type of ``default``.
+
+    A whole number may stand for a number, and anything for a text; true and false stand for nothing else.
+
+    Raises:
+        BenchError: If the value is of another type.
+
+    Example:
+        >>> typed("lsd", "eps", 1, 1e-8), typed("codec2", "mode", 1200, "3200")
+        (1.0, '1200')
+    """
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, str):
+        return show(value)
+    if type(value) is not type(default):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        raise BenchError(f"setting {key!r} of {owner} must be {kind}", f"{value!r}")
+    return value
+
+
 def some(names: Sequence[str]) -> str:
     """The first four names, and how many more there are."""
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

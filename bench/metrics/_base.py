@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -19,11 +20,14 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.names import Name, Setting, parse, show, unknown
+from ldmbench.names import Name, Setting, parse, show, typed, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 
 Value = float | Real
+
+#: A value as it comes back from the journal.
+Stored = Value | Sequence[float]
 
 #: Reference and output may differ by this many seconds before a comparison is refused.
 LENGTH_TOLERANCE = 0.05
@@ -74,11 +78,7 @@ class MetricFacts:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A measure of one output, and the estimate over many.
-
-    A metric with ``facts.device`` also has ``measure_batch(clips, outputs) -> list[Value | Exception]`` and
-    is constructed with ``device=`` and ``weights=`` through its factory.
-    """
+    """A measure of one output, and the estimate over many; with a model behind it, it is a ``DeviceMetric``."""
 
     facts: MetricFacts
 
@@ -90,8 +90,33 @@ class Metric(Protocol):
         """
         ...
 
-    def aggregate(self, values: Sequence[Any]) -> Estimate:
+    def aggregate(self, values: Sequence[Stored]) -> Estimate:
         """The estimate over the scored values."""
+        ...
+
+
+@runtime_checkable
+class DeviceMetric(Metric, Protocol):
+    """A metric with a model behind it, as ``facts.device`` says: computed in the main process, in batches.
+
+    The engine asks for ``problem`` before a run, calls ``configure`` once and then ``measure_batch``. The model is
+    loaded when it is first needed.
+    """
+
+    def configure(self, device: str, weights: Path | None) -> None:
+        """Say where the model runs (``cpu``, ``cuda:1``, ...) and where its files lie, None for the weights home."""
+        ...
+
+    def problem(self) -> str:
+        """Why the metric cannot be computed here as it is configured, or empty; loads nothing."""
+        ...
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> Sequence[Value | Exception]:
+        """Each clip's value in order, or why there is none (``Unscored``: it has none; all else is a failure).
+
+        Raises:
+            BenchError: If the model cannot be loaded.
+        """
         ...
 
 
@@ -104,11 +129,48 @@ class BaseMetric:
         """The value of one clip."""
         raise NotImplementedError
 
-    def aggregate(self, values: Sequence[Any]) -> Estimate:
+    def aggregate(self, values: Sequence[Stored]) -> Estimate:
         """Mean over clips, ratio of sums, or the largest value."""
         if self.facts.kind == "ratio":
-            return stats.ratio(values)
-        return stats.largest(values) if self.facts.kind == "largest" else stats.mean(values)
+            return stats.ratio(cast(Sequence[Sequence[float]], values))
+        numbers = cast(Sequence[float], values)
+        return stats.largest(numbers) if self.facts.kind == "largest" else stats.mean(numbers)
+
+
+class ModelMetric(BaseMetric):
+    """Base of metrics with a model (``DeviceMetric``): keeps where it runs, and measures a clip as a batch of one."""
+
+    _device: str = "cpu"
+    _weights: Path | None = None
+
+    def configure(self, device: str = "cpu", weights: Path | None = None) -> None:
+        """Where the model runs and where its files lie; it is loaded when first needed.
+
+        Args:
+            device: ``cpu``, ``cuda``, ``cuda:1``, ...
+            weights: Folder or file of the checkpoint; None for the weights home.
+        """
+        self._device, self._weights = device, weights
+
+    def problem(self) -> str:
+        """Why this metric cannot be computed here, or empty; reads no checkpoint."""
+        raise NotImplementedError
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """One clip's value.
+
+        Raises:
+            Unscored: If the metric has no value for this clip.
+            BenchError: If audio is missing or the model cannot be loaded.
+        """
+        (value,) = self.measure_batch([clip], [output])
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
+        """Each clip's value in order, or why there is none."""
+        raise NotImplementedError
 
 
 @dataclass
@@ -238,7 +300,8 @@ def load_metric(name: str) -> Metric:
     """``NAME[@VARIANT][:setting=value,...]`` as a metric.
 
     Raises:
-        BenchError: If metric, variant or setting is unknown, or a value has the wrong type.
+        BenchError: If metric, variant or setting is unknown, a value has the wrong type, or the metric declares a
+            model and is no ``DeviceMetric`` (or the other way round).
 
     Example:
         >>> facts = load_metric("mel_dac@16khz").facts
@@ -256,13 +319,16 @@ def load_metric(name: str) -> Metric:
     for key, value in asked.settings.items():
         if key not in entry.defaults:
             raise unknown(f"setting of {asked.name}", key, entry.defaults)
-        default = entry.defaults[key]
-        if isinstance(default, float) and isinstance(value, int):
-            value = float(value)
-        if type(value) is not type(default):
-            raise BenchError(f"setting {key!r} of {asked.name} must be like {default!r}", f"{value!r}")
-        settings[key] = value
-    return entry.build(asked, settings)
+        settings[key] = typed(asked.name, key, value, entry.defaults[key])
+    built = entry.build(asked, settings)
+    if built.facts.device is not isinstance(built, DeviceMetric):
+        what = f"{type(built).__name__} is {'no' if built.facts.device else 'a'} DeviceMetric"
+        raise BenchError(
+            f"metric {asked.name} is not what its facts say",
+            f"device is {built.facts.device}, and {what}",
+            "derive it from ModelMetric and declare device=True, or neither",
+        )
+    return built
 
 
 def settings_title(asked: Name) -> str:

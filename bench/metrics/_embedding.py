@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerprint
 from ldmbench.metrics import _frechet as frechet
-from ldmbench.metrics._base import BaseMetric, MetricFacts, Value
+from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_all
@@ -30,60 +30,55 @@ _INTERVALS = 1
 Side = tuple[int, str]
 
 
+class Load(Protocol):
+    """How an extractor is loaded."""
+
+    def __call__(self, *, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
+        """The extractor, its weights not yet read.
+
+        Raises:
+            CheckpointError: If a checkpoint is missing, or not the official one where that is insisted on.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """Where embeddings come from: an extractor, one of its layers, and how the extractor is loaded.
 
     Attributes:
-        load: ``load(device=, weights=, untrained=, official=)`` gives the extractor.
+        load: Gives the extractor.
         checkpoints: Official files it needs.
         layer: The layer that is used.
         untrained: Use seeded random weights.
         official: Insist on the official files.
     """
 
-    load: Callable[..., NetworkExtractor]
+    load: Load
     checkpoints: tuple[Checkpoint, ...]
     layer: str
     untrained: bool
     official: bool
 
 
-class EmbeddingMetric(BaseMetric):
+class EmbeddingMetric(ModelMetric):
     """Base: embeds references and outputs together, and hands each clip's pair on.
 
     ``measure_batch`` hears every sound once for all metrics with the same extractor; see ``ldmbench.extractors``.
     """
 
+    #: Import names of what the extractor needs.
+    packages: ClassVar[tuple[str, ...]] = ("torch", "torchaudio")
+
     def __init__(self, facts: MetricFacts, source: Source) -> None:
         self.facts = facts
         self.source = source
-        self.configure()
-
-    def configure(self, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> None:
-        """Where the extractor runs and where its checkpoint lies; it is loaded when first needed.
-
-        Args:
-            device: ``cpu``, ``cuda``, ``cuda:1``, ...
-            weights: Folder or file of the checkpoint; None for the weights home.
-            untrained: Refused unless the metric's name says so too.
-
-        Raises:
-            BenchError: If random weights are asked for under a name that does not tell.
-        """
-        if untrained and not self.source.untrained:
-            name = self.facts.name
-            raise BenchError(
-                f"{name} with random weights needs a name that says so",
-                fix=f"use {name}{',' if ':' in name else ':'}untrained=true",
-            )
-        self._device, self._weights = device, weights
 
     def problem(self) -> str:
-        """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
+        """Why this metric cannot be computed here, or empty; reads no checkpoint."""
         import importlib.util
 
-        if absent := [name for name in ("torch", "torchaudio") if importlib.util.find_spec(name) is None]:
+        if absent := [name for name in self.packages if importlib.util.find_spec(name) is None]:
             return f"{' and '.join(absent)} not installed (fix: pip install 'ldmbench[models]')"
         if not self.source.untrained:
             try:
@@ -92,17 +87,16 @@ class EmbeddingMetric(BaseMetric):
                 return str(error)
         return ""
 
-    def measure(self, clip: Clip, output: Output) -> Value:
-        """One clip's value.
+    def extractor(self) -> NetworkExtractor:
+        """The extractor, where the metric is configured to run.
 
         Raises:
-            Unscored: If the extractor finds nothing in either sound.
-            BenchError: If audio is missing or the extractor cannot be loaded.
+            CheckpointError: If it cannot be loaded.
         """
-        (value,) = self.measure_batch([clip], [output])
-        if isinstance(value, Exception):
-            raise value
-        return value
+        source = self.source
+        return source.load(
+            device=self._device, weights=self._weights, untrained=source.untrained, official=source.official
+        )
 
     def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
         """Each clip's value, or why there is none.
@@ -110,12 +104,9 @@ class EmbeddingMetric(BaseMetric):
         Raises:
             CheckpointError: If the extractor cannot be loaded.
         """
-        source = self.source
-        extractor = source.load(
-            device=self._device, weights=self._weights, untrained=source.untrained, official=source.official
-        )
+        extractor = self.extractor()
         both = "audio" in self.facts.needs
-        sounds: dict[Side, Any] = {}
+        sounds: dict[Side, Audio] = {}
         values: dict[int, Value | Exception] = {}
         for position, (clip, output) in enumerate(zip(clips, outputs, strict=True)):
             try:
@@ -131,7 +122,7 @@ class EmbeddingMetric(BaseMetric):
                 values[position] = self._value(heard, position, both)
         return [values[position] for position in range(len(clips))]
 
-    def _value(self, heard: Mapping[Side, Embedding | Exception], position: int, both: bool) -> Any:
+    def _value(self, heard: Mapping[Side, Embedding | Exception], position: int, both: bool) -> Value | Exception:
         rows = []
         for side in ("reference", "output") if both else ("output",):
             features = heard[position, side]
@@ -167,7 +158,7 @@ class SetMetric(EmbeddingMetric):
         """The rows as one vector."""
         return pack(*rows)
 
-    def aggregate(self, values: Sequence[Any]) -> Estimate:
+    def aggregate(self, values: Sequence[Stored]) -> Estimate:
         """The distance, remembered in the cache home by the digest of its clips' rows."""
         if not values:
             return Estimate(None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -48,24 +49,29 @@ def cosine(first: Rows, second: Rows) -> float:
     return float(np.clip(first @ second / norm, -1.0, 1.0))
 
 
-class _Needs:
-    """What all metrics on LAION-CLAP need besides what every extractor needs."""
-
-    def problem(self) -> str:
-        """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
-        import importlib.util
-
-        if importlib.util.find_spec("transformers") is None:
-            return "transformers not installed (fix: pip install 'ldmbench[models]')"
-        return cast(str, super().problem())  # type: ignore[misc]
+#: What LAION-CLAP needs.
+_PACKAGES = (*EmbeddingMetric.packages, "transformers")
 
 
-class ClapDistance(_Needs, SetMetric):
+@runtime_checkable
+class _Reader(Protocol):
+    """An extractor that reads captions too."""
+
+    def embed_text(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings ``[captions, dim]``."""
+        ...
+
+
+class ClapDistance(SetMetric):
     """A distance between references and outputs, on one embedding for each clip."""
 
+    packages = _PACKAGES
 
-class ClapScore(_Needs, EmbeddingMetric):
+
+class ClapScore(EmbeddingMetric):
     """Cosine between a caption's and the output's embedding, from -1 to 1, and its mean over clips."""
+
+    packages = _PACKAGES
 
     def compare(self, *rows: Rows) -> Value:
         """The output's embedding; ``measure_batch`` holds it against the caption's."""
@@ -89,7 +95,10 @@ class ClapScore(_Needs, EmbeddingMetric):
             if not isinstance(value, Exception):
                 scored.append(position)
         if scored:
-            texts = self._extractor().embed_text([str(clips[position].text) for position in scored])
+            extractor = self.extractor()
+            if not isinstance(extractor, _Reader):
+                raise TypeError(f"{type(extractor).__name__} reads no captions")
+            texts = extractor.embed_text([str(clips[position].text) for position in scored])
             for position, text in zip(scored, texts, strict=True):
                 try:
                     values[position] = cosine(cast(Rows, values[position]), text.astype(np.float64))
@@ -97,17 +106,19 @@ class ClapScore(_Needs, EmbeddingMetric):
                     values[position] = reason
         return values
 
-    def _extractor(self) -> Any:
-        source = self.source
-        return source.load(
-            device=self._device, weights=self._weights, untrained=source.untrained, official=source.official
-        )
 
-
-def _load(checkpoint: str, windows: Literal["first", "all"], **where: Any) -> NetworkExtractor:
+def _load(
+    checkpoint: str,
+    hearing: Literal["first", "all"],
+    *,
+    device: str,
+    weights: Path | None,
+    untrained: bool,
+    official: bool,
+) -> NetworkExtractor:
     from ldmbench.extractors.clap import load_clap
 
-    return load_clap(checkpoint, windows, **where)
+    return load_clap(checkpoint, hearing, device, weights, untrained=untrained, official=official)
 
 
 def _source(settings: Mapping[str, Setting], text: bool) -> Source:

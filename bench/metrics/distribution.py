@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -77,16 +78,18 @@ def _inception(output: Sequence[Rows], splits: int, seed: int, deviation: bool) 
     return Estimate(mean, mean - reach, mean + reach)
 
 
-def _load_panns(rate: int, **where: Any) -> NetworkExtractor:
+def _load_panns(rate: int, *, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
     from ldmbench.extractors.panns import load_panns
 
-    return load_panns(rate, **where)
+    return load_panns(rate, device, weights, untrained=untrained, official=official)
 
 
-def _load_vggish(loading: str, settings: Mapping[str, Any], **where: Any) -> NetworkExtractor:
+def _load_vggish(
+    loading: str, own: Mapping[str, bool], *, device: str, weights: Path | None, untrained: bool, official: bool
+) -> NetworkExtractor:
     from ldmbench.extractors.vggish import Loading, load_vggish
 
-    return load_vggish(cast(Loading, loading), **settings, **where)
+    return load_vggish(cast(Loading, loading), device, weights, **own, untrained=untrained, official=official)
 
 
 def _panns(settings: Mapping[str, Setting], layer: str) -> Source:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors.whisper import CHECKPOINTS, Recogniser
-from ldmbench.metrics._base import BaseMetric, MetricFacts, Value, register, settings_title
+from ldmbench.metrics._base import MetricFacts, ModelMetric, Value, register, settings_title
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_file
@@ -65,7 +64,7 @@ def normalise(text: str) -> str:
     return str(_normaliser()(text)).strip()
 
 
-class ErrorRate(BaseMetric):
+class ErrorRate(ModelMetric):
     """WER or CER of what a Whisper model hears in the output, against the clip's text, in percent.
 
     A clip's value is ``[100 * edits, length]``, so that the estimate is the corpus rate: all edits over all
@@ -80,37 +79,15 @@ class ErrorRate(BaseMetric):
         self.size = size
         self.official = official
         self._untrained = untrained
-        self.configure()
-
-    def configure(self, device: str = "cpu", weights: Path | None = None) -> None:
-        """Where the recogniser runs and where its checkpoint lies; it is loaded when first needed.
-
-        Args:
-            device: ``cpu``, ``cuda``, ``cuda:1``, ...
-            weights: Folder or file of the checkpoint; None for the weights home.
-        """
-        self._device, self._weights = device, weights
 
     def problem(self) -> str:
-        """Why this metric cannot be computed here, or nothing; reads no checkpoint."""
+        """Why this metric cannot be computed here, or empty; reads no checkpoint."""
         if not self._untrained:
             try:
                 find_file(CHECKPOINTS[self.size], self._weights)
             except BenchError as error:
                 return str(error)
         return ""
-
-    def measure(self, clip: Clip, output: Output) -> Value:
-        """``[100 * edits, length]`` of one clip.
-
-        Raises:
-            Unscored: If the clip has no English text.
-            BenchError: If there is no output audio, or the recogniser cannot be loaded.
-        """
-        (value,) = self.measure_batch([clip], [output])
-        if isinstance(value, Exception):
-            raise value
-        return value
 
     def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
         """``[100 * edits, length]`` of each clip, or why there is none; the recogniser hears them together.

@@ -7,17 +7,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ldmbench.clips.card import list_datasets, load_dataset_card, obtain
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import load_metric
+from ldmbench.metrics._base import DeviceMetric, load_metric
 from ldmbench.names import parse, some
 from ldmbench.runs.plan import Plan, missing
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import is_run
 from ldmbench.system.card import SystemSpec
+from ldmbench.system.protocol import Checks
+from ldmbench.system.registry import load_adapter
 
 #: Import names that show whether an optional dependency group is installed.
 _EXTRAS = {"models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"), "cluster": ("ray",)}
@@ -88,7 +90,8 @@ def _system(spec: SystemSpec) -> Iterator[Finding]:
         yield Finding("error", spec.label, f"program {', '.join(absent)} not found", f"install {', '.join(absent)}")
         return
     try:
-        reason = _available(spec)
+        adapter = load_adapter(spec.card)
+        reason = adapter.available() if isinstance(adapter, Checks) else ""
         if not reason and spec.card.weights and not spec.untrained:
             spec.weights_folder()
     except BenchError as error:
@@ -102,21 +105,8 @@ def _system(spec: SystemSpec) -> Iterator[Finding]:
         yield Finding("ok", spec.label, spec.card.title)
 
 
-def _available(spec: SystemSpec) -> str:
-    """What the adapter itself says is missing, from its function ``available()``, or empty."""
-    if spec.card.command:
-        return ""
-    name = spec.card.module.partition(":")[0]
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        raise BenchError(f"its adapter {name} cannot be imported", str(error), "reinstall ldmbench") from None
-    available = getattr(module, "available", None)
-    return str(available()) if available else ""
-
-
 def _metric(plan: Plan, name: str, options: Options) -> Iterator[Finding]:
-    metric: Any = load_metric(name)
+    metric = load_metric(name)
     missing = missing_extras(metric.facts.extras)
     if missing:
         yield Finding("error", name, f"needs {', '.join(missing)}", install(metric.facts.extras))
@@ -127,7 +117,7 @@ def _metric(plan: Plan, name: str, options: Options) -> Iterator[Finding]:
         text = f"is for {kinds} and not computed here: no dataset is declared to be that"
         yield Finding("warning", name, text, f"for a folder, --content {metric.facts.content[0]}")
         return
-    if metric.facts.device:
+    if isinstance(metric, DeviceMetric):
         metric.configure(options.device, options.weights)
         if text := metric.problem():
             yield Finding("error", name, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,13 +24,11 @@ from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import RunWriter, is_run
 from ldmbench.system.card import SystemSpec
-from ldmbench.system.protocol import Cost, Output, System
+from ldmbench.system.protocol import Adapter, Cost, Output, Prepares, System, parameters_of
 from ldmbench.system.registry import load_system
 
-Build = Callable[[SystemSpec], System]
 
-
-def generate(plan: Plan, options: Options, build: Build = load_system) -> list[tuple[str, str]]:
+def generate(plan: Plan, options: Options, build: Adapter = load_system) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
     Time and memory are recorded only at a batch of 1, where they belong to one clip.
@@ -57,13 +55,13 @@ def generate(plan: Plan, options: Options, build: Build = load_system) -> list[t
                     continue
                 try:
                     system = build(spec)
-                    if setup := getattr(system, "setup", None):
-                        setup(plan.clips)
+                    if isinstance(system, Prepares):
+                        system.setup(plan.clips)
                 except Exception as error:
                     not_started.append((spec.label, _reason(error)))
                     advance(len(clips), spec.label)
                     continue
-                writer.set_parameters(getattr(system, "parameters", None))
+                writer.set_parameters(parameters_of(system))
                 for start in range(0, len(clips), options.batch):
                     part = clips[start : start + options.batch]
                     for row, output in _process(system, spec, part, options.batch == 1):
@@ -124,7 +122,7 @@ def _timed(system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool)
         outputs = list(islice(system.process(clips), 2))
         seconds = time.perf_counter() - start
     for output in outputs:
-        cost = Cost(seconds, peak(), getattr(system, "parameters", None))
+        cost = Cost(seconds, peak(), parameters_of(system))
         yield replace(output, cost=cost) if isinstance(output, Output) else output
 
 

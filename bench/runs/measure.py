@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.host import interrupt
 from ldmbench.host.executor import executor
 from ldmbench.host.progress import progress
-from ldmbench.metrics._base import Metric, load_metric
+from ldmbench.metrics._base import DeviceMetric, Metric, Value, load_metric
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
@@ -91,7 +90,7 @@ def measure(
         writers: Open writers of the same runs.
     """
     runs = [open_run(path) for path in paths]
-    local = [name for name in metrics if not load_metric(name).facts.device]
+    local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric)]
     tasks = missing(runs, clips, local, options.retry_failed)
     # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
     tasks.sort(key=_weight, reverse=True)
@@ -167,7 +166,7 @@ def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: E
     return ScoreRow(clip.id, name, version, "failed", message=" ".join(message.split()), output=row.digest)
 
 
-def _plain(value: Any, kind: str) -> float | list[float]:
+def _plain(value: Value, kind: str) -> float | list[float]:
     """A value as the journal holds it; another shape, or a number that is not finite, is a fault of the metric."""
     array = np.asarray(value, np.float64)
     if array.shape != {"mean": (), "largest": (), "ratio": (2,)}.get(kind, (array.size,)):
@@ -200,7 +199,8 @@ def _measure_on_device(
     if not jobs:
         return
     wanted = {name for _, job in jobs for name in job.metrics}
-    metrics: dict[str, Any] = {name: load_metric(name) for name in names if name in wanted}
+    loaded = {name: load_metric(name) for name in names if name in wanted}
+    metrics = {name: metric for name, metric in loaded.items() if isinstance(metric, DeviceMetric)}
     for metric in metrics.values():
         metric.configure(options.device, options.weights)
     jobs.sort(key=lambda pair: pair[1].row.seconds_audio, reverse=True)
@@ -209,12 +209,12 @@ def _measure_on_device(
             batch = [_Loaded.of(clip, job) for clip, job in jobs[start : start + _BATCH]]
             for name, metric in metrics.items():
                 chosen = [item for item in batch if name in item.job.metrics]
-                ready = [item for item in chosen if item.output is not None]
-                found = dict(zip(map(id, ready), _values(metric, ready), strict=True))
+                ready = [item for item in chosen if item.error is None]
+                values = dict(zip(map(id, ready), _values(metric, ready), strict=True))
+                values |= {id(item): item.error for item in chosen if item.error is not None}
                 interrupt.check()
                 for item in chosen:
-                    value = found.get(id(item), item.error)
-                    row = _device_row(metric, item.clip, item.job, value, writers[item.job.position])
+                    row = _device_row(metric, item.clip, item.job, values[id(item)], writers[item.job.position])
                     writers[item.job.position].add_scores([row])
                 advance(len(chosen), name)
 
@@ -239,12 +239,13 @@ class _Loaded:
             return cls(clip, job, None, error)
 
 
-def _values(metric: Any, items: Sequence[_Loaded]) -> list[Any]:
+def _values(metric: DeviceMetric, items: Sequence[_Loaded]) -> list[Value | Exception]:
     """A value or an exception for each; a batch that fails as a whole is tried again one by one."""
     if not items:
         return []
     try:
-        values = list(metric.measure_batch([item.clip for item in items], [item.output for item in items]))
+        outputs = [item.output for item in items if item.output is not None]
+        values = list(metric.measure_batch([item.clip for item in items], outputs))
         if len(values) != len(items):
             raise ValueError(f"the metric returned {len(values)} values for {len(items)} clips")
     except Exception as error:
@@ -252,7 +253,7 @@ def _values(metric: Any, items: Sequence[_Loaded]) -> list[Any]:
     return values
 
 
-def _device_row(metric: Metric, clip: Clip, job: Job, value: Any, writer: RunWriter) -> ScoreRow:
+def _device_row(metric: Metric, clip: Clip, job: Job, value: Value | Exception, writer: RunWriter) -> ScoreRow:
     facts = metric.facts
     if isinstance(value, Exception):
         return _without_value(clip, facts.name, facts.version, job.row, value)

@@ -1,8 +1,8 @@
-"""Systems: the protocol, the cards with their variants and settings, and how a name becomes a system."""
+"""What a system must be, what it may offer beyond that, and what it hands back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
-from ldmbench.system.card import SystemCard
+from ldmbench.system.card import SystemCard, SystemSpec
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,8 @@ class System(Protocol):
     tried again one by one, and those that raise alone become ``failed`` rows. Random choices are drawn
     from ``clip.seed`` only, so that batch, order and resuming change nothing.
 
-    Optional members: ``setup(clips)`` is called once with every planned clip before the first ``process``, and
-    is neither timed nor counted (loading, training, warming up); ``embed(clips)`` yields time-averaged
-    embeddings ``{layer: [dim]}`` of each clip; ``parameters`` is the number of learned parameters.
+    It may offer more: ``Prepares``, ``Learned``, ``Embeds``, and its class ``Checks``. The engine asks with
+    ``isinstance``; nothing needs to be derived from these.
     """
 
     card: SystemCard
@@ -67,3 +66,50 @@ class System(Protocol):
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield one output per clip, in order."""
         ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A system with work to do before the first clip: loading, training, warming up."""
+
+    def setup(self, clips: Sequence[Clip]) -> None:
+        """Called once with every planned clip before the first ``process``; neither timed nor counted."""
+        ...
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """A system with learned parameters."""
+
+    @property
+    def parameters(self) -> int:
+        """How many there are; asked after ``setup``."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A system whose representation of a clip can be looked at."""
+
+    def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        """Yield layer -> time-averaged embedding ``[dim]`` of each clip, in order."""
+        ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A class of systems that need more of the machine than a card can say: a static method ``available``."""
+
+    @staticmethod
+    def available() -> str:
+        """Why it cannot be used on this machine, or empty; the preflight asks before anything is built."""
+        ...
+
+
+#: What a card names as its module: it makes the system of a spec.
+Adapter = Callable[[SystemSpec], System]
+
+
+def parameters_of(system: System) -> int | None:
+    """Number of learned parameters, None for a system without any."""
+    return system.parameters if isinstance(system, Learned) else None

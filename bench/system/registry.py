@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ldmbench.cards import load_card
 from ldmbench.errors import BenchError
-from ldmbench.names import Name, Setting, parse, show, unknown
+from ldmbench.names import Name, parse, typed, unknown
 from ldmbench.system.beside import make_importable
 from ldmbench.system.card import SystemCard, SystemSpec
-from ldmbench.system.protocol import System
+from ldmbench.system.protocol import Adapter, System
 
 
 def card_folders() -> list[Path]:
@@ -71,7 +71,7 @@ def resolve(name: str, device: str = "cpu", untrained: bool = False, weights: Pa
     for key, value in asked.settings.items():
         if key not in settings:
             raise unknown(f"setting of {card.name}", key, settings)
-        settings[key] = _typed(card.name, key, value, settings[key])
+        settings[key] = typed(card.name, key, value, settings[key])
     overrides = {key: settings[key] for key in asked.settings}
     # A system without weights is never untrained, whatever is asked of the others beside it.
     untrained = untrained and bool(card.weights)
@@ -82,35 +82,41 @@ def load_system(spec: SystemSpec) -> System:
     """Import the adapter named by the card and build the system.
 
     Raises:
-        BenchError: If the adapter cannot be imported, with the extra that would make it importable.
+        BenchError: If the adapter cannot be imported, with the extra that would make it importable, or is no system.
     """
-    if spec.card.command:
-        from ldmbench.system.external import ExternalSystem
-
-        return ExternalSystem(spec)
-    module, _, attribute = spec.card.module.partition(":")
-    try:
-        adapter = importlib.import_module(module)
-    except ImportError as error:
-        extras = ",".join(spec.card.extras)
-        own = module.startswith("ldmbench.")
-        fix = "reinstall ldmbench" if own else "put the module beside the card or install it"
-        fix = f"pip install 'ldmbench[{extras}]'" if extras else fix
-        raise BenchError(f"system {spec.label} cannot be loaded", str(error), fix) from error
-    factory = getattr(adapter, attribute, None)
-    if factory is None:
-        raise BenchError(f"system {spec.label} cannot be loaded", f"{module} has no {attribute!r}", "correct the card")
-    system: System = factory(spec)
+    system = load_adapter(spec.card)(spec)
+    if not isinstance(system, System):
+        made = f"{spec.card.module} makes {type(system).__name__}, which has no card or no process(clips)"
+        raise BenchError(f"system {spec.label} is no system", made, "derive it from ldmbench.Codec, or give it both")
     return system
 
 
-def _typed(system: str, key: str, value: Setting, default: Setting) -> Setting:
-    """``value`` in the type of ``default``; an int may stand for a float."""
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(default, str):
-        return show(value)
-    if type(value) is not type(default):
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
-        raise BenchError(f"setting {key!r} of {system} must be {kind}", f"{value!r}")
-    return value
+def load_adapter(card: SystemCard) -> Adapter:
+    """What the card names as its module: a class, or a function that builds the system.
+
+    Raises:
+        BenchError: If there is none, or it cannot be imported, with the extra that would make it importable.
+    """
+    if card.command:
+        from ldmbench.system.external import ExternalSystem
+
+        return ExternalSystem
+    module, _, attribute = card.module.partition(":")
+    if not module or not attribute:
+        raise BenchError(
+            f"the card of {card.name} names no adapter",
+            f"module = {card.module!r}",
+            "write module = 'package.module:Class'",
+        )
+    try:
+        imported = importlib.import_module(module)
+    except ImportError as error:
+        extras = ",".join(card.extras)
+        own = module.startswith("ldmbench.")
+        fix = "reinstall ldmbench" if own else "put the module beside the card or install it"
+        fix = f"pip install 'ldmbench[{extras}]'" if extras else fix
+        raise BenchError(f"system {card.name} cannot be loaded", str(error), fix) from error
+    adapter: Adapter | None = getattr(imported, attribute, None)
+    if adapter is None:
+        raise BenchError(f"system {card.name} cannot be loaded", f"{module} has no {attribute!r}", "correct the card")
+    return adapter

@@ -17,8 +17,6 @@ class Shuffled:
     id), and each gets the sound of the next one that is another recording: two captions of one file never meet.
     """
 
-    parameters = None
-
     def __init__(self, spec: SystemSpec) -> None:
         self.card = spec.card
         self._partners: dict[str, Clip] = {}

@@ -12,8 +12,6 @@ from ldmbench.system.protocol import Output
 class Unprocessed:
     """Returns the input of the task, sample by sample."""
 
-    parameters = None
-
     def __init__(self, spec: SystemSpec) -> None:
         self.card = spec.card
 

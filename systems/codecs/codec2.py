@@ -36,11 +36,6 @@ _MODES = {
 }
 
 
-def available() -> str:
-    """Why Codec 2 cannot be used on this machine, or empty."""
-    return _ffmpeg.missing("libcodec2", "encoders", "decoders")
-
-
 class Codec2(Codec):
     """Codec 2, a harmonic sinusoidal vocoder for speech at 8 kHz.
 
@@ -49,9 +44,14 @@ class Codec2(Codec):
     whole bytes, so that mode 700C (28 bits per 40 ms) measures 0.8 kbps and mode 1300 measures 1.4.
     """
 
+    @staticmethod
+    def available() -> str:
+        """Why Codec 2 cannot be used on this machine, or empty."""
+        return _ffmpeg.missing("libcodec2", "encoders", "decoders")
+
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)
-        _ffmpeg.require(spec.label, available())
+        _ffmpeg.require(spec.label, self.available())
         self.mode = str(spec.settings["mode"])
         if self.mode not in _MODES:
             raise BenchError(f"codec2 has no mode {self.mode!r}", fix=f"choose one of {', '.join(_MODES)}")

@@ -17,20 +17,20 @@ _FRAME = 320
 _LEAD = 223
 
 
-def available() -> str:
-    """Why Speex cannot be used on this machine, or empty."""
-    return _ffmpeg.missing("libspeex", "encoders", "decoders")
-
-
 class Speex(Codec):
     """Speex at a constant bit-rate, wide-band mode, with libspeex on both sides.
 
     Setting: ``quality`` from 0 to 10; a variant is named by the bit-rate this gives in whole bytes per 20 ms.
     """
 
+    @staticmethod
+    def available() -> str:
+        """Why Speex cannot be used on this machine, or empty."""
+        return _ffmpeg.missing("libspeex", "encoders", "decoders")
+
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)
-        _ffmpeg.require(spec.label, available())
+        _ffmpeg.require(spec.label, self.available())
         self.quality = int(spec.settings["quality"])
         if not 0 <= self.quality <= 10:
             raise BenchError(f"speex has no quality {self.quality}", fix="choose 0 to 10")

@@ -11,11 +11,6 @@ from ldmbench.systems.codecs._packets import Packets, aligned, coding_rate, deco
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
-def available() -> str:
-    """Why Vorbis cannot be used on this machine, or empty."""
-    return _ffmpeg.missing("libvorbis", "encoders")
-
-
 class Vorbis(Codec):
     """Vorbis I at an average bit-rate.
 
@@ -24,9 +19,14 @@ class Vorbis(Codec):
     audio packets; the three header packets (about 4 kB of codebooks) and the Ogg pages are not counted.
     """
 
+    @staticmethod
+    def available() -> str:
+        """Why Vorbis cannot be used on this machine, or empty."""
+        return _ffmpeg.missing("libvorbis", "encoders")
+
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)
-        _ffmpeg.require(spec.label, available())
+        _ffmpeg.require(spec.label, self.available())
         self.kbps = float(spec.settings["kbps"])
         self.limits = int(spec.settings["min_rate"]), int(spec.settings["max_rate"])
 

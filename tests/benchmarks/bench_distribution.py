@@ -134,16 +134,16 @@ def ours(names: Sequence[str], generated: Path, reference: Path, weights: Path, 
 
     from ldmbench.audio.sound import read
     from ldmbench.clips.clip import Clip
-    from ldmbench.metrics._base import load_metric
+    from ldmbench.metrics._base import DeviceMetric, load_metric
     from ldmbench.system.protocol import Output
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     import torchaudio  # noqa: F401 - so that its import is not timed, as the peers' is not
 
     start, begun = time.perf_counter(), time.process_time()
-    loaded = {name: load_metric(name) for name in names}
+    loaded = {name: metric for name in names if isinstance(metric := load_metric(name), DeviceMetric)}
     for metric in loaded.values():
-        metric.configure(device, weights)  # type: ignore[attr-defined]
+        metric.configure(device, weights)
     files = sorted(reference.iterdir())
     order = sorted(files, key=lambda path: path.stat().st_size, reverse=True)
     values: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -152,7 +152,7 @@ def ours(names: Sequence[str], generated: Path, reference: Path, weights: Path, 
         clips = [Clip(path.name, "folder", path=path).load() for path in paths]
         outputs = [Output(read(generated / path.name)) for path in paths]
         for name, metric in loaded.items():
-            batch = metric.measure_batch(clips, outputs)  # type: ignore[attr-defined]
+            batch = metric.measure_batch(clips, outputs)
             values[name] |= {path.name: value for path, value in zip(paths, batch, strict=True)}
     numbers, intervals = {}, {}
     for name, metric in loaded.items():

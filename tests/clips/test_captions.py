@@ -34,7 +34,7 @@ class _Words(BaseMetric):
 
     facts = MetricFacts("test_caption_words", "Words", needs=("output", "text"), device=True)
 
-    def configure(self, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> None:
+    def configure(self, device: str = "cpu", weights: Path | None = None) -> None:
         """Nothing to load."""
 
     def problem(self) -> str:
@@ -60,7 +60,7 @@ class _Spread(BaseMetric):
 
     facts = MetricFacts("test_set_level", "test_set_level", kind="set", better="lower", device=True)
 
-    def configure(self, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> None:
+    def configure(self, device: str = "cpu", weights: Path | None = None) -> None:
         """Nothing to load."""
 
     def problem(self) -> str:

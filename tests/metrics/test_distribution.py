@@ -269,12 +269,6 @@ def test_metrics_say_what_is_missing_without_loading_anything(name):
     assert pickle.loads(pickle.dumps(untrained)).facts == untrained.facts
 
 
-def test_random_weights_need_a_name_that_tells():
-    with pytest.raises(BenchError, match="fd_panns:untrained=true"):
-        load_metric("fd_panns").configure(untrained=True)
-    load_metric("fd_panns:untrained=true").configure(untrained=True)
-
-
 def test_settings_reach_the_estimate():
     shift = np.array([0.0, 0.5])[:, None, None]
     rows = [pack(*(np.random.default_rng(i).standard_normal((2, 1, 4)) + shift)) for i in range(60)]

@@ -11,7 +11,8 @@ from ldmbench import stats
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import Metric, list_metrics, load_metric
+from ldmbench.metrics import _base as base
+from ldmbench.metrics._base import BaseMetric, DeviceMetric, Metric, MetricFacts, list_metrics, load_metric
 from ldmbench.runs.measure import _plain
 from ldmbench.system.protocol import Cost, Output
 
@@ -71,6 +72,7 @@ def test_facts_are_complete(name):
     metric = load_metric(name)
     facts = metric.facts
     assert isinstance(metric, Metric)
+    assert isinstance(metric, DeviceMetric) is facts.device
     assert facts.name == name
     assert 0 < len(facts.title) <= 40
     assert len(facts.source) > 5
@@ -150,3 +152,48 @@ def test_settings_nobody_declared_are_refused(name):
 def test_mean_and_ratio_are_those_of_stats():
     assert load_metric("stoi").aggregate([0.5, 0.7]) == stats.mean([0.5, 0.7])
     assert load_metric("kbps").aggregate([[1, 2], [3, 4]]) == stats.ratio([[1, 2], [3, 4]])
+
+
+DEVICE = [name for name in list_metrics() if load_metric(name).facts.device]
+
+
+@pytest.mark.parametrize("name", DEVICE)
+def test_a_metric_with_a_model_names_its_missing_checkpoint_before_anything_is_loaded(name, tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="the extra 'models' is not installed")
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "home"))
+    metric = load_metric(name)
+    assert isinstance(metric, DeviceMetric)
+    assert str(tmp_path / "home") in metric.problem()
+    metric.configure("cpu", tmp_path / "other")
+    assert str(tmp_path / "other") in metric.problem()
+    assert load_metric(base.untrained(name)).problem() == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ("lsd:n_fft=true", "a whole number: True"),
+        ("lsd:n_fft=2.5", "a whole number: 2.5"),
+        ("lsd:eps=true", "a number: True"),
+        ("lsd:eps=tiny", "a number: 'tiny'"),
+        ("fd_panns:untrained=1", "true or false: 1"),
+    ],
+)
+def test_settings_of_another_type_are_refused(asked, kind):
+    with pytest.raises(BenchError, match=f"must be {kind}"):
+        load_metric(asked)
+
+
+def test_a_whole_number_stands_for_a_number():
+    assert load_metric("lsd:eps=1").settings["eps"] == 1.0
+    assert type(load_metric("lsd:eps=1").settings["eps"]) is float
+
+
+@pytest.mark.parametrize(("device", "members"), [(True, ()), (False, ("configure", "problem", "measure_batch"))])
+def test_a_metric_that_is_not_what_its_facts_say_is_refused(monkeypatch, device, members):
+    """Without this it would be measured in worker processes, or asked for methods that it has not."""
+    kind = type("Other", (BaseMetric,), {name: lambda self, *_: None for name in members})
+    kind.facts = MetricFacts("other", "Other", device=device)
+    monkeypatch.setitem(base._registry, "other", base._Entry(lambda *_: kind(), {}, {}))
+    with pytest.raises(BenchError, match=rf"metric other is not what its facts say: device is {device}"):
+        load_metric("other")

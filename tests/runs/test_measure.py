@@ -57,6 +57,9 @@ class FakeModel(Fake):
     def configure(self, *where: Any) -> None:
         self.configured.append(where)
 
+    def problem(self) -> str:
+        return ""
+
     def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Any]:
         self.batches.append(len(clips))
         return [self.measure(clip, output) for clip, output in zip(clips, outputs, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -19,8 +18,8 @@ import scipy.signal
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
-from ldmbench.system.protocol import Output, System
-from ldmbench.system.registry import load_system, load_system_card, resolve
+from ldmbench.system.protocol import Checks, Output, System
+from ldmbench.system.registry import load_adapter, load_system, load_system_card, resolve
 
 
 def _speech_like(rate: int = 48000, seconds: float = 2.0, seed: int = 0, channels: int = 1) -> Audio:
@@ -56,9 +55,9 @@ def _build(name: str) -> System:
     absent = [program for program in card.programs if shutil.which(program) is None]
     if absent:
         pytest.skip(f"program {', '.join(absent)} is not installed")
-    available = getattr(importlib.import_module(card.module.partition(":")[0]), "available", None)
-    if available and available():
-        pytest.skip(available())
+    adapter = load_adapter(card)
+    if isinstance(adapter, Checks) and adapter.available():
+        pytest.skip(adapter.available())
     return load_system(resolve(name))
 
 

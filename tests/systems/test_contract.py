@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 import pickle
 from collections.abc import Callable
@@ -11,8 +13,8 @@ import pytest
 
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
-from ldmbench.system.protocol import Output, System
-from ldmbench.system.registry import list_systems, load_system, load_system_card, resolve
+from ldmbench.system.protocol import Checks, Embeds, Learned, Output, Prepares, System, parameters_of
+from ldmbench.system.registry import list_systems, load_adapter, load_system, load_system_card, resolve
 
 #: Systems that take longer than the rest of this file together.
 SLOW = {"kmeans-mel"}
@@ -72,6 +74,39 @@ def test_card(name: str) -> None:
             assert type(value) is type(card.settings[key]), (variant, key)
     if not card.command:
         assert card.module.startswith("ldmbench.systems.")
+
+
+@pytest.mark.parametrize("name", list_systems())
+def test_an_adapter_says_in_the_same_way_what_it_needs_and_offers(name: str) -> None:
+    """Looked at without building: the class has ``process``; what it offers beyond is what the protocols know."""
+    adapter = load_adapter(load_system_card(name))
+    if isinstance(adapter, Checks):
+        assert isinstance(adapter.available(), str)
+    if not isinstance(adapter, type):
+        pytest.skip(f"{name} is built by a function")
+    assert callable(getattr(adapter, "process", None))
+    for protocol, method in ((Prepares, "setup"), (Embeds, "embed"), (System, "process")):
+        if hasattr(adapter, method):
+            own, asked = (list(inspect.signature(getattr(kind, method)).parameters) for kind in (adapter, protocol))
+            assert own == asked, method
+    module = importlib.import_module(adapter.__module__)
+    assert not hasattr(module, "available"), "the preflight asks the class"
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_what_a_system_offers(name: str, clips: list[Clip], build: Callable[[str], System]) -> None:
+    system = build(name)
+    assert isinstance(system, System)
+    if isinstance(system, Prepares):
+        system.setup(clips)
+    count = parameters_of(system)
+    assert isinstance(system, Learned) is (count is not None)
+    assert count is None or count > 0
+    if isinstance(system, Embeds):
+        embeddings = list(system.embed(clips))
+        assert len(embeddings) == len(clips)
+        assert len({tuple((layer, row.shape, row.dtype) for layer, row in item.items()) for item in embeddings}) == 1
+        assert all(row.ndim == 1 and row.dtype == np.float32 for row in embeddings[0].values())
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

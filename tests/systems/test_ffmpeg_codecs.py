@@ -11,9 +11,12 @@ import scipy.signal
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.system.protocol import Output
+from ldmbench.system.protocol import Checks, Output
 from ldmbench.system.registry import load_system, load_system_card, resolve
-from ldmbench.systems.codecs import _ffmpeg, codec2, speex, vorbis
+from ldmbench.systems.codecs import _ffmpeg
+from ldmbench.systems.codecs.codec2 import Codec2
+from ldmbench.systems.codecs.speex import Speex
+from ldmbench.systems.codecs.vorbis import Vorbis
 
 CODECS = ["codec2", "speex", "vorbis"]
 VARIANTS = {codec: list(load_system_card(codec).variants) for codec in CODECS}
@@ -181,24 +184,24 @@ def no_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_memory")
-@pytest.mark.parametrize("module", [codec2, speex, vorbis])
-def test_program_missing(module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("adapter", [Codec2, Speex, Vorbis])
+def test_program_missing(adapter: type[Checks], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    assert "not installed" in module.available()  # type: ignore[attr-defined]
+    name = adapter.__name__.lower()
+    assert "not installed" in adapter.available()
     with pytest.raises(BenchError, match="apt-get install ffmpeg"):
         load_system(resolve(name))
 
 
 @pytest.mark.usefixtures("no_memory")
-@pytest.mark.parametrize("module", [codec2, speex, vorbis])
-def test_encoder_missing(module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("adapter", [Codec2, Speex, Vorbis])
+def test_encoder_missing(adapter: type[Checks], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\nprintf 'Codecs:\\n ------\\n A..... aac    AAC\\n'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    assert f"no lib{name}" in module.available()  # type: ignore[attr-defined]
+    name = adapter.__name__.lower()
+    assert f"no lib{name}" in adapter.available()
     with pytest.raises(BenchError, match=f"has no lib{name}"):
         load_system(resolve(name))
 
