@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ldmbench.audio.arrays import Rows
 from ldmbench.clips.clip import Clip

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
