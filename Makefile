@@ -7,7 +7,7 @@ UV_VERSION = 0.13.8
 # Tests run in so many processes.
 JOBS ?= 2
 
-.PHONY: quickstart install test test-slow lint lock clean
+.PHONY: quickstart install test test-slow lint docs lock clean
 
 # Installs the bench without its neural models, runs the quickstart suite, writes and opens its page.
 quickstart: $(VENV)/.core
@@ -27,6 +27,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages of systems, metrics, datasets and suites from their cards, then the site: docs/_build/html/index.html.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
 # Resolve the pinned versions again, for every supported Python at once.
 lock: $(VENV)/.uv

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from ldmbench.cli import cli
-from ldmbench.clips.card import DatasetCard, list_datasets
+from ldmbench.clips.card import list_datasets
 from ldmbench.metrics._base import list_metrics
-from ldmbench.suite import Suite, Sweep, list_suites
+from ldmbench.suite import Sweep, list_suites
 from ldmbench.system.card import SystemCard
 from ldmbench.system.registry import list_systems
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = re.findall(r"^\$ ldmbench (.+)$", README, re.MULTILINE)
 
 
@@ -55,15 +59,45 @@ def test_datasets_and_suites_are_named() -> None:
 
 
 def test_the_example_cards_are_valid() -> None:
-    import tomllib
-
-    sweep, dataset, system, suite = (
-        tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    )
+    sweep, system = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
     Sweep.model_validate(sweep["sweep"])
-    DatasetCard.model_validate(dataset)
     SystemCard.model_validate(system)
-    Suite.model_validate(suite)
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_pages_are_what_the_cards_say() -> None:
+    pages: dict[str, str] = generator().pages()
+    assert {path.name for path in (ROOT / "docs" / "reference").iterdir()} == pages.keys()
+    stale = [name for name, text in pages.items() if (ROOT / "docs/reference" / name).read_text("utf-8") != text]
+    assert not stale, "run make docs and commit the pages"
+
+
+def test_the_reference_pages_hold_everything() -> None:
+    for kind, names in (
+        ("systems", list(list_systems())),
+        ("metrics", [name for name in list_metrics() if "@" not in name]),
+        ("datasets", list_datasets()),
+        ("suites", list_suites()),
+    ):
+        page = (ROOT / "docs" / "reference" / f"{kind}.md").read_text(encoding="utf-8")
+        assert re.findall(r"^## `(.+)`$", page, re.MULTILINE) == names
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_exists(page: str) -> None:
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    made = set(re.findall(r"^`([\w./-]+)`:$", text, re.MULTILINE)) | {"reports/published/mine-table.csv"}
+    paths = set(re.findall(r"(?:`|\()((?:bench|systems|datasets|reports|tests|docs|\.ci)/[\w./-]*)[`)]", text)) - made
+    assert len(paths) > 5
+    assert not [path for path in paths if not (ROOT / path).exists() and path != "docs/_build/html"]
 
 
 def test_every_metric_in_the_readme_exists() -> None:

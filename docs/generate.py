@@ -1,0 +1,171 @@
+"""Writes the pages of systems, metrics, datasets and suites from their cards and facts: ``python docs/generate.py``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ldmbench.clips.card import list_datasets, load_dataset_card, read_list
+from ldmbench.metrics._base import list_metrics, load_metric
+from ldmbench.names import parse, show
+from ldmbench.reports import published
+from ldmbench.suite import list_suites, load_suite
+from ldmbench.system.registry import list_systems, load_system_card
+
+REFERENCE = Path(__file__).parent / "reference"
+
+HEAD = "<!-- Written by docs/generate.py from {origin}; change those and run `make docs`. -->\n\n# {title}\n\n{text}\n"
+
+
+def pages() -> dict[str, str]:
+    """File name -> content of every generated page."""
+    return {f"{kind}.md": write() for kind, write in _PAGES.items()}
+
+
+def systems() -> str:
+    """Every system with its variants, settings and checkpoints."""
+    sections = []
+    for name in list_systems():
+        card = load_system_card(name).model_dump(mode="json", exclude={"name"})
+        settings, variants, weights = card.pop("settings"), card.pop("variants"), card.pop("weights")
+        parts = [_heading("system", name, card.pop("title")), _facts(card)]
+        if settings or variants:
+            values = {f"@{key}": {**settings, **own} for key, own in variants.items()} or {name: settings}
+            rows = [[_code(key), *(_value(value) for value in row.values())] for key, row in values.items()]
+            parts.append(_table(["variant", *(_code(key) for key in settings)], rows))
+        if weights:
+            rows = [[_code(key), _inline(entry)] for key, entry in weights.items()]
+            parts.append(_table(["checkpoint", "files"], rows))
+        sections.append("\n".join(parts))
+    text = "A system is named `NAME[@VARIANT][:setting=value,...]`; every setting below can be set."
+    return _page("Systems", "the cards in systems/", text, sections)
+
+
+def metrics() -> str:
+    """Every metric with its facts."""
+    names = list_metrics()
+    sections = []
+    for name in (name for name in names if "@" not in name):
+        facts = asdict(load_metric(name).facts)
+        facts["variants"] = [other for other in names if other.startswith(f"{name}@")]
+        del facts["name"]
+        sections.append(f"{_heading('metric', name, facts.pop('title'))}\n{_facts(facts)}")
+    text = (
+        "A metric is named `NAME[@VARIANT][:setting=value,...]`; whatever changes the number is part of the name. "
+        "`rate` is the rate in Hz at which reference and output are compared, 0 for the reference's own."
+    )
+    return _page("Metrics", "the facts in bench/metrics/", text, sections)
+
+
+def datasets() -> str:
+    """Every dataset with its splits and input conditions."""
+    sections = []
+    for name in list_datasets():
+        card = load_dataset_card(name)
+        record = card.model_dump(mode="json", exclude={"name"})
+        conditions, splits = record.pop("conditions"), record.pop("splits")
+        parts = [_heading("dataset", name, record.pop("title")), _facts(record)]
+        rows = []
+        for split, entry in splits.items():
+            clips = str(len(read_list(card, split))) if entry["list"] else "by rule"
+            rows.append([_code(split), clips, _inline(entry)])
+        parts.append(_table(["split", "clips", "pinned by"], rows))
+        if conditions:
+            parts.append(_table(["condition", "input"], [[_code(f"@{k}"), _inline(v)] for k, v in conditions.items()]))
+        sections.append("\n".join(parts))
+    text = "A dataset is named `NAME[@CONDITION]`; a condition says what is done to the input of a system."
+    return _page("Datasets", "the cards in datasets/", text, sections)
+
+
+def suites() -> str:
+    """Every suite with what it joins, and the published values beside it."""
+    sections = []
+    for name in list_suites():
+        suite = load_suite(name)
+        record = suite.model_dump(mode="json", exclude={"name", "lists", "sweep"})
+        for key, kind in (("datasets", "dataset"), ("systems", "system"), ("metrics", "metric")):
+            record[key] = ", ".join(f"[{_code(item)}](#{kind}-{_anchor(item)})" for item in record[key])
+        parts = [_heading("suite", name, record.pop("title")), _facts(record, ready=("datasets", "systems", "metrics"))]
+        if values := published.load(name):
+            rows = [
+                [_text(item.row), _code(item.dataset), _code(item.metric), f"{item.value:g}", _text(item.source)]
+                for item in values.values
+            ]
+            parts += ["Published values:\n", _table(["row", "dataset", "metric", "value", "source"], rows)]
+        sections.append("\n".join(parts))
+    text = "A suite is datasets and metrics that make one table, with the systems shown by default."
+    return _page("Suites", "reports/suites/ and reports/published/", text, sections)
+
+
+_PAGES: Mapping[str, Callable[[], str]] = {
+    "systems": systems,
+    "metrics": metrics,
+    "datasets": datasets,
+    "suites": suites,
+}
+
+
+def _page(title: str, origin: str, text: str, sections: Sequence[str]) -> str:
+    return "\n".join([HEAD.format(title=title, origin=origin, text=text), *sections])
+
+
+def _heading(kind: str, name: str, title: str) -> str:
+    return f"({kind}-{_anchor(name)})=\n## {_code(name)}\n\n{_text(title)}\n"
+
+
+def _anchor(name: str) -> str:
+    """What a page calls the place of a name; a variant stands in the section of its base."""
+    return parse(name).name.replace("_", "-").lower()
+
+
+def _facts(record: Mapping[str, Any], ready: Sequence[str] = ()) -> str:
+    """A table of a record's fields; a note follows as text. Fields in ``ready`` are Markdown already."""
+    record = {key: value for key, value in record.items() if value not in ("", None, [], {}, ())}
+    note = record.pop("note", "")
+    rows = [[key, value if key in ready else _inline(value)] for key, value in record.items()]
+    return _table(["field", "value"], rows) + (f"\n{_text(' '.join(note.split()))}\n" if note else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _inline(value: Any) -> str:
+    """Anything of a card in one cell, empty fields left out."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_inline(item)}" for key, item in value.items() if item not in ("", None, [], {}, 0))
+    if isinstance(value, list | tuple):
+        return ", ".join(_inline(item) for item in value)
+    return f"<{value}>" if str(value).startswith("https://") else _value(value)
+
+
+def _value(value: Any) -> str:
+    """A single value; digests are shortened, as everywhere else."""
+    if isinstance(value, str):
+        digest = len(value) == 64 and set(value) <= set("0123456789abcdef")
+        return _code(value[:12]) if digest else _text(value)
+    return show(value)
+
+
+def _text(text: str) -> str:
+    """Text in which Markdown finds nothing to do but code."""
+    return re.sub(r"[\\|*<>\[\]#]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def main() -> None:
+    """Write the pages."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, content in pages().items():
+        (REFERENCE / name).write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
