@@ -51,7 +51,8 @@ def follow(text: str, folder: Path, package: Path, limit: bool = False) -> list[
             continue
         words = shlex.split(content)
         if words[0] == "export":
-            variables.update([words[1].split("=")])
+            name, _, value = words[1].partition("=")
+            variables[name] = value
             continue
         assert words[0] == "ldmbench", content
         more = ["--limit", "1"] if limit and words[1] in ("run", "check") else []
