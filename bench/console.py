@@ -122,8 +122,8 @@ def _record(name: str) -> dict[str, Any]:
         facts = asdict(load_metric(name).facts)
         variants = [other for other in metrics if other.startswith(f"{base}@")]
         return {"metric": facts.pop("name"), **facts, "variants": variants}
-    known = [*list_suites(), *list_systems(), *list_datasets(), *metrics]
-    raise unknown("name", name, known, "" if base else "see ldmbench list")
+    names = [*list_suites(), *list_systems(), *list_datasets(), *metrics]
+    raise unknown("name", name, names, "" if base else "see ldmbench list")
 
 
 def _datasets() -> dict[str, str]:

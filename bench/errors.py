@@ -11,7 +11,7 @@ class BenchError(Exception):
         found: What was found instead of what was expected.
         fix: What the user can do about it.
         exit_code: Process exit code when this error ends a command: 1 something failed, 2 usage or
-            preflight, 3 not comparable.
+            preflight.
     """
 
     def __init__(self, what: str, found: str = "", fix: str = "", exit_code: int = 2) -> None:

@@ -151,11 +151,11 @@ def load_datasets(suite: Suite) -> list[Dataset]:
     """
     for name, expected in suite.lists.items():
         card = load_dataset_card(parse(name).name)
-        found = card.splits[card.default].sha256
-        if found != expected:
+        digest = card.splits[card.default].sha256
+        if digest != expected:
             raise BenchError(
                 f"suite {suite.name} was written for another clip list of {name}",
-                f"{found[:12]}, the suite says {expected[:12]}",
+                f"{digest[:12]}, the suite says {expected[:12]}",
                 f"install the version of ldmbench that has the list, or change lists.{name} if the new one is meant",
             )
     return [_load(suite, name) for name in suite.datasets]
@@ -180,10 +180,10 @@ def with_datasets(suite: Suite, names: Sequence[str]) -> Suite:
     Raises:
         BenchError: If the suite has no such dataset.
     """
-    known = [*suite.datasets, *(parse(name).name for name in suite.datasets)]
+    choices = [*suite.datasets, *(parse(name).name for name in suite.datasets)]
     for name in names:
-        if name not in known:
-            raise unknown(f"dataset of suite {suite.name}", name, known)
+        if name not in choices:
+            raise unknown(f"dataset of suite {suite.name}", name, choices)
     chosen = tuple(name for name in suite.datasets if name in names or parse(name).name in names)
     lists = {name: digest for name, digest in suite.lists.items() if name in {parse(item).name for item in chosen}}
     return suite.model_copy(update={"datasets": chosen, "lists": lists})

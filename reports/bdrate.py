@@ -94,16 +94,16 @@ def bd_table(curves: Sequence[Curve], anchor: str, method: Method = "pchip") -> 
         BenchError: If no curve holds the anchor family.
     """
     curves = [curve for curve in curves if curve.axis == RATE]
-    known = unique(family.name for curve in curves for family in curve.families)
-    if not known:
+    names = unique(family.name for curve in curves for family in curve.families)
+    if not names:
         raise BenchError("no system has a measured bitrate", fix="BD-rate needs codecs and the metric kbps")
     asked, anchor = anchor, find_anchor(curves, anchor)
     if not anchor:
-        raise unknown("system family", asked, known)
+        raise unknown("system family", asked, names)
     rows = []
     for curve in curves:
         families = {family.name: family for family in curve.families}
-        for name in known:
+        for name in names:
             if name == anchor:
                 continue
             percent, overlap, reason = None, 0.0, ""
@@ -121,8 +121,8 @@ def bd_table(curves: Sequence[Curve], anchor: str, method: Method = "pchip") -> 
 
 def find_anchor(curves: Sequence[Curve], name: str) -> str:
     """The family of this name, with whatever marks its runs have; empty where there is none."""
-    known = unique(family.name for curve in curves for family in curve.families)
-    return next((family for family in known if family == name or family.startswith(f"{name} [")), "")
+    names = unique(family.name for curve in curves for family in curve.families)
+    return next((family for family in names if family == name or family.startswith(f"{name} [")), "")
 
 
 def choose_anchor(curves: Sequence[Curve]) -> str:
@@ -136,7 +136,7 @@ def choose_anchor(curves: Sequence[Curve]) -> str:
 
 def _points(family: Family, curve: Curve) -> list[tuple[float, float]]:
     sign = -1 if curve.facts.better == "lower" else 1
-    return [(point.kbps, sign * point.value) for point in family.points]
+    return [(point.x, sign * point.value) for point in family.points]
 
 
 def _curve(points: Points, method: Method, who: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -100,16 +100,16 @@ class Table:
         """The datasets, in order."""
         return unique(column.dataset for column in self.columns)
 
-    def places(self, dataset: str) -> list[int]:
+    def positions(self, dataset: str) -> list[int]:
         """Indices of the columns of a dataset."""
-        return [place for place, column in enumerate(self.columns) if column.dataset == dataset]
+        return [index for index, column in enumerate(self.columns) if column.dataset == dataset]
 
     def section(self, dataset: str) -> list[Row]:
         """The rows that have something to show on a dataset: all measured ones, and published ones with a number."""
         return [
             row
             for row in self.rows
-            if row.run or any(row.cells[place].published is not None for place in self.places(dataset))
+            if row.run or any(row.cells[index].published is not None for index in self.positions(dataset))
         ]
 
 

@@ -16,15 +16,24 @@ RATE = "kbps"
 
 @dataclass(frozen=True)
 class Point:
-    """A system on a curve: measured bitrate in kbit/s, value of the metric, and their 95 % intervals.
+    """A system on a curve, with 95 % intervals.
 
-    On a curve of a sweep (``Curve.axis``), ``kbps`` holds the value of the swept setting instead, without interval.
+    Attributes:
+        system: The system's label.
+        x: Where it stands on ``Curve.axis``: the measured bitrate in kbit/s, or the value of the swept setting.
+        x_low: Lower end of the interval of ``x``, None for a setting.
+        x_high: Upper end.
+        value: Value of the metric.
+        low: Lower end of its interval.
+        high: Upper end.
+        n: Scored clips.
+        failed: Failed clips.
     """
 
     system: str
-    kbps: float
-    kbps_low: float | None
-    kbps_high: float | None
+    x: float
+    x_low: float | None
+    x_high: float | None
     value: float
     low: float | None
     high: float | None
@@ -60,7 +69,7 @@ class Curve:
 
     def position(self, point: Point) -> str:
         """Where a point stands, in words: ``12.20 kbit/s`` or ``steps = 50``."""
-        return f"{point.kbps:.2f} kbit/s" if self.axis == RATE else f"{self.axis} = {point.kbps:g}"
+        return f"{point.x:.2f} kbit/s" if self.axis == RATE else f"{self.axis} = {point.x:g}"
 
 
 def build(
@@ -86,19 +95,19 @@ def build(
             families: dict[str, list[Point]] = {}
             levels = []
             for index, (run, rate) in enumerate(zip(runs, rates, strict=True)):
-                found = run.estimate(metric, dataset)
-                if index in hidden or found is None or found.value is None:
+                estimate = run.estimate(metric, dataset)
+                if index in hidden or estimate is None or estimate.value is None:
                     continue
                 if rate is None or rate.value is None or rate.value <= 0:
-                    levels.append((run.info.system, found.value))
+                    levels.append((run.info.system, estimate.value))
                     continue
-                numbers = (rate.value, rate.low, rate.high, found.value, found.low, found.high)
-                point = Point(run.info.system, *numbers, found.n, found.failed)
+                numbers = (rate.value, rate.low, rate.high, estimate.value, estimate.low, estimate.high)
+                point = Point(run.info.system, *numbers, estimate.n, estimate.failed)
                 families.setdefault(family_of(run), []).append(point)
             if families:
-                lines = (Family(name, tuple(sorted(p, key=lambda x: x.kbps))) for name, p in families.items())
+                lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
                 curves.append(Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels)))
-        curves += [_sweep(runs, axis, places, m, dataset) for axis, places in swept for m in metrics]
+        curves += [_sweep(runs, axis, positions, m, dataset) for axis, positions in swept for m in metrics]
     return tuple(curve for curve in curves if curve.families)
 
 
@@ -113,7 +122,7 @@ def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str
 
     The system itself, at its own value of the setting, belongs to the line of its sweep.
     """
-    found: dict[str, dict[int, float]] = {}
+    lines: dict[str, dict[int, float]] = {}
     own: dict[str, tuple[int, float]] = {}
     for index, run in enumerate(runs):
         name = parse(run.info.system)
@@ -122,10 +131,10 @@ def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str
             rest = {key: other for key, other in name.settings.items() if key != setting}
             line = str(Name(name.name, name.variant, rest)) + _marks(run)
             if setting in name.settings:
-                found.setdefault(line, {})[index] = float(value)
+                lines.setdefault(line, {})[index] = float(value)
             else:
                 own[line] = index, float(value)
-    for line, values in found.items():
+    for line, values in lines.items():
         if len(set(values.values())) > 1:
             if line in own and own[line][1] not in values.values():
                 values[own[line][0]] = own[line][1]
@@ -135,11 +144,11 @@ def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str
 def _stood_for(runs: Sequence[Run], swept: Sequence[tuple[str, Mapping[int, tuple[str, float]]]]) -> set[int]:
     """Runs of a sweep whose system is there at its own value too: on other curves that one stands for all."""
     hidden = set()
-    for axis, places in swept:
+    for axis, positions in swept:
         explicit = {
-            index: line for index, (line, _) in places.items() if axis in parse(runs[index].info.system).settings
+            index: line for index, (line, _) in positions.items() if axis in parse(runs[index].info.system).settings
         }
-        with_own = {line for index, (line, _) in places.items() if index not in explicit}
+        with_own = {line for index, (line, _) in positions.items() if index not in explicit}
         hidden |= {index for index, line in explicit.items() if line in with_own}
     return hidden
 
@@ -147,7 +156,7 @@ def _stood_for(runs: Sequence[Run], swept: Sequence[tuple[str, Mapping[int, tupl
 def _sweep(
     runs: Sequence[Run],
     axis: str,
-    places: Mapping[int, tuple[str, float]],
+    positions: Mapping[int, tuple[str, float]],
     metric: str,
     dataset: str,
 ) -> Curve:
@@ -155,16 +164,17 @@ def _sweep(
     families: dict[str, list[Point]] = {}
     levels = []
     for index, run in enumerate(runs):
-        found = run.estimate(metric, dataset)
-        if found is None or found.value is None:
+        estimate = run.estimate(metric, dataset)
+        if estimate is None or estimate.value is None:
             continue
-        if index in places:
-            line, x = places[index]
-            point = Point(run.info.system, x, None, None, found.value, found.low, found.high, found.n, found.failed)
+        if index in positions:
+            line, x = positions[index]
+            numbers = (estimate.value, estimate.low, estimate.high, estimate.n, estimate.failed)
+            point = Point(run.info.system, x, None, None, *numbers)
             families.setdefault(line, []).append(point)
         elif axis not in {**run.info.settings, **parse(run.info.system).settings}:
-            levels.append((run.info.system, found.value))
-    lines = (Family(name, tuple(sorted(p, key=lambda point: point.kbps))) for name, p in families.items())
+            levels.append((run.info.system, estimate.value))
+    lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
     return Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels), axis)
 
 

@@ -130,7 +130,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     unit = f" ({curve.facts.unit})" if curve.facts.unit else ""
     axes.set_title(f"{curve.facts.title}{unit}{arrow}", loc="left", fontsize=10, fontweight="bold")
     axes.text(1, 1.035, curve.dataset, transform=axes.transAxes, ha="right", va="bottom", color=MUTED, fontsize=8)
-    every = [point.kbps for family in curve.families for point in family.points]
+    every = [point.x for family in curve.families for point in family.points]
     # Settings such as steps span decades, others (guidance) do not, and may be 0.
     logarithmic = curve.axis == RATE or (min(every) > 0 and max(every) / min(every) >= _LOG_FROM)
     if logarithmic:
@@ -138,14 +138,14 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     halo = [withStroke(linewidth=2.5, foreground=PAPER)]
     labels = []
     for family in curve.families:
-        place = names.index(family.name)
-        colour = PALETTE[place % len(PALETTE)]
-        rates = [point.kbps for point in family.points]
+        number = names.index(family.name)
+        colour = PALETTE[number % len(PALETTE)]
+        rates = [point.x for point in family.points]
         values = [point.value for point in family.points]
-        dash = DASHES[place // len(PALETTE) % len(DASHES)]
+        dash = DASHES[number // len(PALETTE) % len(DASHES)]
         axes.plot(rates, values, color=colour, linestyle=dash, linewidth=1.6, zorder=3)
         for index, point in enumerate(family.points):
-            _mark(axes, point, colour, MARKERS[place % len(MARKERS)], f"point-{place}-{index}")
+            _mark(axes, point, colour, MARKERS[number % len(MARKERS)], f"point-{number}-{index}")
         # Above the last point, so that neither line nor error bar runs through it.
         labels.append(
             axes.annotate(
@@ -153,7 +153,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
                 fontsize=8.5, fontweight="bold", path_effects=halo, zorder=6, annotation_clip=False,
             )
         )  # fmt: skip
-    rates = [point.kbps for family in curve.families for point in family.points]
+    rates = [point.x for family in curve.families for point in family.points]
     # Room at the right for the names at the ends of the lines.
     share = min(0.5, 0.03 + _CHARACTER * max(len(family.name) for family in curve.families))
     if curve.axis == RATE:
@@ -183,12 +183,12 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
 def _mark(axes: Any, point: Point, colour: str, marker: str, gid: str) -> None:
     """A point with its intervals; hollow where clips failed."""
     if point.low is not None and point.high is not None:
-        axes.vlines(point.kbps, point.low, point.high, color=colour, linewidth=1, zorder=3)
-    if point.kbps_low is not None and point.kbps_high is not None:
-        axes.hlines(point.value, point.kbps_low, point.kbps_high, color=colour, linewidth=1, zorder=3)
+        axes.vlines(point.x, point.low, point.high, color=colour, linewidth=1, zorder=3)
+    if point.x_low is not None and point.x_high is not None:
+        axes.hlines(point.value, point.x_low, point.x_high, color=colour, linewidth=1, zorder=3)
     face = PAPER if point.failed else colour
     (artist,) = axes.plot(
-        [point.kbps], [point.value], marker=marker, markersize=5.5, color=colour, markerfacecolor=face, zorder=4
+        [point.x], [point.value], marker=marker, markersize=5.5, color=colour, markerfacecolor=face, zorder=4
     )
     artist.set_gid(gid)
 
@@ -207,8 +207,8 @@ def _levels(axes: Any, curve: Curve) -> None:
             outside[value > high].append(f"{label} {value:.{curve.facts.digits}f}")
             continue
         axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
-        place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-        axes.annotate(label, (0, value), (2, 2), va="bottom", zorder=5, **place, **style)
+        offset = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+        axes.annotate(label, (0, value), (2, 2), va="bottom", zorder=5, **offset, **style)
     _, top = axes.get_ylim()
     axes.set_ylim(top=top + 0.07 * (high - low))
     for above, names in outside.items():
@@ -222,8 +222,8 @@ def _spread(labels: Sequence[Any], curve: Curve, axes: Any, renderer: Any) -> No
     """Move labels that lie on each other or on a point away, upwards in steps."""
     from matplotlib.transforms import Bbox
 
-    places = [axes.transData.transform((point.kbps, point.value)) for f in curve.families for point in f.points]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in places]
+    centres = [axes.transData.transform((point.x, point.value)) for f in curve.families for point in f.points]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
     for label in sorted(labels, key=lambda text: text.get_window_extent(renderer).y0):
         box = label.get_window_extent(renderer)
         steps = 0

@@ -68,8 +68,8 @@ def to_latex(
         rf"  \label{{{label or 'tab:' + ''.join(c if c.isalnum() else '-' for c in table.suite)}}}",
     ]
     marks = _marks(table)
-    for places in _blocks(table, max_columns):
-        lines += [f"  {line}" for line in _tabular(table, places, intervals, marks)]
+    for positions in _blocks(table, max_columns):
+        lines += [f"  {line}" for line in _tabular(table, positions, intervals, marks)]
         lines.append(r"  \par\smallskip")
     lines.append(
         rf"  \begin{{minipage}}{{\textwidth}}\footnotesize {' '.join(_notes(table, intervals, marks))}\end{{minipage}}"
@@ -86,11 +86,11 @@ def escape(text: str) -> str:
 def _blocks(table: Table, most: int) -> list[list[int]]:
     blocks: list[list[int]] = []
     for dataset in table.datasets:
-        places = table.places(dataset)
-        if blocks and len(blocks[-1]) + len(places) <= most:
-            blocks[-1] += places
+        positions = table.positions(dataset)
+        if blocks and len(blocks[-1]) + len(positions) <= most:
+            blocks[-1] += positions
         else:
-            blocks.append(places)
+            blocks.append(positions)
     return blocks
 
 
@@ -101,17 +101,17 @@ def _marks(table: Table) -> dict[str, str]:
 
 
 def _counts(cell: Cell) -> str:
-    found = cell.estimate
-    if found is None:
+    estimate = cell.estimate
+    if estimate is None:
         return ""
-    parts = [f"$n={found.n}$"]
-    parts += [rf"\textbf{{{found.failed} failed}}"] if found.failed else []
-    parts += [f"{found.unscored} unscored"] if found.unscored else []
+    parts = [f"$n={estimate.n}$"]
+    parts += [rf"\textbf{{{estimate.failed} failed}}"] if estimate.failed else []
+    parts += [f"{estimate.unscored} unscored"] if estimate.unscored else []
     return ", ".join(parts)
 
 
-def _tabular(table: Table, places: Sequence[int], intervals: bool, marks: Mapping[str, str]) -> list[str]:
-    columns = [table.columns[place] for place in places]
+def _tabular(table: Table, positions: Sequence[int], intervals: bool, marks: Mapping[str, str]) -> list[str]:
+    columns = [table.columns[position] for position in positions]
     groups: list[tuple[str, int, int]] = []
     for position, column in enumerate(columns):
         if groups and groups[-1][0] == column.dataset:
@@ -130,7 +130,7 @@ def _tabular(table: Table, places: Sequence[int], intervals: bool, marks: Mappin
     ]
     rows = {row: None for name, _, _ in groups for row in table.section(name)}
     for row in (row for row in table.rows if row in rows):
-        cells = [_cell(row.cells[place], table.columns[place], intervals, marks) for place in places]
+        cells = [_cell(row.cells[position], table.columns[position], intervals, marks) for position in positions]
         lines.append(rf"  {_name(row)} & {' & '.join(cells)} \\")
     return [*lines, r"  \bottomrule", r"\end{tabular}"]
 
@@ -144,26 +144,26 @@ def _heading(column: Column) -> str:
     """Title, unit and arrow; in two lines, broken at the space nearest the middle."""
     unit = f" ({column.facts.unit})" if column.facts.unit else ""
     text = f"{column.facts.title}{unit}"
-    spaces = [place for place, character in enumerate(text) if character == " "]
+    spaces = [index for index, character in enumerate(text) if character == " "]
     arrow = _ARROWS[column.facts.better]
     if not spaces:
         return escape(text) + arrow
-    middle = min(spaces, key=lambda place: abs(place - len(text) / 2))
+    middle = min(spaces, key=lambda index: abs(index - len(text) / 2))
     return rf"\shortstack[r]{{{escape(text[:middle])}\\{escape(text[middle:].strip())}{arrow}}}"
 
 
 def _cell(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str]) -> str:
     digits = column.facts.digits
-    found = cell.estimate
-    if found is None or found.value is None:
+    estimate = cell.estimate
+    if estimate is None or estimate.value is None:
         text = "--"
     else:
-        text = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s") % _number(number(found.value, digits))
+        text = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s") % _number(number(estimate.value, digits))
     if cell.deviates:
         text += f"$^{{{marks[_counts(cell)]}}}$"
     small = []
-    if found is not None and intervals and found.low is not None and found.high is not None:
-        small.append(f"[{_number(number(found.low, digits))}, {_number(number(found.high, digits))}]")
+    if estimate is not None and intervals and estimate.low is not None and estimate.high is not None:
+        small.append(f"[{_number(number(estimate.low, digits))}, {_number(number(estimate.high, digits))}]")
     if cell.published is not None:
         difference = ""
         if cell.difference is not None:

@@ -67,22 +67,22 @@ def write_clip(clip: ClipInfo, runs: Sequence[Run], folder: Path, name: str) -> 
     A 16-bit file cannot hold samples above 1.0. Where a sound has any, all sounds of the clip are turned down by
     the same gain, so that their relative loudness stays, and the note says by how much.
     """
-    found = [_reference(clip)] if clip.path else []
-    found += [_output(clip, run, index) for index, run in enumerate(runs) if not _is_reference(run, clip)]
-    sounds = [sound for _, sound in found if sound is not None]
+    sources = [_reference(clip)] if clip.path else []
+    sources += [_output(clip, run, index) for index, run in enumerate(runs) if not _is_reference(run, clip)]
+    sounds = [sound for _, sound in sources if sound is not None]
     if not sounds:
-        return ClipMedia(tuple(stimulus for stimulus, _ in found), 0.0, (), "")
+        return ClipMedia(tuple(stimulus for stimulus, _ in sources), 0.0, (), "")
     seconds = max(sound.duration for sound in sounds)
     top = max(sound.rate for sound in sounds) / 2
     peak = max((peak for peak in map(_peak, sounds) if peak * LEAST_COMMON_GAIN <= FULL_SCALE), default=0.0)
     common = FULL_SCALE / peak if peak > FULL_SCALE else 1.0
-    pictures = [None if sound is None else spectrogram.levels(sound, seconds, top) for _, sound in found]
+    pictures = [None if sound is None else spectrogram.levels(sound, seconds, top) for _, sound in sources]
     ceiling = max(float(picture.max()) for picture in pictures[:1] or pictures if picture is not None) if sounds else 0
     if not np.isfinite(ceiling):
         ceiling = 0.0
     (folder / name).mkdir(parents=True, exist_ok=True)
     stimuli = []
-    for (stimulus, sound), picture in zip(found, pictures, strict=True):
+    for (stimulus, sound), picture in zip(sources, pictures, strict=True):
         if sound is None or picture is None:
             stimuli.append(stimulus)
             continue

@@ -74,10 +74,12 @@ def counts(table: Table) -> list[str]:
     """One line of n for each dataset, and what the marks mean."""
     lines = []
     for dataset in table.datasets:
-        columns = [table.columns[place] for place in table.places(dataset)]
+        columns = [table.columns[index] for index in table.positions(dataset)]
         counts = unique(str(column.n) for column in columns)
         each = counts[0] if len(counts) == 1 else ", ".join(f"{column.n} ({column.facts.title})" for column in columns)
-        cells = [row.cells[place] for row in table.rows for place in table.places(dataset) if row.cells[place].estimate]
+        cells = [
+            row.cells[index] for row in table.rows for index in table.positions(dataset) if row.cells[index].estimate
+        ]
         whole = not any(cell.deviates for cell in cells)
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
     lines += _too_few(table)
@@ -101,13 +103,13 @@ def _too_few(table: Table) -> list[str]:
     """Metrics over sets that have scored clips and no value all the same."""
     who: dict[tuple[int, int], list[str]] = {}
     for row in table.rows:
-        for place, cell in enumerate(row.cells):
+        for index, cell in enumerate(row.cells):
             if cell.estimate is not None and cell.estimate.value is None and cell.estimate.n:
-                who.setdefault((place, cell.estimate.n), []).append(row.label)
+                who.setdefault((index, cell.estimate.n), []).append(row.label)
     return [
-        f"No {table.columns[place].facts.title} for {', '.join(labels)} on {table.columns[place].dataset}: "
+        f"No {table.columns[index].facts.title} for {', '.join(labels)} on {table.columns[index].dataset}: "
         f"{n} {'clip is' if n == 1 else 'clips are'} too few"
-        for (place, n), labels in who.items()
+        for (index, n), labels in who.items()
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,15 @@ from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.reports import bdrate, curves, drawing, media
 from ldmbench.reports import text as table
 from ldmbench.reports.cells import marks_of, number, unique
-from ldmbench.reports.notes import banners
 from ldmbench.reports.published import Published
 from ldmbench.reports.result import AVERAGE, SYSTEM_FACTS
 from ldmbench.runs.records import ClipInfo, DatasetInfo
 from ldmbench.runs.results import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+#: The page's script, in the order in which its files stand in it.
+SCRIPTS = ("core.js", "table.js", "panel.js", "player.js", "clips.js")
 
 #: Marks a page as ours, so that only such a folder is ever replaced.
 GENERATOR = '<meta name="generator" content="ldmbench">'
@@ -69,37 +71,49 @@ def write_page(
     try:
         _clear(folder)
         chosen = _choose_clips(runs, max_clips)
-        names = [f"{index:03}_{media.file_name(clip.id)}" for index, clip in enumerate(chosen)]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            sounds = list(pool.map(lambda pair: media.write_clip(pair[0], runs, folder / "clips", pair[1]),
-                                   zip(chosen, names, strict=True)))  # fmt: skip
-        shown = unique(column.metric for column in result.columns)
-        facts = [load_metric(name).facts for name in shown]
+        sounds = _write_sounds(chosen, runs, folder / "clips")
         drawn = _curves(runs, curve_metrics, anchor)
-        context = {
-            "title": title,
-            "note": note,
-            "suite": result.suite,
-            "banners": [_banner(line) for line in banners(runs)],
-            "table": result,
-            "curves": drawn,
-            "clip_total": len(unique(clip.id for run in runs for clip in run.info.clips)),
-            "titles": {AVERAGE: "Mean over the datasets", **{item.name: item.title for item in _datasets(runs)}},
-            "ranked": any(cell.rank for row in result.rows for cell in row.cells),
-            "clips": [_clip_row(clip, runs, facts) for clip in chosen],
-            "clip_counts": _clip_counts(runs, chosen),
-            "groups": unique(clip.group for clip in chosen if clip.group),
-            "runs": runs,
-            "families": {run.info.id: curves.family_of(run) for run in runs},
-            "datasets": _datasets(runs),
-            "facts": facts,
-            "data": _embed(_data(chosen, sounds, runs, facts, drawn["colours"])),
-        }
+        context = {"title": title, "note": note, **_content(runs, result, drawn, chosen, sounds)}
         path = folder / "index.html"
         path.write_text(_render(context), encoding="utf-8")
     except OSError as error:
         raise BenchError(f"cannot write {folder}", error.strerror or str(error), "free disk space", 1) from None
     return path
+
+
+def _write_sounds(clips: Sequence[ClipInfo], runs: Sequence[Run], folder: Path) -> list[media.ClipMedia]:
+    names = [f"{index:03}_{media.file_name(clip.id)}" for index, clip in enumerate(clips)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(lambda clip, name: media.write_clip(clip, runs, folder, name), clips, names))
+
+
+def _content(
+    runs: Sequence[Run],
+    result: table.Table,
+    drawn: Mapping[str, Any],
+    chosen: Sequence[ClipInfo],
+    sounds: Sequence[media.ClipMedia],
+) -> dict[str, Any]:
+    """What the template shows of runs: the table, the curves, and the chosen clips with their sounds."""
+    facts = [load_metric(name).facts for name in unique(column.metric for column in result.columns)]
+    datasets = _datasets(runs)
+    return {
+        "suite": result.suite,
+        "banners": [_banner(line) for line in result.banners],
+        "table": result,
+        "curves": drawn,
+        "clip_total": len(unique(clip.id for run in runs for clip in run.info.clips)),
+        "titles": {AVERAGE: "Mean over the datasets", **{item.name: item.title for item in datasets}},
+        "ranked": any(cell.rank for row in result.rows for cell in row.cells),
+        "clips": [_clip_row(clip, runs, facts) for clip in chosen],
+        "clip_counts": _clip_counts(runs, chosen),
+        "groups": unique(clip.group for clip in chosen if clip.group),
+        "runs": runs,
+        "families": {run.info.id: curves.family_of(run) for run in runs},
+        "datasets": datasets,
+        "facts": facts,
+        "data": _embed(_data(chosen, sounds, runs, facts, drawn["colours"])),
+    }
 
 
 def _clear(folder: Path) -> None:
@@ -148,25 +162,25 @@ class _Panel:
 
 
 def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | None) -> dict[str, Any]:
-    found = curves.build(runs, metrics)
-    names = drawing.family_names(found)
+    built = curves.build(runs, metrics)
+    names = drawing.family_names(built)
     panels = []
-    for index, curve in enumerate(found):
+    for index, curve in enumerate(built):
         svg = drawing.render([curve], "svg", palette=names).decode()
         panels.append(_Panel(curve.dataset, _inline(svg, curve, names, f"c{index}-"), _describe(curve)))
-    base = bdrate.find_anchor(found, anchor) if anchor else ""
-    base = base or bdrate.choose_anchor(found)
-    rates = bdrate.bd_table(found, base) if base else ()
+    base = bdrate.find_anchor(built, anchor) if anchor else ""
+    base = base or bdrate.choose_anchor(built)
+    rates = bdrate.bd_table(built, base) if base else ()
     return {
         "panels": panels,
         "datasets": unique(panel.dataset for panel in panels),
         "anchor": base,
         "asked": anchor or base,
-        "bd_columns": [(curve.dataset, curve.facts) for curve in found if curve.axis == curves.RATE],
+        "bd_columns": [(curve.dataset, curve.facts) for curve in built if curve.axis == curves.RATE],
         "bd_rows": {
             name: [item for item in rates if item.family == name] for name in unique(item.family for item in rates)
         },
-        "colours": {name: place % len(drawing.PALETTE) for place, name in enumerate(names)},
+        "colours": {name: index % len(drawing.PALETTE) for index, name in enumerate(names)},
     }
 
 
@@ -305,6 +319,6 @@ def _render(context: dict[str, Any]) -> str:
         value_text=table.value_text, count_text=table.count_text, signed=table.signed, number=number,
         arrows=table.ARROWS,
         css=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
-        js=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        js="\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS),
     )  # fmt: skip
     return environment.get_template("index.html.j2").render(context)

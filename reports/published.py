@@ -100,13 +100,13 @@ def _rows(reader: csv.DictReader[str], path: Path) -> Iterator[PublishedValue]:
         raise BenchError(f"{path} names a column twice", ",".join(header), f"the header is {','.join(COLUMNS)}")
     seen: dict[tuple[str, str, str], int] = {}
     for fields in reader:
-        place = f"{path}, line {reader.line_num}"
+        where = f"{path}, line {reader.line_num}"
         # DictReader files surplus fields under None and leaves missing ones None.
         if None in fields or None in fields.values():
             raise BenchError(
-                f"{place} has the wrong number of fields", fix=f"write {len(COLUMNS)}, quoted where they hold commas"
+                f"{where} has the wrong number of fields", fix=f"write {len(COLUMNS)}, quoted where they hold commas"
             )
-        item = _value({key: text.strip() for key, text in fields.items()}, place)
+        item = _value({key: text.strip() for key, text in fields.items()}, where)
         keys = [(item.row, item.dataset, item.metric)]
         if item.system:
             keys.append((f"\0{item.system}", item.dataset, item.metric))
@@ -114,33 +114,33 @@ def _rows(reader: csv.DictReader[str], path: Path) -> Iterator[PublishedValue]:
             if key in seen:
                 name = key[0].lstrip("\0")
                 raise BenchError(
-                    f"{place} repeats a cell", f"{name}, {item.dataset}, {item.metric} is in line {seen[key]} already"
+                    f"{where} repeats a cell", f"{name}, {item.dataset}, {item.metric} is in line {seen[key]} already"
                 )
             seen[key] = reader.line_num
         yield item
 
 
-def _value(fields: Mapping[str, str], place: str) -> PublishedValue:
+def _value(fields: Mapping[str, str], where: str) -> PublishedValue:
     for column in ("row", "dataset", "metric", "value", "source"):
         if not fields[column]:
-            raise BenchError(f"{place}: {column} is empty", fix="only system and kbps may be")
-    kbps = _number(fields["kbps"], "kbps", place) if fields["kbps"] else None
+            raise BenchError(f"{where}: {column} is empty", fix="only system and kbps may be")
+    kbps = _number(fields["kbps"], "kbps", where) if fields["kbps"] else None
     return PublishedValue(
         row=fields["row"],
         system=fields["system"],
         kbps=kbps,
         dataset=fields["dataset"],
         metric=fields["metric"],
-        value=_number(fields["value"], "value", place),
+        value=_number(fields["value"], "value", where),
         source=fields["source"],
     )
 
 
-def _number(text: str, column: str, place: str) -> float:
+def _number(text: str, column: str, where: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise BenchError(f"{place}: {column} is not a number", repr(text), "write it as the paper prints it, 3.42")
+        raise BenchError(f"{where}: {column} is not a number", repr(text), "write it as the paper prints it, 3.42")
     return number

@@ -35,9 +35,9 @@ def table(
     Raises:
         BenchError: If there is nothing to show or the file cannot be written.
     """
-    known = _published(runs) if published else None
+    printed = _published(runs) if published else None
     built = tables.build(
-        runs, list(metrics) or None, published=known, published_rows=published_rows, averages=_averages(runs, metrics)
+        runs, list(metrics) or None, published=printed, published_rows=published_rows, averages=_averages(runs, metrics)
     )
     if kind == "terminal":
         text = tables.to_terminal(built, intervals=intervals, colour=output is None and _colour())
@@ -104,10 +104,10 @@ def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anc
 
     suite = _suite(runs)
     chosen = list(metrics) or (list(suite.curves) if suite and suite.curves else None)
-    found = build(runs, chosen)
-    lines = [f"wrote {path}" for path in drawing.write(found, output or Path(f"{runs[0].info.suite}-curves"))]
-    base = _anchor(runs, anchor) or bdrate.choose_anchor(found)
-    for row in bdrate.bd_table(found, base) if base else ():
+    drawn = build(runs, chosen)
+    lines = [f"wrote {path}" for path in drawing.write(drawn, output or Path(f"{runs[0].info.suite}-curves"))]
+    base = _anchor(runs, anchor) or bdrate.choose_anchor(drawn)
+    for row in bdrate.bd_table(drawn, base) if base else ():
         rate = f"{row.percent:+.1f} %" if row.percent is not None else f"– ({row.reason})"
         lines.append(f"BD-rate of {row.family} against {base}, {row.metric} on {row.dataset}: {rate}")
     return lines

@@ -69,8 +69,8 @@ def png(picture: NDArray[np.float32], ceiling: float) -> bytes:
 
     index = (np.clip((picture - ceiling) / RANGE + 1, 0, 1) * 255).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(index[::-1]), "P")
-    places = np.linspace(0, 255, len(_COLOURS))
-    channels = [np.interp(np.arange(256), places, [colour[k] for colour in _COLOURS]) for k in range(3)]
+    stops = np.linspace(0, 255, len(_COLOURS))
+    channels = [np.interp(np.arange(256), stops, [colour[k] for colour in _COLOURS]) for k in range(3)]
     image.putpalette(np.stack(channels, 1).round().astype(np.uint8).tobytes())
     stream = io.BytesIO()
     image.save(stream, "PNG", compress_level=6)

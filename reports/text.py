@@ -68,8 +68,8 @@ def to_terminal(table: Table, *, intervals: bool = False, width: int | None = No
     for line in table.banners:
         console.print(line, style="bold")
     for dataset in table.datasets:
-        for places in _sections(table, dataset, intervals, width):
-            _print_section(console, table, dataset, places, intervals)
+        for positions in _sections(table, dataset, intervals, width):
+            _print_section(console, table, dataset, positions, intervals)
     console.print()
     for line in (
         *(_legend(table, "green", "cyan") if colour else ()),
@@ -84,14 +84,15 @@ def to_markdown(table: Table, *, intervals: bool = False) -> str:
     """The table as GitHub Markdown: a table for each dataset, best in bold, second in italics."""
     parts = [f"> **{_md(line)}**" for line in table.banners]
     for dataset in table.datasets:
-        places = table.places(dataset)
-        header = ["System", *(_md(_heading(table.columns[place])) for place in places)]
-        lines = [_md_row(header), _md_row([":---", *["---:"] * len(places)])]
+        positions = table.positions(dataset)
+        header = ["System", *(_md(_heading(table.columns[position])) for position in positions)]
+        lines = [_md_row(header), _md_row([":---", *["---:"] * len(positions)])]
         for row in table.section(dataset):
             cells = []
-            for place in places:
-                first, *more = (_md(line) for line in cell_lines(row.cells[place], table.columns[place], intervals))
-                mark = {1: "**", 2: "*"}.get(row.cells[place].rank, "")
+            for position in positions:
+                cell, column = row.cells[position], table.columns[position]
+                first, *more = map(_md, cell_lines(cell, column, intervals))
+                mark = {1: "**", 2: "*"}.get(cell.rank, "")
                 cells.append("<br>".join([f"{mark}{first}{mark}", *more]))
             lines.append(_md_row([_md(row_name(row)), *cells]))
         parts.append(f"### {_md(dataset)}\n\n" + "\n".join(lines))
@@ -154,10 +155,10 @@ def to_json(table: Table) -> str:
 def cell_lines(cell: Cell, column: Column, intervals: bool) -> list[str]:
     """What a cell says, a line for each kind of fact: value, interval, counts, published."""
     digits = column.facts.digits
-    found = cell.estimate
+    estimate = cell.estimate
     lines = [value_text(cell, column)]
-    if found is not None and intervals and found.low is not None and found.high is not None:
-        lines.append(f"[{number(found.low, digits)}, {number(found.high, digits)}]")
+    if estimate is not None and intervals and estimate.low is not None and estimate.high is not None:
+        lines.append(f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]")
     if counts := count_text(cell):
         lines.append(counts)
     if cell.published is not None:
@@ -175,12 +176,12 @@ def value_text(cell: Cell, column: Column) -> str:
 
 def count_text(cell: Cell) -> str:
     """``n=11, 1 FAILED`` where the cell stands on fewer clips than the column promises, else nothing."""
-    found = cell.estimate
-    if found is None or not cell.deviates:
+    estimate = cell.estimate
+    if estimate is None or not cell.deviates:
         return ""
-    parts = [f"n={found.n}"] if found.n else []
-    parts += [f"{found.failed} FAILED"] if found.failed else []
-    parts += [f"{found.unscored} unscored"] if found.unscored else []
+    parts = [f"n={estimate.n}"] if estimate.n else []
+    parts += [f"{estimate.failed} FAILED"] if estimate.failed else []
+    parts += [f"{estimate.unscored} unscored"] if estimate.unscored else []
     return ", ".join(parts) or "n=0"
 
 
@@ -211,19 +212,19 @@ def _sections(table: Table, dataset: str, intervals: bool, width: int) -> list[l
     name = _name_width(table)
     sections: list[list[int]] = []
     room = 0
-    for place in table.places(dataset):
-        needs = _column_width(table, place, intervals) + 3
+    for position in table.positions(dataset):
+        needs = _column_width(table, position, intervals) + 3
         if not sections or needs > room:
             sections.append([])
             room = width - name
-        sections[-1].append(place)
+        sections[-1].append(position)
         room -= needs
     return sections
 
 
-def _column_width(table: Table, place: int, intervals: bool) -> int:
-    column = table.columns[place]
-    lines = [line for row in table.rows for line in cell_lines(row.cells[place], column, intervals)]
+def _column_width(table: Table, position: int, intervals: bool) -> int:
+    column = table.columns[position]
+    lines = [line for row in table.rows for line in cell_lines(row.cells[position], column, intervals)]
     return max([_longest_word(_heading(column)), *map(len, lines)])
 
 
@@ -235,16 +236,16 @@ def _longest_word(text: str) -> int:
     return max(map(len, text.split()))
 
 
-def _print_section(console: Any, table: Table, dataset: str, places: list[int], intervals: bool) -> None:
+def _print_section(console: Any, table: Table, dataset: str, positions: list[int], intervals: bool) -> None:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     # Every width is set: left alone, rich takes room from the wrong column and then exceeds the line.
     names = [row_name(row) for row in table.section(dataset)]
-    least = [_name_width(table), *(_column_width(table, place, intervals) for place in places)]
-    full = [max(map(len, ["System", *names])), *(len(_heading(table.columns[place])) for place in places)]
-    spare = console.width - sum(least) - 3 * len(places)
+    least = [_name_width(table), *(_column_width(table, position, intervals) for position in positions)]
+    full = [max(map(len, ["System", *names])), *(len(_heading(table.columns[position])) for position in positions)]
+    spare = console.width - sum(least) - 3 * len(positions)
     widths = []
     for narrow, wide in zip(least, full, strict=True):
         extra = min(max(wide - narrow, 0), max(spare, 0))
@@ -252,21 +253,21 @@ def _print_section(console: Any, table: Table, dataset: str, places: list[int], 
         spare -= extra
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     grid.add_column(Text("System"), width=widths[0], overflow="fold")
-    for place, width in zip(places, widths[1:], strict=True):
-        heading = Text(_heading(table.columns[place]), justify="right")
+    for position, width in zip(positions, widths[1:], strict=True):
+        heading = Text(_heading(table.columns[position]), justify="right")
         grid.add_column(heading, justify="right", width=width, overflow="fold")
     for row in table.section(dataset):
         cells = []
-        for place in places:
-            style = {1: "bold green", 2: "cyan"}.get(row.cells[place].rank, "")
-            first, *more = cell_lines(row.cells[place], table.columns[place], intervals)
+        for position in positions:
+            style = {1: "bold green", 2: "cyan"}.get(row.cells[position].rank, "")
+            first, *more = cell_lines(row.cells[position], table.columns[position], intervals)
             cells.append(Text("\n").join([Text(first, style), *(Text(line) for line in more)]))
         grid.add_row(Text(row_name(row)), *cells)
     console.print()
     console.print(dataset, style="bold")
     # A column that is wider than the terminal wraps there rather than losing digits here.
     width = console.width
-    console.width = max(width, sum(widths) + 3 * len(places))
+    console.width = max(width, sum(widths) + 3 * len(positions))
     console.print(grid)
     console.width = width
 

@@ -113,7 +113,7 @@ def test_runs_of_a_sweep_are_a_curve_against_the_setting(run: Callable[..., Run]
     assert (fd.axis, fd.facts.name, inception.facts.name) == ("steps", "test_fd", "test_is")
     (family,) = fd.families
     assert family.name == "a@b"
-    assert [(point.kbps, point.value) for point in family.points] == [(10, 58.5), (50, 50.5), (200, 20.5)]
+    assert [(point.x, point.value) for point in family.points] == [(10, 58.5), (50, 50.5), (200, 20.5)]
     assert family.points[0].low is not None
     assert fd.levels == (("tango", 25.5),)
     assert fd.position(family.points[1]) == "steps = 50"
@@ -132,7 +132,7 @@ def test_two_settings_and_two_systems_are_kept_apart(run: Callable[..., Run]) ->
     found = {curve.axis: curve for curve in curves.build(runs, ["test_fd"])}
     assert list(found) == ["steps", "cfg"]
     assert [family.name for family in found["steps"].families] == ["a@b", "a@c"]
-    assert [[point.kbps for point in family.points] for family in found["cfg"].families] == [[0.0, 1.5, 3.0]]
+    assert [[point.x for point in family.points] for family in found["cfg"].families] == [[0.0, 1.5, 3.0]]
     # What has the setting at one value only, or together with another, is neither a curve nor a level of this one.
     assert "x:steps=10" not in dict(found["steps"].levels)
     assert {"y:mode=fast", "y:mode=slow"} <= dict(found["steps"].levels).keys()
@@ -143,7 +143,7 @@ def test_the_system_at_its_own_value_is_a_point_of_its_sweep(run: Callable[..., 
     runs = [run(name, 9.0 - n, 1.4) for n, name in enumerate(("a@b", "a@b:steps=10", "a@b:steps=200", "a@b:cfg=3.0"))]
     runs = [*(replace(item, info=replace(item.info, settings=own)) for item in runs), run("opus@6kbps", 5.0, 6.0)]
     found = {curve.axis: curve for curve in curves.build(runs, ["test_fd"])}
-    assert [point.kbps for point in found["steps"].families[0].points] == [10, 50, 200]
+    assert [point.x for point in found["steps"].families[0].points] == [10, 50, 200]
     assert found["steps"].families[0].points[1].system == "a@b"
     assert found["steps"].levels == (("opus@6kbps", 5.5),)
     # Against the bitrate the system stands for what differs from it in the swept setting alone.
@@ -151,14 +151,14 @@ def test_the_system_at_its_own_value_is_a_point_of_its_sweep(run: Callable[..., 
         "a@b", "a@b:cfg=3.0", "opus@6kbps",
     }  # fmt: skip
     without = {curve.axis: curve for curve in curves.build(runs[1:3], ["test_fd"])}
-    assert [point.kbps for point in without["steps"].families[0].points] == [10, 200]
+    assert [point.x for point in without["steps"].families[0].points] == [10, 200]
     assert len(without["kbps"].families) == 2
 
 
 def test_an_untrained_run_is_another_line(run: Callable[..., Run]) -> None:
     runs = [run("a:steps=10", 1.0), run("a:steps=20", 2.0, untrained=True), run("a:steps=30", 3.0)]
     (family,) = curves.build(runs, ["test_fd"])[0].families
-    assert [point.kbps for point in family.points] == [10, 30]
+    assert [point.x for point in family.points] == [10, 30]
 
 
 def test_codecs_keep_their_bitrates_beside_a_sweep(run: Callable[..., Run]) -> None:
@@ -232,7 +232,7 @@ def test_a_suite_with_a_sweep_runs_and_draws(tmp_path: Path, monkeypatch: pytest
     assert (curve.axis, curve.families[0].name) == ("factor", "loud")
     # What is lost of a signal scaled by f is 1 - f of it.
     expected = [-20 * math.log10(1 - factor) for factor in (0.25, 0.5, 0.9)]
-    assert [point.kbps for point in curve.families[0].points] == [0.25, 0.5, 0.9]
+    assert [point.x for point in curve.families[0].points] == [0.25, 0.5, 0.9]
     assert [point.value for point in curve.families[0].points] == pytest.approx(expected, abs=1e-3)
 
 

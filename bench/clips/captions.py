@@ -113,21 +113,21 @@ def _rows_of_dataset(name: str) -> list[tuple[str, str, str]]:
 
 
 def _by_path(rows: Iterable[tuple[str, str]], clips: Sequence[str], name: str) -> tuple[dict[str, str], list[str]]:
-    known = set(clips)
-    given: dict[str, list[str]] = {}
+    names = set(clips)
+    rows_of: dict[str, list[str]] = {}
     texts: dict[str, str] = {}
     spare = []
     for written, text in rows:
         # The whole path first: only where a.wav lies beside a.flac is the ending part of a clip's name.
         path = Path(written).as_posix()
         ending = next((suffix for suffix in AUDIO_SUFFIXES if path.lower().endswith(suffix)), "")
-        clip = path if path in known else path.removesuffix(path[len(path) - len(ending) :]) if ending else path
-        given.setdefault(clip, []).append(written)
-        if clip in known:
+        clip = path if path in names else path.removesuffix(path[len(path) - len(ending) :]) if ending else path
+        rows_of.setdefault(clip, []).append(written)
+        if clip in names:
             texts[clip] = text
         else:
             spare.append(written)
-    _refuse_repeats(given, name)
+    _refuse_repeats(rows_of, name)
     return texts, spare
 
 
@@ -135,17 +135,17 @@ def _by_video(
     rows: Iterable[tuple[str, str, str]], clips: Sequence[str], name: str
 ) -> tuple[dict[str, str], list[str]]:
     captions: dict[Segment, str] = {}
-    given: dict[str, list[str]] = {}
+    rows_of: dict[str, list[str]] = {}
     wanted: dict[str, list[float]] = {}
     for video, start, text in rows:
         try:
             segment = (video, float(start))
         except ValueError:
             raise BenchError(f"{name}: start_time of {video} is not a number", repr(start)) from None
-        given.setdefault(label(*segment), []).append(label(*segment))
+        rows_of.setdefault(label(*segment), []).append(label(*segment))
         captions[segment] = text
         wanted.setdefault(video, []).append(segment[1])
-    _refuse_repeats(given, name)
+    _refuse_repeats(rows_of, name)
     texts: dict[str, str] = {}
     used = set()
     for clip in clips:
@@ -162,8 +162,8 @@ def _by_video(
     return texts, [label(*segment) for segment in captions if segment not in used]
 
 
-def _refuse_repeats(given: dict[str, list[str]], name: str) -> None:
-    repeated = [clip for clip, rows in given.items() if len(rows) > 1]
+def _refuse_repeats(rows_of: dict[str, list[str]], name: str) -> None:
+    repeated = [clip for clip, rows in rows_of.items() if len(rows) > 1]
     if repeated:
         raise BenchError(
             f"{name} has more than one caption for {len(repeated)} clips",

@@ -125,11 +125,11 @@ def read_list(card: DatasetCard, split: str) -> list[dict[str, str]]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise BenchError(f"the clip list {path} does not exist", fix="reinstall ldmbench") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.splits[split].sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.splits[split].sha256:
         raise BenchError(
             f"the clip list {path} does not match its card",
-            f"SHA-256 {found[:12]}, the card says {card.splits[split].sha256[:12]}",
+            f"SHA-256 {digest[:12]}, the card says {card.splits[split].sha256[:12]}",
             "restore the list, or write the new digest into the card if the change is meant",
         )
     return [filled(row) for row in csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))]

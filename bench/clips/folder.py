@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ldmbench.audio.sound import AUDIO_SUFFIXES
@@ -41,23 +42,42 @@ def load_folder(
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder", fix="name an existing folder of audio files")
     name = name or folder.name
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path, folder)]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path, folder)]
     # What is no UTF-8 cannot be written into a run's records.
-    misnamed = [path for path in found if not _utf8(path)]
-    found = [path for path in found if _utf8(path)]
+    misnamed = [path for path in files if not _utf8(path)]
+    files = [path for path in files if _utf8(path)]
     table = Path(table).resolve() if table else folder / CSV_NAME
     listed = table.exists() or table != folder / CSV_NAME
-    rows = _read_table(table) if listed else [{"path": str(path.relative_to(folder))} for path in found if _audio(path)]
+    rows = _read_table(table) if listed else [{"path": str(path.relative_to(folder))} for path in files if _audio(path)]
     if not rows:
-        kinds = ", ".join(sorted({path.suffix or path.name for path in found})) or "no files"
+        kinds = ", ".join(sorted({path.suffix or path.name for path in files})) or "no files"
         raise BenchError(f"{folder} holds no audio", kinds, f"it should hold one of {', '.join(AUDIO_SUFFIXES)}")
+    clips = _clips(folder, rows, name, content)
+    notes = []
+    skipped = [str(path.relative_to(folder)) for path in files if not _audio(path) and path != table]
+    if skipped:
+        notes.append(f"{name}: left out, not audio by their names: {some(skipped)}")
+    if misnamed:
+        odd = [str(path.relative_to(folder)).encode(errors="backslashreplace").decode() for path in misnamed]
+        notes.append(f"{name}: left out, names that are not UTF-8: {some(odd)}")
     paths = [folder / row["path"] for row in rows]
+    if listed:
+        chosen = {path.resolve() for path in paths}
+        unlisted = [str(p.relative_to(folder)) for p in files if _audio(p) and p.resolve() not in chosen]
+        if unlisted:
+            notes.append(f"{name}: left out, not in {table.name}: {some(unlisted)}")
+    identities = [_identity(path) for path in paths]
+    return Dataset(name, f"Folder {name}", content, tuple(clips), clips_digest(clips, identities), tuple(notes))
+
+
+def _clips(folder: Path, rows: Sequence[Mapping[str, str]], name: str, content: Content) -> list[Clip]:
+    """A clip for each row, named by its path; the ending is part of the name only where two clips differ by it."""
     files = {Path(row["path"]) for row in rows}
     stems = Counter(path.with_suffix("") for path in files)
     clips = []
-    for row, path in zip(rows, paths, strict=True):
+    for row in rows:
         relative = Path(row["path"])
-        # a.wav beside a.flac (or a.wav.wav) are two clips: only then does the ending become part of the name.
+        # a.wav beside a.flac, or beside a.wav.wav.
         stem = relative.with_suffix("")
         label = relative if stems[stem] > 1 or stem in files else stem
         clips.append(
@@ -65,26 +85,13 @@ def load_folder(
                 id=f"{name}/{label.as_posix()}",
                 dataset=name,
                 content=content,
-                path=path,
+                path=folder / relative,
                 text=row.get("text") or None,
                 group=row.get("group") or None,
                 language=row.get("language") or "",
             )
         )
-    notes = []
-    skipped = [str(path.relative_to(folder)) for path in found if not _audio(path) and path != table]
-    if skipped:
-        notes.append(f"{name}: left out, not audio by their names: {some(skipped)}")
-    if misnamed:
-        odd = [str(path.relative_to(folder)).encode(errors="backslashreplace").decode() for path in misnamed]
-        notes.append(f"{name}: left out, names that are not UTF-8: {some(odd)}")
-    if listed:
-        chosen = {path.resolve() for path in paths}
-        unlisted = [str(p.relative_to(folder)) for p in found if _audio(p) and p.resolve() not in chosen]
-        if unlisted:
-            notes.append(f"{name}: left out, not in {table.name}: {some(unlisted)}")
-    identities = [_identity(path) for path in paths]
-    return Dataset(name, f"Folder {name}", content, tuple(clips), clips_digest(clips, identities), tuple(notes))
+    return clips
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -35,13 +35,13 @@ def load_dataset(name: str) -> Dataset:
     if card.source.kind == "youtube":
         from ldmbench.clips.youtube import locate
 
-        found = locate(card, rows)
+        located = locate(card, rows)
         rows, paths, missing, identity, notes = (
-            list(found.rows),
-            found.paths,
-            found.missing,
-            found.identity,
-            found.notes,
+            list(located.rows),
+            located.paths,
+            located.missing,
+            located.identity,
+            located.notes,
         )
     digests = {row["id"]: row["sha256"] for row in rows}
     if card.source.kind == "builtin":

@@ -55,13 +55,13 @@ def pair_folders(
     alone = sorted(set(by_name) - {_label(clip.id) for clip in clips})
     if alone:
         notes.append(f"{generated.name}: {len(alone)} without a reference, left out: {some(alone)}")
-    missing = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
-    if missing:
-        notes.append(f"{references.name}: {len(missing)} without a generated file, left out: {some(missing)}")
+    unpaired = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
+    if unpaired:
+        notes.append(f"{references.name}: {len(unpaired)} without a generated file, left out: {some(unpaired)}")
     if captions is not None:
-        found = captions_for(captions, [_label(clip.id) for clip in clips])
-        clips = tuple(replace(clip, text=found.texts.get(_label(clip.id))) for clip in clips)
-        notes += found.notes
+        matched = captions_for(captions, [_label(clip.id) for clip in clips])
+        clips = tuple(replace(clip, text=matched.texts.get(_label(clip.id))) for clip in clips)
+        notes += matched.notes
     digest = clips_digest(clips, [references.digest, *(file_digest(path) for path in pairs.values())])
     return replace(references, clips=clips, digest=digest, notes=tuple(notes)), pairs
 

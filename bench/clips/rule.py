@@ -122,8 +122,8 @@ def list_digest(paths: Sequence[str]) -> str:
 
 def _fitting(folder: Path, pattern: str) -> list[str]:
     """Relative paths of files that fit; what begins with a dot (macOS leaves such copies in archives) is no clip."""
-    found = (path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file())
-    return [path.relative_to(folder).as_posix() for path in found]
+    files = (path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file())
+    return [path.relative_to(folder).as_posix() for path in files]
 
 
 def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:

@@ -77,15 +77,15 @@ def segments_of(stem: str, wanted: Mapping[str, Collection[float]]) -> list[Segm
     Returns:
         No clip, one, or several where the name does not tell.
     """
-    found: list[Segment] = []
+    segments: list[Segment] = []
     for text in (stem, stem[1:]) if stem.startswith("Y") else (stem,):
         match = _NAME.fullmatch(text)
         if match is None:
             continue
         for start in wanted.get(match["id"], ()):
             if match["start"] is None or _same_part(start, float(match["start"]), match["end"]):
-                found.append((match["id"], start))
-    return found
+                segments.append((match["id"], start))
+    return segments
 
 
 def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
@@ -138,23 +138,23 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
 
     captions = read_captions(card, rows)
     folder = clips_folder(card.source)
-    found = find_clips(folder, [(row["youtube_id"], float(row["start_time"])) for row in rows])
+    clip_files = find_clips(folder, [(row["youtube_id"], float(row["start_time"])) for row in rows])
     filled, identity = [], []
     paths: dict[str, Path] = {}
-    missing: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     lost: dict[Segment, str] = {}
     for row in rows:
         segment = (row["youtube_id"], float(row["start_time"]))
         name = f"{label(*segment)}_{row['id']}"
         filled.append({**row, "id": name, "text": captions[row["id"]]})
-        if path := found.paths.get(segment):
+        if path := clip_files.paths.get(segment):
             paths[name] = path
             identity.append(file_digest(path))
         else:
-            missing[name] = found.unusable.get(segment) or f"no file of clip {label(*segment)} in {folder}"
-            lost[segment] = missing[name]
+            reasons[name] = clip_files.unusable.get(segment) or f"no file of clip {label(*segment)} in {folder}"
+            lost[segment] = reasons[name]
             identity.append("missing")
-    notes = [f"{card.name}: {text}" for text in found.unusable.values()]
+    notes = [f"{card.name}: {text}" for text in clip_files.unusable.values()]
     if lost:
         clips = len({(row["youtube_id"], row["start_time"]) for row in rows})
         notes.append(
@@ -162,7 +162,7 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
             f" (name them Y{next(iter(lost))[0]}.wav, or set {card.source.env}): "
             + some([label(*segment) for segment in lost])
         )
-    return Located(tuple(filled), paths, missing, tuple(identity), tuple(notes))
+    return Located(tuple(filled), paths, reasons, tuple(identity), tuple(notes))
 
 
 def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -174,27 +174,27 @@ def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[
     from ldmbench.host.homes import file_digest
 
     source = card.source
-    places = captions_places(source)
-    there = [place for place in places if place.is_file()]
-    right = [place for place in there if file_digest(place) == source.sha256]
+    paths = captions_places(source)
+    there = [path for path in paths if path.is_file()]
+    right = [path for path in there if file_digest(path) == source.sha256]
     if not right and there:
-        found = ", ".join(f"{place} has SHA-256 {file_digest(place)[:12]}" for place in there)
+        digests = ", ".join(f"{path} has SHA-256 {file_digest(path)[:12]}" for path in there)
         raise BenchError(
             f"the captions of {card.name} are not the pinned ones",
-            f"{found}, expected {source.sha256[:12]}",
+            f"{digests}, expected {source.sha256[:12]}",
             f"run ldmbench fetch {card.name}, or put {source.url} there",
         )
     if not right:
         raise BenchError(
             f"the captions of {card.name} are not here",
-            f"looked for {' and '.join(map(str, places))}",
+            f"looked for {' and '.join(map(str, paths))}",
             f"run ldmbench fetch {card.name}, or put {source.url} there",
         )
     table = csv.DictReader(io.StringIO(right[0].read_text(encoding="utf-8"), newline=""))
-    known = {entry[source.key]: entry for entry in table}
+    entries = {entry[source.key]: entry for entry in table}
     captions = {}
     for row in rows:
-        entry = known.get(row["id"])
+        entry = entries.get(row["id"])
         if entry is None or (entry["youtube_id"], entry["start_time"]) != (row["youtube_id"], row["start_time"]):
             raise BenchError(
                 f"{right[0]} has no caption {row['id']} of clip {row['youtube_id']}_{row['start_time']}",
@@ -235,9 +235,9 @@ def _same_part(start: float, begins: float, end: str | None) -> bool:
 
 
 def _audio_files(folder: Path) -> Iterable[Path]:
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             # An id may begin with "-" or "_" but not with a dot, which hides a file.
             if not name.startswith(".") and name.lower().endswith(AUDIO_SUFFIXES):
-                yield Path(place, name)
+                yield Path(parent, name)

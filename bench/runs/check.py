@@ -22,7 +22,7 @@ from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
 
 #: Import names that show whether an optional dependency group is installed.
-_EXTRAS = {"models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"), "cluster": ("ray",)}
+_EXTRAS = {"models": ("torch", "torchaudio", "transformers", "diffusers", "whisper")}
 
 #: Bytes a second of stored output takes at most: stereo float32 at 48 kHz.
 _BYTES_PER_SECOND = 2 * 4 * 48_000

@@ -76,26 +76,12 @@ def make_plan(
     names = tuple(dict.fromkeys((*suite.metrics, *metrics)))
     for name in names:
         load_metric(name)
-    if not specs:
-        raise BenchError(f"suite {suite.name} names no systems", fix="choose some with -s SYSTEM")
-    labels = [spec.label for spec in specs]
-    for spec in specs:
-        if suite.task not in spec.card.tasks:
-            raise BenchError(
-                f"system {spec.label} does not fit suite {suite.name}",
-                f"its task is {' or '.join(spec.card.tasks)}, the suite's is {suite.task}",
-                "choose another system or suite",
-            )
-        if labels.count(spec.label) > 1:
-            raise BenchError(f"system {spec.label} is named twice", fix="name it once")
+    _refuse_misfits(suite, specs)
     seed = suite.seed if seed is None else seed
-    count = min((number for number in (limit, suite.clips) if number), default=0)
-    clips = [clip.seeded(seed) for item in datasets for clip in (item.clips[:count] if count else item.clips)]
-    repeated = [name for name, number in Counter(clip.id for clip in clips).items() if number > 1]
-    if repeated:
-        raise BenchError(f"clip {repeated[0]} is in suite {suite.name} twice", fix="name each dataset once")
-    runs, paths = [], []
+    clips = _choose_clips(suite, datasets, limit, seed)
+    longest = suite.clips or max((len(item.clips) for item in datasets), default=0)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    runs = []
     for spec in specs:
         parts = identity(spec, datasets, [clip.id for clip in clips], seed)
         info = RunInfo(
@@ -108,7 +94,7 @@ def make_plan(
             settings=dict(spec.settings),
             seed=seed,
             untrained=spec.untrained,
-            limit=limit if limit and limit < (suite.clips or max(len(item.clips) for item in datasets)) else 0,
+            limit=limit if limit < longest else 0,
             identity=parts,
             datasets=tuple(
                 DatasetInfo(item.name, item.title, item.content, item.digest, item.notes, missing(clips, item))
@@ -120,8 +106,34 @@ def make_plan(
             created=now,
         )
         runs.append(info)
-        paths.append(run_path(root, suite.name, spec.label, info.id))
+    paths = (run_path(root, suite.name, info.system, info.id) for info in runs)
     return Plan(suite, tuple(specs), tuple(datasets), tuple(clips), names, tuple(runs), tuple(paths))
+
+
+def _refuse_misfits(suite: Suite, specs: Sequence[SystemSpec]) -> None:
+    """Raise where there is no system, one of another task, or one twice."""
+    if not specs:
+        raise BenchError(f"suite {suite.name} names no systems", fix="choose some with -s SYSTEM")
+    labels = [spec.label for spec in specs]
+    for spec in specs:
+        if suite.task not in spec.card.tasks:
+            raise BenchError(
+                f"system {spec.label} does not fit suite {suite.name}",
+                f"its task is {' or '.join(spec.card.tasks)}, the suite's is {suite.task}",
+                "choose another system or suite",
+            )
+        if labels.count(spec.label) > 1:
+            raise BenchError(f"system {spec.label} is named twice", fix="name it once")
+
+
+def _choose_clips(suite: Suite, datasets: Sequence[Dataset], limit: int, seed: int) -> list[Clip]:
+    """The first clips of each dataset, seeded; raises where two of them have one id."""
+    count = min((number for number in (limit, suite.clips) if number), default=None)
+    clips = [clip.seeded(seed) for item in datasets for clip in item.clips[:count]]
+    repeated = [name for name, number in Counter(clip.id for clip in clips).items() if number > 1]
+    if repeated:
+        raise BenchError(f"clip {repeated[0]} is in suite {suite.name} twice", fix="name each dataset once")
+    return clips
 
 
 def missing(clips: Sequence[Clip], dataset: Dataset) -> int:
@@ -132,10 +144,10 @@ def missing(clips: Sequence[Clip], dataset: Dataset) -> int:
 @cache
 def environment() -> dict[str, str]:
     """Versions and platform of this process."""
-    found = {"python": platform.python_version(), "platform": platform.platform(), "processor": platform.machine()}
+    versions = {"python": platform.python_version(), "platform": platform.platform(), "processor": platform.machine()}
     for name in _RECORDED:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -128,7 +128,7 @@ def test_curves_hold_measured_rates_and_sorted_points(runs):
     ]
     families = {family.name: family for family in built[0].families}
     assert set(families) == {"opus", "mp3", "kmeans-mel"}
-    assert [point.kbps for point in families["opus"].points] == pytest.approx([6.1, 12.2, 24.5, 66.0])
+    assert [point.x for point in families["opus"].points] == pytest.approx([6.1, 12.2, 24.5, 66.0])
     run = next(run for run in runs if run.info.system == "opus@12kbps")
     assert families["opus"].points[1].value == run.estimate("visqol_audio", "builtin-speech").value
     assert [label for label, _ in built[0].levels] == ["lowpass@3.5khz", "reference"]

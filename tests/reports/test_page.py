@@ -188,6 +188,13 @@ def test_the_page_holds_its_files_and_nothing_from_elsewhere(written, html):
     assert not re.search(r"url\((?!#)", html)
 
 
+def test_the_script_is_whole_and_in_the_page(html):
+    assert sorted(page.SCRIPTS) == sorted(path.name for path in page.TEMPLATES.glob("*.js"))
+    script = re.search(r"<script>\n(.*?)</script>", html, re.DOTALL)[1]
+    for name in page.SCRIPTS:
+        assert (page.TEMPLATES / name).read_text(encoding="utf-8") in script
+
+
 def test_names_and_texts_are_never_markup(html, evil):
     assert evil not in html
     assert "<script>alert" not in html

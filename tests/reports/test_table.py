@@ -304,7 +304,7 @@ def test_markdown_survives_hostile_names(runs, change):
     for line in text.splitlines():
         if line.startswith("|"):
             cells = re.split(r"(?<!\\)\|", line)
-            assert len(cells) - 2 in (1 + len(built.places(dataset)) for dataset in built.datasets)
+            assert len(cells) - 2 in (1 + len(built.positions(dataset)) for dataset in built.datasets)
 
 
 def test_markdown_marks_best_and_second(runs):
