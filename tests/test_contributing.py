@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ldmbench.audio import sound as audio
@@ -207,7 +208,7 @@ def test_example_own_folder(tmp_path: Path, speechlike: Sound) -> None:
     for number in range(2):
         sound = speechlike(2.0, seed=number)
         audio.write(tmp_path / "references" / f"{number}.wav", sound)
-        audio.write(tmp_path / "outputs" / f"{number}.wav", Audio(0.5 * sound.samples, sound.rate))
+        audio.write(tmp_path / "outputs" / f"{number}.wav", Audio.of(np.round(64 * sound.samples) / 64, sound.rate))
     plain, speech, as_json, export, own = follow(text, tmp_path, ROOT / "src", limit=True)
     assert "n = 2 clips" in plain
     assert "PESQ" in speech
