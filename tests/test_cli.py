@@ -124,6 +124,17 @@ def test_adding_a_metric_computes_only_that_metric(suite: Path, folder: Path, tm
     assert len(added) == 3
 
 
+def test_a_folder_is_said_to_be_speech_only_later(suite: Path, folder: Path, tmp_path: Path) -> None:
+    """The sound is the same and so is the run, but metrics of speech now have something to measure."""
+    first = run(suite, folder, tmp_path / "runs", "-m", "stoi")
+    assert "STOI" not in first.stdout
+    second = run(suite, folder, tmp_path / "runs", "-m", "stoi", "--content", "speech")
+    assert second.exit_code == 0, second.output
+    assert "STOI" in second.stdout
+    assert len(journal(tmp_path / "runs", "reference", "outputs.jsonl")) == 3
+    assert "STOI" not in run(suite, folder, tmp_path / "runs", "-m", "stoi").stdout
+
+
 def test_adding_a_system_computes_only_that_system(suite: Path, folder: Path, tmp_path: Path) -> None:
     run(suite, folder, tmp_path / "runs")
     scores = journal(tmp_path / "runs", "reference")

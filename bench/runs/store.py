@@ -123,9 +123,11 @@ class RunWriter:
         try:
             if is_run(path):
                 old = read_records(path)[0]
-                # What was asked for before stays part of the run; what it is and when it began does not change.
+                # What was asked for before stays part of the run; what it is and when it began does not change. What is
+                # said about the clips, such as that they are speech, is not part of the ID and holds as said last.
                 metrics = (*old.metrics, *(name for name in info.metrics if name not in old.metrics))
-                info = replace(old, metrics=metrics, parameters=info.parameters or old.parameters)
+                parameters = info.parameters or old.parameters
+                info = replace(old, metrics=metrics, parameters=parameters, datasets=info.datasets)
             self.info = info
             self._write_info()
             self._outputs = Journal(path / _OUTPUTS)
