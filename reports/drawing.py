@@ -6,9 +6,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ldmbench.errors import BenchError
+from ldmbench.host.files import replacing, safe_name
 from ldmbench.reports.cells import unique
 from ldmbench.reports.curves import RATE, Curve, Point
 
@@ -65,14 +65,11 @@ def write(curves: Sequence[Curve], folder: str | Path) -> list[Path]:
     paths = []
     for dataset in unique(curve.dataset for curve in curves):
         panels = [curve for curve in curves if curve.dataset == dataset]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for suffix in ("pdf", "svg"):
-                path = folder / f"{quote(dataset, safe='@=,+- ')}.{suffix}"
-                path.write_bytes(render(panels, suffix))
-                paths.append(path)
-        except OSError as error:
-            raise BenchError(f"cannot write {folder}", error.strerror or str(error), exit_code=1) from None
+        for suffix in ("pdf", "svg"):
+            path = folder / f"{safe_name(dataset)}.{suffix}"
+            with replacing(path) as handle:
+                handle.write(render(panels, suffix))
+            paths.append(path)
     return paths
 
 

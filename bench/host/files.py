@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
+from urllib.parse import quote
 
 from ldmbench.errors import BenchError
+
+#: Characters of a file name; most file systems allow 255 bytes, suffixes and temporary names included.
+_LONGEST_NAME = 180
 
 #: What to do about a full disk, for what the user chose the folder of.
 OTHER_OUT = "free disk space or choose another --out"
 
 #: The same for what is kept in the cache home.
 OTHER_CACHE = "free disk space, or set LDMBENCH_CACHE to a folder that can be written"
+
+
+def safe_name(text: str) -> str:
+    """``text`` as one file name that is safe on every file system, at most 180 characters long, and no other text's.
+
+    Names of datasets and systems are such texts; with settings they may even hold a path.
+    """
+    part = quote(text, safe="@=,+- ")
+    if set(part) <= {"."}:
+        part = "%" + part.replace(".", "%2E")  # "", "." and ".." are no names; no quoted text begins like this.
+    if len(part) > _LONGEST_NAME:
+        # Only here does a "%~" occur: "~" itself is never quoted.
+        part = f"{part[: _LONGEST_NAME - 34]}%~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return part
 
 
 def absent(folder: Path, names: Iterable[str]) -> list[str]:

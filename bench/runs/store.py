@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -16,16 +14,12 @@ from ldmbench.audio.arrays import Real
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
 from ldmbench.errors import BenchError
-from ldmbench.host.files import replacing
+from ldmbench.host.files import replacing, safe_name
 from ldmbench.names import parse
 from ldmbench.runs.journal import Journal, lock, read_journal
 from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.system.card import Role
 from ldmbench.system.registry import list_systems, load_system_card
-
-#: Characters of a file name; most file systems allow 255 bytes, suffixes and temporary names included.
-_LONGEST_NAME = 180
-
 
 #: What lies in a run folder.
 _RECORD, _OUTPUTS, _SCORES = "run.json", "outputs.jsonl", "scores.jsonl"
@@ -84,7 +78,7 @@ def _role_of(system: str) -> Role:
 
 def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
     """Where a run lies: ``ROOT/SUITE/SYSTEM/ID``."""
-    return root / _part(suite) / _part(system) / run_id
+    return root / safe_name(suite) / safe_name(system) / run_id
 
 
 def is_run(path: Path) -> bool:
@@ -94,7 +88,7 @@ def is_run(path: Path) -> bool:
 
 def run_folders(root: Path, suite: str) -> list[Path]:
     """The runs of a suite below ``root``, of every system and ID, by their paths."""
-    return sorted(path.parent for path in (root / _part(suite)).glob(f"*/*/{_RECORD}"))
+    return sorted(path.parent for path in (root / safe_name(suite)).glob(f"*/*/{_RECORD}"))
 
 
 def read_vector(path: Path, name: str) -> Real:
@@ -163,7 +157,7 @@ class RunWriter:
 
     def store_vector(self, clip: str, metric: str, vector: Real) -> str:
         """Store a vector beside the journal; returns the name to put into the score row."""
-        relative = Path(_VECTORS) / _part(metric) / f"{_file_name(clip)}.npy"
+        relative = Path(_VECTORS) / safe_name(metric) / f"{_file_name(clip)}.npy"
         with replacing(self.path / relative, durable=True) as handle:
             np.save(handle, vector, allow_pickle=False)
         return relative.as_posix()
@@ -189,18 +183,4 @@ def _file_name(name: str) -> str:
     Dots of folders are escaped, so that the folder of ``a.wav/b`` never meets the file of ``a``.
     """
     *folders, last = name.split("/")
-    return "/".join([*(_part(folder).replace(".", "%2E") for folder in folders), _part(last)])
-
-
-def _part(text: str) -> str:
-    """``text`` as one file name that is safe on every file system and at most 180 characters long.
-
-    Settings of a system, and with them its name, may hold a path.
-    """
-    part = quote(text, safe="@=,+- ")
-    if set(part) <= {"."}:
-        part = "%" + part.replace(".", "%2E")  # "", "." and ".." are no names; no quoted text begins like this.
-    if len(part) > _LONGEST_NAME:
-        # Only here does a "%~" occur: "~" itself is never quoted.
-        part = f"{part[: _LONGEST_NAME - 34]}%~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-    return part
+    return "/".join([*(safe_name(folder).replace(".", "%2E") for folder in folders), safe_name(last)])
