@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.extractors import cache, clap_input
 from ldmbench.extractors import clap as clap_module
-from ldmbench.extractors.clap import CHECKPOINTS, FETCHABLE, Clap, load_clap
+from ldmbench.extractors.clap import CHECKPOINTS, FETCHABLE, Clap, Hearing, load_clap
 from ldmbench.extractors.clap_input import LENGTH, TOKENS, as_laion_clap, load_tokenizer, stand_in, views, windows
 from ldmbench.extractors.clap_weights import (
     BASE,
@@ -29,14 +30,20 @@ from ldmbench.extractors.clap_weights import (
     random_state,
     renamed,
 )
+from ldmbench.host.homes import cache_home
 from ldmbench.weights.record import CheckpointError
 from ldmbench.weights.tensors import fit
 
-torch = pytest.importorskip("torch")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 MAKE = Path(__file__).parents[1] / "golden" / "make_clap.py"
 spec = importlib.util.spec_from_file_location("make_clap", MAKE)
+assert spec is not None
+assert spec.loader is not None
 make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
@@ -59,23 +66,23 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     load_clap.cache_clear()
 
 
-def small(fusion: bool = False, hearing="first", identity="", **settings):
+def small(fusion: bool = False, hearing: Hearing = "first", identity: str = "", **settings: Any) -> Clap:
     architecture = SMALL_FUSION if fusion else SMALL
     read = partial(random_state, architecture, 3)
     return Clap(read, architecture, hearing, identity=f"{fusion} {identity}", **settings)
 
 
-def noise(seconds: float, seed: int = 0, rate: int = RATE, channels=1, gain: float = 0.1):
+def noise(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1, gain: float = 0.1) -> Audio:
     random = np.random.default_rng(seed)
     colour = np.cumsum(random.standard_normal((channels, round(seconds * rate))), axis=1)
     return Audio.of(gain * (0.02 * colour + 0.3 * random.standard_normal(colour.shape)), rate)
 
 
-def embedding(clap, *sounds):
+def embedding(clap: Clap, *sounds: Audio) -> np.ndarray:
     return np.stack([features["embedding"] for features in clap.embed(sounds)])
 
 
-def save(path: Path, state, **extra):
+def save(path: Path, state: Mapping[str, Any], **extra: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"epoch": 15, "state_dict": {f"module.{key}": value for key, value in state.items()}, **extra}, path)
     return path
@@ -228,7 +235,7 @@ def test_what_was_heard_needs_no_weights() -> None:
     first = small()
     rows, text = embedding(first, sound), first.embed_text(["rain"])
 
-    def read() -> None:
+    def read() -> dict[str, Any]:
         raise AssertionError("the weights were read")
 
     again = Clap(read, SMALL, identity="False ")
@@ -240,7 +247,7 @@ def test_what_was_heard_needs_no_weights() -> None:
 
 
 @pytest.mark.parametrize("architecture", [TINY, FUSION, BASE])
-def test_every_weight_has_one_official_name(architecture) -> None:
+def test_every_weight_has_one_official_name(architecture: Architecture) -> None:
     with torch.device("meta"):
         model = build(architecture)
         official = OfficialLayout(model).state_dict()
@@ -287,7 +294,7 @@ def small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clap_module, "ARCHITECTURES", shapes)
 
 
-def test_official_layout_is_read(small_checkpoints, tmp_path: Path) -> None:
+def test_official_layout_is_read(small_checkpoints: None, tmp_path: Path) -> None:
     unused = {
         "audio_branch.head.weight": torch.zeros(5, 5),
         "audio_branch.tscam_conv.bias": torch.zeros(5),
@@ -310,7 +317,9 @@ def test_official_layout_is_read(small_checkpoints, tmp_path: Path) -> None:
         ({"audio_branch.logmel_extractor.melW": torch.ones(513, 64)}, "melW is another front end"),
     ],
 )
-def test_wrong_weights_are_named(small_checkpoints, tmp_path: Path, change, words: str) -> None:
+def test_wrong_weights_are_named(
+    small_checkpoints: None, tmp_path: Path, change: dict[str, torch.Tensor | None], words: str
+) -> None:
     state = {**random_state(SMALL, 3), **change}
     path = save(tmp_path / "x.pt", {key: value for key, value in state.items() if value is not None})
     clap = load_clap("630k-audioset-best", weights=path, official=False)
@@ -319,7 +328,7 @@ def test_wrong_weights_are_named(small_checkpoints, tmp_path: Path, change, word
     assert words in str(caught.value)
 
 
-def test_another_model_is_refused(small_checkpoints, tmp_path: Path) -> None:
+def test_another_model_is_refused(small_checkpoints: None, tmp_path: Path) -> None:
     wider = Architecture(**{**make.SMALL, "width": 32, "depths": (2, 2, 4, 2)})
     path = save(tmp_path / "x.pt", random_state(wider))
     with pytest.raises(CheckpointError) as caught:
@@ -331,7 +340,7 @@ def test_another_model_is_refused(small_checkpoints, tmp_path: Path) -> None:
         load_clap("630k-audioset-fusion-best", weights=path, official=False).embed([noise(1)])
 
 
-def test_other_files_are_refused(small_checkpoints, tmp_path: Path) -> None:
+def test_other_files_are_refused(small_checkpoints: None, tmp_path: Path) -> None:
     path = save(tmp_path / "x.pt", random_state(SMALL))
     with pytest.raises(CheckpointError, match="is not the official checkpoint of LAION-CLAP 630k-audioset-best"):
         load_clap(weights=path)
@@ -354,7 +363,7 @@ def test_other_files_are_refused(small_checkpoints, tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(BenchError, match="first or all"):
-        small(hearing="some")
+        small(hearing=cast(Hearing, "some"))
     with pytest.raises(BenchError, match="whole already"):
         small(fusion=True, hearing="all")
 
@@ -368,7 +377,7 @@ def test_a_checkpoint_is_fetched_with_its_vocabulary() -> None:
 # Tokens
 
 
-def tokenizer_files(folder: Path, tokens):
+def tokenizer_files(folder: Path, tokens: int) -> list[str]:
     folder.mkdir(parents=True)
     from tokenizers.pre_tokenizers import ByteLevel
 
@@ -419,7 +428,7 @@ def test_the_whole_model_untrained(name: str) -> None:
     assert rows.shape == (3, 512)
     cache.forget()
     load_clap.cache_clear()
-    for path in (Path(cache.cache_home()) / "embeddings").glob("*/*/*.npz"):
+    for path in (cache_home() / "embeddings").glob("*/*/*.npz"):
         path.unlink()
     again = np.concatenate([embedding(load_clap(name, untrained=True), sound) for sound in sounds])
     assert np.abs(again - rows).max() < 1e-5

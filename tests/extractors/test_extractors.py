@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ class Moments(NetworkExtractor):
     def prepare(self, sound: Audio) -> np.ndarray:
         if sound.length < 4:
             raise BenchError("too short")
-        return sound.samples[0]
+        samples: np.ndarray = sound.samples[0]
+        return samples
 
     def forward(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         self.shapes.append(batch.shape)
@@ -124,7 +126,7 @@ def test_a_damaged_entry_is_computed_again(home: Path, damage: bytes | None) -> 
 
 
 def test_no_half_written_entry_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle, **arrays) -> None:
+    def full(handle: BinaryIO, **arrays: object) -> None:
         handle.write(b"half")
         raise OSError(28, "No space left on device")
 

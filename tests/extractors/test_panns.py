@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from ldmbench.audio.sound import Audio  # noqa: E402
-from ldmbench.extractors import cache, panns  # noqa: E402
-from ldmbench.extractors.loading import as_audioldm_eval  # noqa: E402
-from ldmbench.extractors.panns import CHECKPOINTS, load_panns  # noqa: E402
-from ldmbench.weights.record import CheckpointError  # noqa: E402
+from ldmbench.audio.arrays import Features
+from ldmbench.audio.sound import Audio
+from ldmbench.extractors import cache, panns
+from ldmbench.extractors.loading import as_audioldm_eval
+from ldmbench.extractors.panns import CHECKPOINTS, load_panns
+from ldmbench.weights.record import CheckpointError
+
+State = dict[str, "torch.Tensor"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,15 +33,16 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
     cache.forget()
     return tmp_path
 
 
 @pytest.fixture(scope="module")
-def state():
-    return panns.random_state(16_000, seed=2)
+def state() -> State:
+    made: State = panns.random_state(16_000, seed=2)
+    return made
 
 
 def sound(seconds: float = 2.0, rate: int = 16_000, channels: int = 1, seed: int = 0) -> Audio:
@@ -44,11 +52,11 @@ def sound(seconds: float = 2.0, rate: int = 16_000, channels: int = 1, seed: int
     return Audio.of(0.1 * tone + 0.05 * random.standard_normal((channels, t.size)) + 0.02, rate)
 
 
-def plain_cnn14(state: dict, signal: torch.Tensor, window: int, hop: int) -> dict[str, np.ndarray]:
+def plain_cnn14(state: State, signal: torch.Tensor, window: int, hop: int) -> dict[str, np.ndarray]:
     """The paper's network, in evaluation mode, one operation after the other; STFT by the checkpoint's kernels."""
     functional = torch.nn.functional
 
-    def norm(x, name: str, dims):
+    def norm(x: torch.Tensor, name: str, dims: int) -> torch.Tensor:
         shape = [1, -1] + [1] * (dims - 2)
         mean, var, weight, bias = (
             state[f"{name}.{key}"].reshape(shape) for key in ("running_mean", "running_var", "weight", "bias")
@@ -76,7 +84,7 @@ def plain_cnn14(state: dict, signal: torch.Tensor, window: int, hop: int) -> dic
     return {"embedding": embedding[0].numpy(), "logits": logits[0].numpy()}
 
 
-def close(found, expected, tolerance=2e-5) -> None:
+def close(found: Mapping[str, Features], expected: Mapping[str, Features], tolerance: float = 2e-5) -> None:
     for layer, array in expected.items():
         assert found[layer].shape == array.shape
         np.testing.assert_allclose(found[layer], array, rtol=0, atol=tolerance * np.abs(array).max())
@@ -92,7 +100,7 @@ def test_it_is_the_published_network(rate: int) -> None:
             state[key] = 0.1 * torch.randn(state[key].shape, generator=random)
         elif ".bn" in key and key.endswith(("var", "weight")):
             state[key] = 0.5 + torch.rand(state[key].shape, generator=random)
-    extractor = panns.Panns(rate, "cpu", "test", lambda: state, None)
+    extractor = panns.Panns(rate, "cpu", "test", lambda: state, Path("x.pth"))
     one = sound(2.3, rate)
     front = panns.FRONT_ENDS[rate]
     with torch.inference_mode():
@@ -103,11 +111,13 @@ def test_it_is_the_published_network(rate: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def extractor(state):
-    return panns.Panns(16_000, "cpu", "test", lambda: state, None)
+def extractor(state: State) -> panns.Panns:
+    return panns.Panns(16_000, "cpu", "test", lambda: state, Path("x.pth"))
 
 
-def test_alone_or_in_a_batch_of_any_lengths_is_the_same(extractor, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alone_or_in_a_batch_of_any_lengths_is_the_same(
+    extractor: panns.Panns, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sounds = [sound(seconds, seed=seed) for seed, seconds in enumerate((2.0, 2.5, 1.0, 2.5, 0.2))]
     together = extractor.embed(sounds)
     monkeypatch.setenv("LDMBENCH_CACHE", str(home / "other"))
@@ -116,7 +126,7 @@ def test_alone_or_in_a_batch_of_any_lengths_is_the_same(extractor, home: Path, m
         close(found, alone, 1e-5)
 
 
-def test_two_calls_give_the_same_bits(extractor, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_calls_give_the_same_bits(extractor: panns.Panns, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (first,) = extractor.embed([sound()])
     monkeypatch.setenv("LDMBENCH_CACHE", str(home / "other"))
     cache.forget()
@@ -125,12 +135,12 @@ def test_two_calls_give_the_same_bits(extractor, home: Path, monkeypatch: pytest
         np.testing.assert_array_equal(first[layer], second[layer])
 
 
-def test_silence_and_a_single_sample_have_features(extractor) -> None:
+def test_silence_and_a_single_sample_have_features(extractor: panns.Panns) -> None:
     for one in (Audio.of(np.zeros(16_000), 16_000), Audio.of([0.3], 16_000)):
         assert np.isfinite(extractor.embed([one])[0]["embedding"]).all()
 
 
-def test_checkpoint_in_the_official_layout_is_loaded_with_what_else_it_holds(home: Path, state) -> None:
+def test_checkpoint_in_the_official_layout_is_loaded_with_what_else_it_holds(home: Path, state: State) -> None:
     folder = home / "weights" / "panns"
     folder.mkdir(parents=True)
     path = folder / CHECKPOINTS[16_000].file
@@ -138,12 +148,12 @@ def test_checkpoint_in_the_official_layout_is_loaded_with_what_else_it_holds(hom
     with pytest.raises(CheckpointError, match="not the official checkpoint of PANNs Cnn14 16 kHz"):
         load_panns(16_000, weights=folder)
     loaded = load_panns(16_000, weights=folder.parent, official=False)
-    reference = panns.Panns(16_000, "cpu", "other", lambda: state, None)
+    reference = panns.Panns(16_000, "cpu", "other", lambda: state, Path("x.pth"))
     close(loaded.embed([sound()])[0], reference.embed([sound()])[0], 0)
     assert loaded.fingerprint != reference.fingerprint
 
 
-def faulty(state, change):
+def faulty(state: State, change: Callable[[State], object]) -> State:
     changed = dict(state)
     change(changed)
     return changed
@@ -161,8 +171,8 @@ def faulty(state, change):
         (lambda s: s.update({"logmel_extractor.melW": torch.zeros(513, 64)}), r"melW \[513, 64\] instead of \[257"),
     ],
 )
-def test_other_checkpoints_are_refused_by_name(state, change, message: str) -> None:
-    extractor = panns.Panns(16_000, "cpu", "test", lambda: faulty(state, change), None)
+def test_other_checkpoints_are_refused_by_name(state: State, change: Callable[[State], object], message: str) -> None:
+    extractor = panns.Panns(16_000, "cpu", "test", lambda: faulty(state, change), Path("x.pth"))
     with pytest.raises(CheckpointError, match=message):
         extractor.embed([sound()])
 
@@ -179,7 +189,7 @@ def test_untrained_needs_no_file_and_has_its_own_fingerprint() -> None:
     assert len({first.fingerprint, second.fingerprint}) == 2
 
 
-def test_random_state_repeats_and_has_the_true_front_end(state) -> None:
+def test_random_state_repeats_and_has_the_true_front_end(state: State) -> None:
     again = panns.random_state(16_000, seed=2)
     assert all(torch.equal(state[key], again[key]) for key in state)
     kernel = panns.dft_kernels(512)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from ldmbench.audio.sound import Audio  # noqa: E402
-from ldmbench.extractors import cache, vggish  # noqa: E402
-from ldmbench.extractors.vggish import CHECKPOINT, PCA, examples, load_vggish  # noqa: E402
-from ldmbench.weights.record import CheckpointError  # noqa: E402
+from ldmbench.audio.sound import Audio
+from ldmbench.extractors import cache, vggish
+from ldmbench.extractors.vggish import CHECKPOINT, PCA, Loading, examples, load_vggish
+from ldmbench.weights.record import CheckpointError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,20 +29,20 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
     cache.forget()
     return tmp_path
 
 
 @pytest.fixture(scope="module")
-def network():
-    made = vggish.build()
+def network() -> torch.nn.Module:
+    made: torch.nn.Module = vggish.build()
     made.load_state_dict(vggish.random_state(seed=2))
     return made.eval()
 
 
-def extractor(network, loading="audioldm_eval", **settings):
+def extractor(network: torch.nn.Module, loading: Loading = "audioldm_eval", **settings: Any) -> vggish.Vggish:
     return vggish.Vggish(lambda: network, "test", loading, **settings)
 
 
@@ -50,8 +54,8 @@ def noise(seconds: float, rate: int = 16_000, channels: int = 1, seed: int = 0) 
 def plain_examples(signal: np.ndarray) -> np.ndarray:
     """Log-mel frames, window by window and band by band."""
 
-    def mel(hertz: float):
-        return 1127 * np.log(1 + hertz / 700)
+    def mel(hertz: float) -> float:
+        return float(1127 * np.log(1 + hertz / 700))
 
     edges = np.linspace(mel(125), mel(7500), 66)
     rows = []
@@ -83,7 +87,7 @@ def test_frames_that_are_not_full_are_dropped(samples: int, frames: int) -> None
     assert examples(np.zeros(samples, np.float32)).shape == (frames, 96, 64)
 
 
-def plain_network(state: dict, frames: np.ndarray) -> np.ndarray:
+def plain_network(state: Mapping[str, torch.Tensor], frames: np.ndarray) -> np.ndarray:
     functional = torch.nn.functional
     x = torch.from_numpy(frames)[:, None]
     pools = {0, 3, 8, 13}
@@ -98,10 +102,11 @@ def plain_network(state: dict, frames: np.ndarray) -> np.ndarray:
         x = x @ state[f"embeddings.{layer}.weight"].T + state[f"embeddings.{layer}.bias"]
         if layer < 4:
             x = torch.relu(x)
-    return x.numpy()
+    result: np.ndarray = x.numpy()
+    return result
 
 
-def test_network_is_the_published_one_without_the_last_relu(network) -> None:
+def test_network_is_the_published_one_without_the_last_relu(network: torch.nn.Module) -> None:
     one = noise(2.2)
     with torch.inference_mode():
         expected = plain_network(network.state_dict(), extractor(network).prepare(one))
@@ -113,7 +118,7 @@ def test_network_is_the_published_one_without_the_last_relu(network) -> None:
     np.testing.assert_array_equal(rectified, np.maximum(found, 0))
 
 
-def test_post_processing_whitens_clips_and_rounds_to_bytes(network) -> None:
+def test_post_processing_whitens_clips_and_rounds_to_bytes(network: torch.nn.Module) -> None:
     content = vggish.random_pca(seed=1)
     raw = extractor(network).embed([noise(3.0)])[0]["embedding"].astype(np.float64)
     found = extractor(network, pca=lambda: content).embed([noise(3.0)])[0]["embedding"]
@@ -124,7 +129,7 @@ def test_post_processing_whitens_clips_and_rounds_to_bytes(network) -> None:
     assert (found.min(), found.max()) == (0, 255)
 
 
-def test_alone_or_together_is_the_same(network, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alone_or_together_is_the_same(network: torch.nn.Module, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sounds = [noise(seconds, seed=seed) for seed, seconds in enumerate((2.0, 3.0, 1.0, 2.0))]
     together = extractor(network).embed(sounds)
     monkeypatch.setenv("LDMBENCH_CACHE", str(home / "other"))
@@ -134,14 +139,14 @@ def test_alone_or_together_is_the_same(network, home: Path, monkeypatch: pytest.
         np.testing.assert_allclose(found["embedding"], alone, atol=1e-5 * np.abs(alone).max())
 
 
-def test_a_short_sound_has_no_frames_in_the_package_and_two_in_audioldm_eval(network) -> None:
+def test_a_short_sound_has_no_frames_in_the_package_and_two_in_audioldm_eval(network: torch.nn.Module) -> None:
     short = noise(0.5)
     package = extractor(network, "frechet_audio_distance").embed([short, noise(1.2)])
     assert [len(found["embedding"]) for found in package] == [0, 1]
     assert extractor(network).embed([short])[0]["embedding"].shape == (2, 128)
 
 
-def test_settings_have_fingerprints_of_their_own(network) -> None:
+def test_settings_have_fingerprints_of_their_own(network: torch.nn.Module) -> None:
     made = [
         extractor(network),
         extractor(network, "frechet_audio_distance"),
@@ -152,7 +157,7 @@ def test_settings_have_fingerprints_of_their_own(network) -> None:
     assert len({item.fingerprint for item in made}) == 5
 
 
-def test_checkpoints_in_torchvggishs_layout_are_loaded(network, home: Path) -> None:
+def test_checkpoints_in_torchvggishs_layout_are_loaded(network: torch.nn.Module, home: Path) -> None:
     torch.save(network.state_dict(), home / CHECKPOINT.file)
     with pytest.raises(CheckpointError, match="not the official checkpoint of VGGish"):
         load_vggish(weights=home)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ METRICS = ("clap_score", "fad_clap", "kad_clap")
 
 
 @pytest.fixture(autouse=True)
-def _small_models(tmp_path, monkeypatch):
+def _small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small models under the official names, and a cache of their own."""
     import torch
 
@@ -49,23 +51,23 @@ def _small_models(tmp_path, monkeypatch):
     clap.load_clap.cache_clear()
 
 
-def noise(seed, seconds=2.0, rate=RATE):
+def noise(seed: int, seconds: float = 2.0, rate: int = RATE):
     random = np.random.default_rng(seed)
     samples = random.standard_normal(round(seconds * rate))
     tone = np.sin(2 * np.pi * 100 * 2 ** random.uniform(0, 6) * np.arange(len(samples)) / rate)
     return Audio.of(0.1 * random.uniform() * samples + 0.3 * random.uniform() * tone, rate)
 
 
-def clip(index, text="a dog barks", seed=None, **more):
+def clip(index, text: str = "a dog barks", seed: int | None = None, **more):
     return Clip(f"set/{index}", "set", "general", text=text, loaded=noise(index if seed is None else seed), **more)
 
 
-def metric(name, **settings):
+def metric(name: str, **settings):
     asked = ",".join(f"{key}={value}" for key, value in {"untrained": "true", **settings}.items())
     return load_metric(f"{name}:{asked}")
 
 
-def forget(tmp_path):
+def forget(tmp_path: Path) -> None:
     """Leave nothing of what was computed."""
     import shutil
 
@@ -76,7 +78,7 @@ def forget(tmp_path):
 # Names and facts
 
 
-def test_each_checkpoint_has_its_own_name():
+def test_each_checkpoint_has_its_own_name() -> None:
     names = list_metrics()
     for name in METRICS:
         assert {name, *(f"{name}@{variant}" for variant in NAMES)} <= set(names)
@@ -86,7 +88,7 @@ def test_each_checkpoint_has_its_own_name():
         assert len({load_metric(f"{name}@{variant}").facts.source for variant in NAMES}) == 3
 
 
-def test_the_bare_name_is_630k_audioset_best():
+def test_the_bare_name_is_630k_audioset_best() -> None:
     clips, outputs = [clip(0)], [Output(noise(1))]
     bare, named, other = (metric(name).measure(clips[0], outputs[0]) for name in (
         "clap_score", "clap_score@630k-audioset-best", "clap_score@630k-audioset-fusion-best",
@@ -96,7 +98,7 @@ def test_the_bare_name_is_630k_audioset_best():
     assert load_metric("clap_score").facts.source.count("630k-audioset-best") == 1
 
 
-def test_what_takes_the_place_of_dice_is_in_the_facts():
+def test_what_takes_the_place_of_dice_is_in_the_facts() -> None:
     assert "first 10 s" in load_metric("clap_score").facts.source
     assert "mean over 10 s stretches" in load_metric("fad_clap:windows=all").facts.source
     assert "middle of each third" in load_metric("kad_clap@630k-audioset-fusion-best").facts.source
@@ -107,7 +109,7 @@ def test_what_takes_the_place_of_dice_is_in_the_facts():
     assert not facts.applies_to("speech")
 
 
-def test_settings_that_cannot_be():
+def test_settings_that_cannot_be() -> None:
     with pytest.raises(BenchError, match="unknown variant of clap_score '630k-audioset'"):
         load_metric("clap_score@630k-audioset")
     with pytest.raises(BenchError, match="use first or all"):
@@ -121,7 +123,7 @@ def test_settings_that_cannot_be():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_weights_are_asked_for(name, tmp_path):
+def test_weights_are_asked_for(name: str, tmp_path: Path) -> None:
     official = load_metric(name)
     assert "weights of LAION-CLAP 630k-audioset-best are not in" in official.problem()
     with pytest.raises(CheckpointError, match=r"missing 630k-audioset-best\.pt"):
@@ -137,7 +139,7 @@ def test_weights_are_asked_for(name, tmp_path):
 # CLAP score
 
 
-def test_score_is_the_cosine_of_both_embeddings():
+def test_score_is_the_cosine_of_both_embeddings() -> None:
     from ldmbench.extractors.clap import load_clap
 
     score = metric("clap_score")
@@ -151,7 +153,7 @@ def test_score_is_the_cosine_of_both_embeddings():
     assert value != score.measure(clip(0, "rain on a roof"), Output(noise(6)))
 
 
-def test_cosine():
+def test_cosine() -> None:
     assert cosine(np.array([3.0, 0.0]), np.array([2.0, 2.0])) == pytest.approx(np.sqrt(0.5))
     assert cosine(np.array([1.0, 0.1]), np.array([-10.0, -1.0])) == -1.0
     with pytest.raises(Unscored):
@@ -159,7 +161,7 @@ def test_cosine():
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_a_long_clip_twice_gets_the_same_score(variant, tmp_path):
+def test_a_long_clip_twice_gets_the_same_score(variant: str, tmp_path: Path) -> None:
     long = noise(3, seconds=25)
     values = []
     for _ in range(2):
@@ -168,7 +170,7 @@ def test_a_long_clip_twice_gets_the_same_score(variant, tmp_path):
     assert values[0] == values[1]
 
 
-def test_one_by_one_equals_sixteen_together(tmp_path):
+def test_one_by_one_equals_sixteen_together(tmp_path: Path) -> None:
     clips = [clip(index, f"sound {'after sound ' * (index % 3)}") for index in range(16)]
     outputs = [Output(noise(100 + index, seconds=1 + index % 2 * 11)) for index in range(16)]
     score = metric("clap_score")
@@ -181,7 +183,7 @@ def test_one_by_one_equals_sixteen_together(tmp_path):
     assert len(set(together)) == 16
 
 
-def test_a_clip_without_caption_or_output_stays_alone():
+def test_a_clip_without_caption_or_output_stays_alone() -> None:
     clips = [clip(0), clip(1, text=""), clip(2, text="  "), clip(3)]
     outputs = [Output(noise(9)), Output(noise(9)), Output(noise(9)), Output(None)]
     values = metric("clap_score").measure_batch(clips, outputs)
@@ -192,20 +194,20 @@ def test_a_clip_without_caption_or_output_stays_alone():
     assert load_metric("clap_score").measure_batch(clips[1:2], outputs[1:2])[0].args == ("the clip has no caption",)
 
 
-def test_silence_has_a_score():
+def test_silence_has_a_score() -> None:
     silence = Output(Audio.of(np.zeros(RATE), RATE))
     value = metric("clap_score").measure(clip(0), silence)
     assert np.isfinite(value)
     assert value == metric("clap_score").measure(clip(0), silence)
 
 
-def test_estimate_is_the_mean_with_an_interval():
+def test_estimate_is_the_mean_with_an_interval() -> None:
     estimate = metric("clap_score").aggregate([0.1, 0.2, 0.6])
     assert estimate.value == pytest.approx(0.3)
     assert 0.1 <= estimate.low < estimate.value < estimate.high <= 0.6
 
 
-def test_no_number_is_refused_where_audio_is_read(tmp_path):
+def test_no_number_is_refused_where_audio_is_read(tmp_path: Path) -> None:
     import soundfile
 
     soundfile.write(tmp_path / "x.wav", np.array([0.0, np.nan, 0.1]), RATE, subtype="FLOAT")
@@ -216,12 +218,12 @@ def test_no_number_is_refused_where_audio_is_read(tmp_path):
 # FAD and KAD
 
 
-def values_of(name, outputs, references=range(20)):
+def values_of(name: str, outputs, references=range(20)):
     clips = [clip(index, seed=seed) for index, seed in enumerate(references)]
     return metric(name).measure_batch(clips, [Output(noise(seed)) for seed in outputs])
 
 
-def test_fad_is_the_frechet_distance_of_embeddings():
+def test_fad_is_the_frechet_distance_of_embeddings() -> None:
     from ldmbench.extractors.clap import load_clap
 
     fad = metric("fad_clap")
@@ -237,7 +239,7 @@ def test_fad_is_the_frechet_distance_of_embeddings():
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_equal_sets_are_no_distance_apart(variant):
+def test_equal_sets_are_no_distance_apart(variant: str) -> None:
     name = f"fad_clap@{variant}"
     assert metric(name).aggregate(values_of(name, range(20))).value == pytest.approx(0, abs=1e-9)
     assert metric(name).aggregate(values_of(name, [*range(1, 20), 0])).value == pytest.approx(0, abs=1e-9)
@@ -245,13 +247,13 @@ def test_equal_sets_are_no_distance_apart(variant):
 
 
 @pytest.mark.parametrize("name", ["fad_clap", "kad_clap"])
-def test_order_of_clips_does_not_matter(name):
+def test_order_of_clips_does_not_matter(name: str) -> None:
     values = values_of(name, range(100, 120))
     first, second = metric(name).aggregate(values), metric(name).aggregate(values[::-1])
     assert first.value == pytest.approx(second.value, rel=1e-9)
 
 
-def test_kad_is_the_kernel_distance_of_embeddings():
+def test_kad_is_the_kernel_distance_of_embeddings() -> None:
     values = values_of("kad_clap", range(100, 120))
     sides = [np.stack([value[4:].reshape(2, -1)[side] for value in values]) for side in (0, 1)]
     expected = frechet.kernel_distance(*sides)
@@ -262,13 +264,13 @@ def test_kad_is_the_kernel_distance_of_embeddings():
 
 
 @pytest.mark.parametrize("name", ["fad_clap", "kad_clap"])
-def test_one_clip_is_no_set(name):
+def test_one_clip_is_no_set(name: str) -> None:
     values = values_of(name, [100], [0])
     assert metric(name).aggregate(values).value is None
     assert metric(name).aggregate([]).value is None
 
 
-def test_captions_are_not_needed_for_distances():
+def test_captions_are_not_needed_for_distances() -> None:
     bare = dataclasses.replace(clip(0), text="")
     (value,) = metric("fad_clap").measure_batch([bare], [Output(noise(1))])
     assert isinstance(value, np.ndarray)

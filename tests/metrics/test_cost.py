@@ -16,7 +16,7 @@ def clip(seconds: float) -> Clip:
     return Clip("set/clip", "set", loaded=Audio.of(np.zeros(round(seconds * 16_000)), 16_000))
 
 
-def test_bitrate_is_the_ratio_of_sums_not_the_mean_of_rates():
+def test_bitrate_is_the_ratio_of_sums_not_the_mean_of_rates() -> None:
     metric = load_metric("kbps")
     values = [metric.measure(clip(2.0), Output(bits=12_000)), metric.measure(clip(8.0), Output(bits=8_000))]
     np.testing.assert_allclose(values[0], [12_000, 2000.0])
@@ -24,12 +24,12 @@ def test_bitrate_is_the_ratio_of_sums_not_the_mean_of_rates():
     assert metric.aggregate(values).n == 2
 
 
-def test_bitrate_counts_reference_seconds_even_if_the_output_is_longer():
+def test_bitrate_counts_reference_seconds_even_if_the_output_is_longer() -> None:
     output = Output(Audio.of(np.zeros(17_000), 16_000), bits=6000)
     assert load_metric("kbps").measure(clip(1.0), output)[1] == pytest.approx(1000.0)
 
 
-def test_tokens_from_codes_and_from_a_count_are_the_same():
+def test_tokens_from_codes_and_from_a_count_are_the_same() -> None:
     metric = load_metric("tokens_per_second")
     codes = metric.measure(clip(2.0), Output(tokens=np.zeros((4, 50), np.int64)))
     count = metric.measure(clip(2.0), Output(details={"token_count": 200}))
@@ -37,13 +37,13 @@ def test_tokens_from_codes_and_from_a_count_are_the_same():
     assert metric.aggregate([codes]).value == pytest.approx(100.0)
 
 
-def test_rtf_is_compute_over_audio():
+def test_rtf_is_compute_over_audio() -> None:
     metric = load_metric("rtf")
     value = metric.measure(clip(4.0), Output(cost=Cost(seconds=1.0)))
     assert metric.aggregate([value]).value == pytest.approx(0.25)
 
 
-def test_generated_audio_counts_where_there_is_no_reference():
+def test_generated_audio_counts_where_there_is_no_reference() -> None:
     text_only = Clip("set/clip", "set", text="rain")
     output = Output(Audio.of(np.zeros(32_000), 16_000), cost=Cost(seconds=1.0))
     assert load_metric("rtf").measure(text_only, output)[1] == 2.0
@@ -51,7 +51,7 @@ def test_generated_audio_counts_where_there_is_no_reference():
         load_metric("rtf").measure(text_only, Output(cost=Cost(seconds=1.0)))
 
 
-def test_memory_is_that_of_the_worst_clip():
+def test_memory_is_that_of_the_worst_clip() -> None:
     metric = load_metric("peak_memory")
     values = [metric.measure(clip(1.0), Output(cost=Cost(peak_memory=n * 2**20))) for n in (100, 300, 200)]
     assert values == [100.0, 300.0, 200.0]
@@ -59,22 +59,22 @@ def test_memory_is_that_of_the_worst_clip():
     assert (estimate.value, estimate.low, estimate.high, estimate.n) == (300.0, None, None, 3)
 
 
-def test_parameters_are_in_millions_and_not_a_contest():
+def test_parameters_are_in_millions_and_not_a_contest() -> None:
     metric = load_metric("parameters")
     assert metric.measure(clip(1.0), Output(cost=Cost(parameters=74_500_000))) == 74.5
     assert metric.facts.better == "neither"
 
 
 @pytest.mark.parametrize("name", COSTS)
-def test_what_was_not_reported_is_unscored(name):
+def test_what_was_not_reported_is_unscored(name: str) -> None:
     with pytest.raises(Unscored, match=r"reports no|not measured serially at batch 1|no learned parameters"):
         load_metric(name).measure(clip(1.0), Output())
 
 
-def test_zero_is_a_report():
+def test_zero_is_a_report() -> None:
     assert load_metric("kbps").measure(clip(1.0), Output(bits=0))[0] == 0
     assert load_metric("tokens_per_second").measure(clip(1.0), Output(details={"token_count": 0}))[0] == 0
 
 
-def test_only_time_and_memory_change_from_run_to_run():
+def test_only_time_and_memory_change_from_run_to_run() -> None:
     assert {name for name in COSTS if load_metric(name).facts.timed} == {"rtf", "peak_memory"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ RATE = 16_000
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -38,7 +39,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
     cache.forget()
@@ -86,12 +87,12 @@ def parity(home: Path, rate: int, skip: tuple[str, ...] = ()) -> None:
             assert estimate.low < estimate.value < estimate.high, name
 
 
-def test_numbers_of_audioldm_eval_and_frechet_audio_distance(home):
+def test_numbers_of_audioldm_eval_and_frechet_audio_distance(home: Path) -> None:
     parity(home, 16_000)
 
 
 @pytest.mark.slow
-def test_numbers_of_audioldm_eval_at_32_khz(home):
+def test_numbers_of_audioldm_eval_at_32_khz(home: Path) -> None:
     parity(home, 32_000, skip=("fad_vggish_package",))
 
 
@@ -101,26 +102,26 @@ P = np.array([0.05, 0.1, 0.2, 0.05, 0.15, 0.25, 0.08, 0.12])
 Q = np.array([0.3, 0.1, 0.2, 0.1, 0.1, 0.02, 0.08, 0.1])
 
 
-def test_kl_softmax_of_known_distributions():
+def test_kl_softmax_of_known_distributions() -> None:
     # stable-audio-metrics fd55536, src/test_kld.py, with 1e-6 added to the second distribution.
     assert kl_divergence(np.log(P), np.log(Q), "softmax") == pytest.approx(0.5898663401603699, rel=1e-6)
     p, q = np.array([0.1, 0.4, 0.5]), np.array([0.8, 0.15, 0.05])
     assert kl_divergence(np.log(p), np.log(q), "softmax") == pytest.approx(1.335667371749878, rel=1e-6)
 
 
-def test_kl_has_a_direction_and_a_shift_of_logits_does_not_matter():
+def test_kl_has_a_direction_and_a_shift_of_logits_does_not_matter() -> None:
     assert kl_divergence(np.log(P) + 3, np.log(Q) - 2, "softmax") == pytest.approx(0.589866, rel=1e-5)
     assert kl_divergence(np.log(Q), np.log(P), "softmax") == pytest.approx(np.sum(Q * np.log(Q / P)), rel=1e-3)
     assert abs(kl_divergence(np.log(P), np.log(P), "softmax")) < 1e-5
 
 
-def test_kl_sigmoid_leaves_out_the_absent_classes_and_can_be_negative():
+def test_kl_sigmoid_leaves_out_the_absent_classes_and_can_be_negative() -> None:
     expected = np.sum(P * (np.log(P) - np.log(Q + 1e-6)))
     assert kl_divergence(logit(P), logit(Q), "sigmoid") == pytest.approx(expected, rel=1e-9)
     assert kl_divergence(logit(P), logit(2 * P), "sigmoid") < 0
 
 
-def test_kl_equals_torchs_and_survives_extremes():
+def test_kl_equals_torchs_and_survives_extremes() -> None:
     random = np.random.default_rng(0)
     reference, output = random.standard_normal((2, 527)) * 5
     for activation, function in (("softmax", lambda x: x.softmax(0)), ("sigmoid", torch.sigmoid)):
@@ -140,7 +141,7 @@ class Toy(NetworkExtractor):
     rate = RATE
     fingerprint = "toy" * 10
 
-    def load(self):
+    def load(self) -> None:
         pass
 
     def prepare(self, sound):
@@ -162,7 +163,7 @@ def toy(layer: str = "moments", **facts) -> SetMetric:
     return SetMetric(MetricFacts(**facts), Source(lambda **_: extractor, (), layer, True, False), frechet_estimate)
 
 
-def test_set_metric_is_the_distance_of_all_frames_of_all_clips():
+def test_set_metric_is_the_distance_of_all_frames_of_all_clips() -> None:
     sounds = [(noise(0.4, i), noise(0.5, 50 + i)) for i in range(12)]
     metric = toy()
     values = metric.measure_batch([clip(a) for a, _ in sounds], [Output(b) for _, b in sounds])
@@ -175,7 +176,7 @@ def test_set_metric_is_the_distance_of_all_frames_of_all_clips():
     assert again == estimate
 
 
-def test_estimates_are_remembered_by_content_and_name(monkeypatch):
+def test_estimates_are_remembered_by_content_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [pack(*np.random.default_rng(i).standard_normal((2, 4, 3))) for i in range(6)]
     calls = []
 
@@ -197,13 +198,13 @@ def test_estimates_are_remembered_by_content_and_name(monkeypatch):
 
 
 @pytest.mark.parametrize("counts", [(3, 5), (0, 2), (1,), (2, 0)])
-def test_packing_keeps_the_rows(counts):
+def test_packing_keeps_the_rows(counts) -> None:
     sides = [np.random.default_rng(i).standard_normal((count, 4)) for i, count in enumerate(counts)]
     for before, after in zip(sides, unpack(pack(*sides)), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
-def test_one_bad_sound_in_a_batch_does_not_take_the_others_with_it():
+def test_one_bad_sound_in_a_batch_does_not_take_the_others_with_it() -> None:
     outputs = [Output(noise(0.5, i)) for i in range(4)] + [Output(noise(1.5)), Output()]
     clips = [clip(noise(0.5, 20 + i), f"set/{i}") for i in range(6)]
     values = toy().measure_batch(clips, outputs)
@@ -214,7 +215,7 @@ def test_one_bad_sound_in_a_batch_does_not_take_the_others_with_it():
         toy().measure(clips[4], outputs[4])
 
 
-def test_a_clip_without_reference_fails_only_where_one_is_needed():
+def test_a_clip_without_reference_fails_only_where_one_is_needed() -> None:
     silent = Clip("set/x", "set", text="a dog")
     (value,) = toy().measure_batch([silent], [Output(noise(0.5))])
     assert isinstance(value, BenchError)
@@ -222,7 +223,7 @@ def test_a_clip_without_reference_fails_only_where_one_is_needed():
     assert len(unpack(value)) == 1
 
 
-def test_too_short_on_both_sides_is_unscored_and_on_one_side_counts_the_other():
+def test_too_short_on_both_sides_is_unscored_and_on_one_side_counts_the_other() -> None:
     metric = toy()
     with pytest.raises(Unscored, match="one frame"):
         metric.measure(clip(noise(0.05)), Output(noise(0.03)))
@@ -230,14 +231,14 @@ def test_too_short_on_both_sides_is_unscored_and_on_one_side_counts_the_other():
     assert (len(reference), len(output)) == (0, 8)
 
 
-def test_one_clip_or_one_row_has_no_distance():
+def test_one_clip_or_one_row_has_no_distance() -> None:
     metric = toy("logits")
     value = metric.measure(clip(noise(0.5)), Output(noise(0.5, 1)))
     estimate = metric.aggregate([value])
     assert (estimate.value, estimate.n) == (None, 1)
 
 
-def test_lengths_and_rates_of_the_two_sides_may_differ():
+def test_lengths_and_rates_of_the_two_sides_may_differ() -> None:
     value = toy().measure(clip(noise(0.9)), Output(noise(0.3, channels=2)))
     assert [len(rows) for rows in unpack(value)] == [14, 4]
 
@@ -245,7 +246,7 @@ def test_lengths_and_rates_of_the_two_sides_may_differ():
 # ---- names, settings, weights
 
 
-def test_all_variants_are_there():
+def test_all_variants_are_there() -> None:
     expected = {
         f"{name}{variant}"
         for name in ("fd_panns", "is_panns", "is_panns_std", "kl_softmax_panns", "kl_sigmoid_panns", "kad_panns")
@@ -256,7 +257,7 @@ def test_all_variants_are_there():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_metrics_say_what_is_missing_without_loading_anything(name):
+def test_metrics_say_what_is_missing_without_loading_anything(name: str) -> None:
     metric = load_metric(name)
     assert metric.facts.rate == (32_000 if "32khz" in name else 16_000)
     assert ": missing " in metric.problem()
@@ -269,7 +270,7 @@ def test_metrics_say_what_is_missing_without_loading_anything(name):
     assert pickle.loads(pickle.dumps(untrained)).facts == untrained.facts
 
 
-def test_settings_reach_the_estimate():
+def test_settings_reach_the_estimate() -> None:
     shift = np.array([0.0, 0.5])[:, None, None]
     rows = [pack(*(np.random.default_rng(i).standard_normal((2, 1, 4)) + shift)) for i in range(60)]
     kad = load_metric("kad_panns:untrained=true").aggregate(rows)
@@ -286,7 +287,7 @@ def test_settings_reach_the_estimate():
         load_metric("fad_infinity_vggish:steps=1")
 
 
-def test_inception_score_and_its_deviation_come_from_the_same_splits():
+def test_inception_score_and_its_deviation_come_from_the_same_splits() -> None:
     logits = np.random.default_rng(0).standard_normal((33, 527)) * 3
     rows = [pack(row[None]) for row in logits]
     score, deviation = (load_metric(name).aggregate(rows) for name in ("is_panns", "is_panns_std"))
@@ -304,13 +305,13 @@ def test_inception_score_and_its_deviation_come_from_the_same_splits():
     assert (few.value, few.n) == (None, 9)
 
 
-def test_equal_embeddings_have_no_kernel_distance():
+def test_equal_embeddings_have_no_kernel_distance() -> None:
     same = [pack(np.ones((1, 4)), np.ones((1, 4))) for _ in range(5)]
     assert load_metric("kad_panns").aggregate(same).value is None
     assert load_metric("fd_panns").aggregate(same).value == 0
 
 
-def test_metrics_of_one_extractor_share_it():
+def test_metrics_of_one_extractor_share_it() -> None:
     first, second = (load_metric(name) for name in ("fd_panns:untrained=true", "kl_softmax_panns:untrained=true"))
     loaded = [
         metric.source.load(device="cpu", weights=None, untrained=True, official=True) for metric in (first, second)

@@ -30,14 +30,14 @@ def textbook(x: np.ndarray, y: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("n", "m", "d"), SIZES)
-def test_frechet_equals_the_root_of_the_product(n, m, d):
+def test_frechet_equals_the_root_of_the_product(n: int, m: int, d: int) -> None:
     x, y = pair(n, m, d)
     # Below n = d the covariances are singular and sqrtm itself keeps about half of the digits.
     tolerance = 1e-9 if min(n, m) > d + 1 else 1e-5
     assert frechet.frechet_distance(x, y) == pytest.approx(textbook(x, y), rel=tolerance)
 
 
-def test_frechet_of_known_gaussians_is_the_closed_form():
+def test_frechet_of_known_gaussians_is_the_closed_form() -> None:
     random = np.random.default_rng(0)
     scales = np.array([0.5, 1.0, 3.0])
     white = random.standard_normal((40, 3))
@@ -49,7 +49,7 @@ def test_frechet_of_known_gaussians_is_the_closed_form():
 
 
 @pytest.mark.parametrize(("n", "m", "d"), SIZES)
-def test_frechet_of_a_set_with_itself_is_zero_whatever_the_order(n, m, d):
+def test_frechet_of_a_set_with_itself_is_zero_whatever_the_order(n: int, m: int, d: int) -> None:
     x, _ = pair(n, m, d)
     power = np.trace(np.cov(x, rowvar=False))
     shuffled = x[np.random.default_rng(1).permutation(n)]
@@ -59,7 +59,9 @@ def test_frechet_of_a_set_with_itself_is_zero_whatever_the_order(n, m, d):
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(SIZES), st.integers(0, 100), st.floats(1e-3, 1e3))
-def test_frechet_is_invariant_to_order_rotation_and_shift_and_scales_with_the_square(sizes, seed, scale):
+def test_frechet_is_invariant_to_order_rotation_and_shift_and_scales_with_the_square(
+    sizes, seed: int, scale: float
+) -> None:
     x, y = pair(*sizes, seed)
     value = frechet.frechet_distance(x, y)
     random = np.random.default_rng(seed)
@@ -71,7 +73,7 @@ def test_frechet_is_invariant_to_order_rotation_and_shift_and_scales_with_the_sq
     assert frechet.frechet_distance(scale * x, scale * y) == pytest.approx(scale**2 * value, rel=1e-9)
 
 
-def test_frechet_of_rank_deficient_sets_counts_only_the_directions_they_have():
+def test_frechet_of_rank_deficient_sets_counts_only_the_directions_they_have() -> None:
     x, y = pair(50, 60, 6)
     wide = np.zeros((6, 30))
     wide[:, :6] = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
@@ -83,7 +85,7 @@ def test_frechet_of_rank_deficient_sets_counts_only_the_directions_they_have():
 
 
 @pytest.mark.parametrize(("first", "second"), [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5,))])
-def test_frechet_refuses_sets_that_have_no_distance(first, second):
+def test_frechet_refuses_sets_that_have_no_distance(first, second) -> None:
     with pytest.raises(ValueError, match="at least two rows"):
         frechet.frechet_distance(np.zeros(first), np.zeros(second))
 
@@ -92,7 +94,7 @@ def test_frechet_refuses_sets_that_have_no_distance(first, second):
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(60, 50, 8), (20, 15, 40), (60, 60, 8)])
-def test_pull_is_the_derivative_with_respect_to_a_clips_weight(n, m, d):
+def test_pull_is_the_derivative_with_respect_to_a_clips_weight(n: int, m: int, d: int) -> None:
     x, y = pair(n, m, d)
     random = np.random.default_rng(0)
     own_x, own_y = np.sort(random.integers(0, 10, n)), np.sort(random.integers(0, 10, m))
@@ -117,7 +119,7 @@ def test_pull_is_the_derivative_with_respect_to_a_clips_weight(n, m, d):
     np.testing.assert_allclose(pull, slopes, rtol=1e-4, atol=1e-6 * np.abs(pull).max())
 
 
-def test_interval_is_repeatable_holds_the_value_and_shrinks_with_clips():
+def test_interval_is_repeatable_holds_the_value_and_shrinks_with_clips() -> None:
     widths = []
     for n in (50, 200, 800):
         x, y = pair(n, n, 10)
@@ -129,7 +131,7 @@ def test_interval_is_repeatable_holds_the_value_and_shrinks_with_clips():
     assert widths[0] > 1.5 * widths[1] > 2.25 * widths[2]
 
 
-def test_interval_of_one_clip_is_unknown_and_of_equal_sets_is_nothing():
+def test_interval_of_one_clip_is_unknown_and_of_equal_sets_is_nothing() -> None:
     x, _ = pair(30, 30, 5)
     one = frechet.interval(frechet.frechet(x, x + 1, (np.zeros(30), np.zeros(30))))
     assert (one.low, one.high, one.n) == (None, None, 1)
@@ -156,7 +158,7 @@ def coverage(n: int, d: int, correlation: float, shift: float, trials: int, draw
     return float(np.mean(held)), 3 * np.sqrt(0.95 * 0.05 / trials)
 
 
-def test_interval_covers_the_truth_at_the_nominal_rate():
+def test_interval_covers_the_truth_at_the_nominal_rate() -> None:
     rate, chance = coverage(n=300, d=4, correlation=0.5, shift=0.3, trials=400, draw=4000)
     assert rate == pytest.approx(0.95, abs=chance)
 
@@ -165,12 +167,14 @@ def test_interval_covers_the_truth_at_the_nominal_rate():
 @pytest.mark.parametrize(
     ("n", "d", "correlation", "shift"), [(200, 16, 0.0, 0.2), (200, 16, 0.7, 0.1), (60, 128, 0.5, 0.0)]
 )
-def test_interval_never_covers_less_than_nominal_where_clips_are_few(n, d, correlation, shift):
+def test_interval_never_covers_less_than_nominal_where_clips_are_few(
+    n: int, d: int, correlation: float, shift: float
+) -> None:
     rate, chance = coverage(n, d, correlation, shift, trials=300)
     assert rate >= 0.95 - chance
 
 
-def test_bias_corrected_truth_of_many_clips_is_the_distance_of_the_distributions():
+def test_bias_corrected_truth_of_many_clips_is_the_distance_of_the_distributions() -> None:
     random = np.random.default_rng(3)
     x, y = random.standard_normal((4000, 3)), 1.5 * random.standard_normal((4000, 3)) + 0.5
     estimate = frechet.interval(frechet.frechet(x, y))
@@ -180,7 +184,7 @@ def test_bias_corrected_truth_of_many_clips_is_the_distance_of_the_distributions
 # ---- infinity
 
 
-def test_infinity_is_nearer_to_the_truth_and_repeats():
+def test_infinity_is_nearer_to_the_truth_and_repeats() -> None:
     random = np.random.default_rng(0)
     x, y = random.standard_normal((20_000, 24)), random.standard_normal((1500, 24))
     plain = frechet.frechet_distance(x, y)
@@ -208,7 +212,7 @@ def kernel_textbook(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
 
 
 @pytest.mark.parametrize("bandwidth", ["output", "reference"])
-def test_kernel_distance_is_the_sum_over_pairs(bandwidth):
+def test_kernel_distance_is_the_sum_over_pairs(bandwidth: str) -> None:
     x, y = pair(23, 17, 5)
     chosen = y if bandwidth == "output" else x
     distances = sorted(np.linalg.norm(a - b) for i, a in enumerate(chosen) for b in chosen[:i])
@@ -220,7 +224,7 @@ def test_kernel_distance_is_the_sum_over_pairs(bandwidth):
     assert estimate.low < estimate.high
 
 
-def test_kernel_distance_of_one_distribution_is_about_zero_and_grows_with_the_shift():
+def test_kernel_distance_of_one_distribution_is_about_zero_and_grows_with_the_shift() -> None:
     random = np.random.default_rng(0)
     x = random.standard_normal((300, 6))
     near, far, farther = (
@@ -232,12 +236,12 @@ def test_kernel_distance_of_one_distribution_is_about_zero_and_grows_with_the_sh
     assert -1 < frechet.kernel_distance(x, x).value < 0
 
 
-def test_kernel_distance_needs_a_width():
+def test_kernel_distance_needs_a_width() -> None:
     with pytest.raises(ValueError, match="no width"):
         frechet.kernel_distance(np.random.default_rng(0).standard_normal((10, 3)), np.ones((10, 3)))
 
 
-def test_rows_without_clips_are_refused_where_the_sets_differ_in_size():
+def test_rows_without_clips_are_refused_where_the_sets_differ_in_size() -> None:
     x, y = pair(10, 9, 3)
     with pytest.raises(ValueError, match="which row"):
         frechet.frechet(x, y)
@@ -259,7 +263,7 @@ def inception_textbook(logits: np.ndarray, splits: int) -> list[float]:
 
 
 @pytest.mark.parametrize("clips", [10, 13, 40, 47])
-def test_inception_scores_of_splits_that_do_not_divide_the_clips(clips):
+def test_inception_scores_of_splits_that_do_not_divide_the_clips(clips: int) -> None:
     logits = np.random.default_rng(clips).standard_normal((clips, 12)) * 2
     scores = frechet.inception_scores(logits)
     np.testing.assert_allclose(scores, inception_textbook(logits, 10), rtol=1e-12)
@@ -267,7 +271,7 @@ def test_inception_scores_of_splits_that_do_not_divide_the_clips(clips):
     assert scores.max() <= 12
 
 
-def test_inception_score_of_certain_and_even_classes_is_their_number():
+def test_inception_score_of_certain_and_even_classes_is_their_number() -> None:
     logits = np.tile(1000.0 * np.eye(4), (5, 1))
     order = np.random.RandomState(2020).permutation(20)
     logits[order] = np.tile(1000.0 * np.eye(4), (5, 1))

@@ -1,6 +1,7 @@
 import hashlib
 import pickle
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def levenshtein(first, second) -> int:
         ("", "", Errors(0, 0)),
     ],
 )
-def test_word_errors_of_known_edits(reference, hypothesis, expected):
+def test_word_errors_of_known_edits(reference: str, hypothesis: str, expected) -> None:
     assert word_errors(reference, hypothesis) == expected
 
 
@@ -65,7 +66,7 @@ def test_word_errors_of_known_edits(reference, hypothesis, expected):
         ("", "cat", Errors(3, 0)),
     ],
 )
-def test_character_errors_of_known_edits(reference, hypothesis, expected):
+def test_character_errors_of_known_edits(reference: str, hypothesis: str, expected) -> None:
     assert character_errors(reference, hypothesis) == expected
 
 
@@ -73,7 +74,7 @@ _words = st.lists(st.sampled_from(["a", "b", "cc", "dd"]), min_size=1, max_size=
 
 
 @given(_words, st.lists(st.sampled_from(["a", "b", "cc", "dd"]), max_size=12))
-def test_errors_are_the_edit_distance(reference, hypothesis):
+def test_errors_are_the_edit_distance(reference, hypothesis: list[str]) -> None:
     first, second = " ".join(reference), " ".join(hypothesis)
     assert word_errors(first, second) == (levenshtein(reference, hypothesis), len(reference))
     assert character_errors(first, second) == (levenshtein(first, second), len(first))
@@ -88,11 +89,11 @@ def test_errors_are_the_edit_distance(reference, hypothesis):
         ("(laughter)", ""),
     ],
 )
-def test_normalisation_is_whispers(text, expected):
+def test_normalisation_is_whispers(text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
-def test_checkpoints_are_the_official_ones():
+def test_checkpoints_are_the_official_ones() -> None:
     models = {name: url for name, url in whisper._MODELS.items() if name not in ("large", "turbo")}
     assert {f"{name}.pt": url for name, url in models.items()} == {
         name: url for checkpoint in CHECKPOINTS.values() for name, url in checkpoint.urls.items()
@@ -102,7 +103,7 @@ def test_checkpoints_are_the_official_ones():
         assert checkpoint.name == f"whisper-{checkpoint.file.removesuffix('.pt')}"
 
 
-def test_every_size_has_both_metrics_in_percent():
+def test_every_size_has_both_metrics_in_percent() -> None:
     for size in CHECKPOINTS:
         for name in (f"wer_whisper_{size}", f"cer_whisper_{size}"):
             facts = load_metric(name).facts
@@ -120,7 +121,7 @@ class Told(Recogniser):
     def __init__(self, texts: dict[float, str]) -> None:
         self.texts = texts
 
-    def transcribe(self, sounds):
+    def transcribe(self, sounds: Sequence[Audio]):
         if any(sound.samples[0, 0] == 0 for sound in sounds):
             raise RuntimeError("out of memory")
         return [self.texts[float(sound.samples[0, 0])] for sound in sounds]
@@ -135,13 +136,13 @@ def sound_of(first: float) -> Output:
 
 
 @pytest.fixture
-def told(monkeypatch):
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
     recogniser = Told({0.25: "It is a gray colour.", 0.5: "Hello", 0.75: ""})
     monkeypatch.setattr("ldmbench.extractors.whisper.load_whisper", lambda *arguments: recogniser)
 
 
 @pytest.mark.usefixtures("told")
-def test_word_error_rate_is_a_corpus_rate_in_percent():
+def test_word_error_rate_is_a_corpus_rate_in_percent() -> None:
     metric = load_metric("wer_whisper_large_v3")
     clips = [clip_of("It's a GREY color!"), clip_of("hello world", "en-GB"), clip_of("say it again", "")]
     values = metric.measure_batch(clips, [sound_of(0.25), sound_of(0.5), sound_of(0.75)])
@@ -152,12 +153,12 @@ def test_word_error_rate_is_a_corpus_rate_in_percent():
 
 
 @pytest.mark.usefixtures("told")
-def test_character_error_rate():
+def test_character_error_rate() -> None:
     assert list(load_metric("cer_whisper_base_en").measure(clip_of("Hallo?"), sound_of(0.5))) == [100, 5]
 
 
 @pytest.mark.usefixtures("told")
-def test_clips_without_english_text_are_unscored_and_the_rest_goes_on():
+def test_clips_without_english_text_are_unscored_and_the_rest_goes_on() -> None:
     clips = [
         clip_of("Guten Tag", "de"),
         clip_of(None),
@@ -183,7 +184,7 @@ def test_clips_without_english_text_are_unscored_and_the_rest_goes_on():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``tiny.pt``: the official layout, random weights, far fewer of them."""
     dims = ModelDimensions(80, 1500, 32, 2, 1, 51865, 448, 32, 2, 1)
     with torch.random.fork_rng():
@@ -197,7 +198,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget():
+def _forget() -> Iterator[None]:
     """No recogniser of one test is left for the next."""
     load_whisper.cache_clear()
     yield
@@ -209,7 +210,7 @@ def noises(count: int) -> list[Audio]:
     return [Audio.of(rng.standard_normal(8_000 * (i + 1)) * 0.1, 16_000) for i in range(count)]
 
 
-def test_a_checkpoint_loads_and_its_error_rate_is_finite_and_repeats(folder):
+def test_a_checkpoint_loads_and_its_error_rate_is_finite_and_repeats(folder: Path) -> None:
     def run() -> np.ndarray:
         load_whisper.cache_clear()
         metric = load_metric(NAME)
@@ -225,7 +226,7 @@ def test_a_checkpoint_loads_and_its_error_rate_is_finite_and_repeats(folder):
     np.testing.assert_array_equal(run(), first)
 
 
-def test_a_batch_hears_what_single_sounds_say(folder):
+def test_a_batch_hears_what_single_sounds_say(folder: Path) -> None:
     loaded = load_whisper("tiny", weights=folder, official=False)
     recogniser, alone = (Recogniser(loaded.model, sample_len=24) for _ in range(2))
     sounds = noises(4)
@@ -235,7 +236,7 @@ def test_a_batch_hears_what_single_sounds_say(folder):
     assert recogniser.transcribe(sounds[::-1]) == together[::-1]
 
 
-def test_word_and_character_rates_share_one_decoding(folder, monkeypatch):
+def test_word_and_character_rates_share_one_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
     original = Recogniser._decode
     monkeypatch.setattr(
@@ -248,7 +249,7 @@ def test_word_and_character_rates_share_one_decoding(folder, monkeypatch):
     assert decoded == [1]
 
 
-def test_sound_longer_than_a_window_is_heard_to_its_end(folder, monkeypatch):
+def test_sound_longer_than_a_window_is_heard_to_its_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recogniser = Recogniser(load_whisper("tiny", weights=folder, official=False).model, sample_len=4)
     windows = []
     original = whisper.model.Whisper.decode
@@ -262,7 +263,7 @@ def test_sound_longer_than_a_window_is_heard_to_its_end(folder, monkeypatch):
     assert text == recogniser.transcribe([sound])
 
 
-def test_untrained_weights_are_seeded_and_leave_torchs_generator_alone():
+def test_untrained_weights_are_seeded_and_leave_torchs_generator_alone() -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     first = load_whisper("tiny", untrained=True).model
@@ -275,7 +276,7 @@ def test_untrained_weights_are_seeded_and_leave_torchs_generator_alone():
     assert sum(parameter.numel() for parameter in first.parameters()) in (37_184_640, 37_184_640 - fixed)
 
 
-def test_another_checkpoint_than_the_official_one_is_refused(folder):
+def test_another_checkpoint_than_the_official_one_is_refused(folder: Path) -> None:
     metric = load_metric("wer_whisper_tiny")
     metric.configure("cpu", folder)
     found = hashlib.sha256((folder / "tiny.pt").read_bytes()).hexdigest()[:12]
@@ -285,7 +286,7 @@ def test_another_checkpoint_than_the_official_one_is_refused(folder):
         metric.measure(clip_of("a"), Output(noises(1)[0]))
 
 
-def test_a_missing_checkpoint_names_file_folder_and_command(tmp_path):
+def test_a_missing_checkpoint_names_file_folder_and_command(tmp_path: Path) -> None:
     metric = load_metric("wer_whisper_large_v3")
     metric.configure("cpu", tmp_path)
     for part in ("missing large-v3.pt", str(tmp_path), "ldmbench fetch whisper-large-v3", "--weights"):
@@ -305,7 +306,7 @@ class Malicious:
         return Path.touch, (self.target,)
 
 
-def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     target = tmp_path / "ran"
     torch.save({"dims": {}, "model_state_dict": Malicious(target)}, tmp_path / "tiny.pt")
     with pytest.raises(BenchError, match="refused: it is damaged or holds code besides tensors"):
@@ -343,7 +344,7 @@ def _mismatched(source: Path, path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_truncated, _empty, _text, _other, _tensor, _mismatched])
-def test_damaged_checkpoints_are_one_clear_line(damage, folder, tmp_path):
+def test_damaged_checkpoints_are_one_clear_line(damage, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "tiny.pt"
     damage(folder / "tiny.pt", path)
     with pytest.raises(BenchError, match=r"cannot be read|is not a (checkpoint|state dictionary)|do not fit") as caught:
@@ -352,7 +353,7 @@ def test_damaged_checkpoints_are_one_clear_line(damage, folder, tmp_path):
     assert len(str(caught.value)) < len(str(path)) + 250
 
 
-def test_a_device_that_is_not_there(folder, monkeypatch):
+def test_a_device_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BenchError, match="device 'cuda:0' is not available"):
         load_whisper("tiny", "cuda:0", folder, official=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,14 +62,14 @@ def clip() -> Clip:
     return Clip("set/clip", "set", "speech", text=TEXT, language="en", loaded=Audio.of(speech(), RATE))
 
 
-def test_there_are_metrics_and_none_twice():
+def test_there_are_metrics_and_none_twice() -> None:
     names = list_metrics()
     assert {"mel_dac", "stft_dac", "lsd", "si_sdr", "stoi", "kbps"} <= set(names)
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("name", list_metrics())
-def test_facts_are_complete(name):
+def test_facts_are_complete(name: str) -> None:
     metric = load_metric(name)
     facts = metric.facts
     assert isinstance(metric, Metric)
@@ -86,20 +87,20 @@ def test_facts_are_complete(name):
     assert set(facts.content) <= {"speech", "music", "general"}
 
 
-def test_titles_tell_metrics_apart():
+def test_titles_tell_metrics_apart() -> None:
     titles = [load_metric(name).facts.title for name in list_metrics()]
     assert len(titles) == len(set(titles)), sorted(title for title in titles if titles.count(title) > 1)
 
 
 @pytest.mark.parametrize("name", list_metrics())
-def test_no_clips_no_value(name):
+def test_no_clips_no_value(name: str) -> None:
     estimate = load_metric(name).aggregate([])
     assert estimate.value is None
     assert estimate.n == 0
 
 
 @pytest.mark.parametrize("name", cases())
-def test_measures_a_finite_number_or_pair(name, clip):
+def test_measures_a_finite_number_or_pair(name: str, clip: Clip) -> None:
     metric = load_metric(name)
     value = metric.measure(clip, output(0.02))
     assert np.shape(value) == ((2,) if metric.facts.kind == "ratio" else ())
@@ -113,7 +114,7 @@ def test_measures_a_finite_number_or_pair(name, clip):
 
 
 @pytest.mark.parametrize("name", cases("audio"))
-def test_identity_is_best_in_the_declared_direction(name, clip):
+def test_identity_is_best_in_the_declared_direction(name: str, clip: Clip) -> None:
     metric = load_metric(name)
     near, far = (metric.measure(clip, output(noise)) for noise in (1e-5, 0.1))
     sign = {"higher": 1.0, "lower": -1.0}[metric.facts.better]
@@ -129,7 +130,7 @@ def test_identity_is_best_in_the_declared_direction(name, clip):
 
 
 @pytest.mark.parametrize("name", cases())
-def test_crosses_process_borders_and_repeats_exactly(name, clip):
+def test_crosses_process_borders_and_repeats_exactly(name: str, clip: Clip) -> None:
     metric = load_metric(name)
     copy = pickle.loads(pickle.dumps(metric))
     assert copy.facts == metric.facts
@@ -137,19 +138,19 @@ def test_crosses_process_borders_and_repeats_exactly(name, clip):
 
 
 @pytest.mark.parametrize("name", cases())
-def test_missing_inputs_are_named_not_scored(name, clip):
+def test_missing_inputs_are_named_not_scored(name: str, clip: Clip) -> None:
     metric = load_metric(name)
     with pytest.raises((Unscored, BenchError)):
         metric.measure(clip, Output())
 
 
 @pytest.mark.parametrize("name", list_metrics())
-def test_settings_nobody_declared_are_refused(name):
+def test_settings_nobody_declared_are_refused(name: str) -> None:
     with pytest.raises(BenchError, match="unknown setting"):
         load_metric(f"{name}:no_such_setting=1")
 
 
-def test_mean_and_ratio_are_those_of_stats():
+def test_mean_and_ratio_are_those_of_stats() -> None:
     assert load_metric("stoi").aggregate([0.5, 0.7]) == stats.mean([0.5, 0.7])
     assert load_metric("kbps").aggregate([[1, 2], [3, 4]]) == stats.ratio([[1, 2], [3, 4]])
 
@@ -158,7 +159,9 @@ DEVICE = [name for name in list_metrics() if load_metric(name).facts.device]
 
 
 @pytest.mark.parametrize("name", DEVICE)
-def test_a_metric_with_a_model_names_its_missing_checkpoint_before_anything_is_loaded(name, tmp_path, monkeypatch):
+def test_a_metric_with_a_model_names_its_missing_checkpoint_before_anything_is_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch", reason="the extra 'models' is not installed")
     monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "home"))
     metric = load_metric(name)
@@ -179,18 +182,20 @@ def test_a_metric_with_a_model_names_its_missing_checkpoint_before_anything_is_l
         ("fd_panns:untrained=1", "true or false: 1"),
     ],
 )
-def test_settings_of_another_type_are_refused(asked, kind):
+def test_settings_of_another_type_are_refused(asked: str, kind: str) -> None:
     with pytest.raises(BenchError, match=f"must be {kind}"):
         load_metric(asked)
 
 
-def test_a_whole_number_stands_for_a_number():
+def test_a_whole_number_stands_for_a_number() -> None:
     assert load_metric("lsd:eps=1").settings["eps"] == 1.0
     assert type(load_metric("lsd:eps=1").settings["eps"]) is float
 
 
 @pytest.mark.parametrize(("device", "members"), [(True, ()), (False, ("configure", "problem", "measure_batch"))])
-def test_a_metric_that_is_not_what_its_facts_say_is_refused(monkeypatch, device, members):
+def test_a_metric_that_is_not_what_its_facts_say_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: bool, members
+) -> None:
     """Without this it would be measured in worker processes, or asked for methods that it has not."""
     kind = type("Other", (BaseMetric,), {name: lambda self, *_: None for name in members})
     kind.facts = MetricFacts("other", "Other", device=device)

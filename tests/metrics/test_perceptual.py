@@ -69,7 +69,7 @@ def clip_of(audio: Audio, content: str = "speech") -> Clip:
 
 
 @pytest.mark.parametrize("mapping", RATES)
-def test_visqol_equals_the_librarys_own_interface(mapping, api):
+def test_visqol_equals_the_librarys_own_interface(mapping, api) -> None:
     rate = RATES[mapping]
     reference = voice(rate)
     # Six systems on one reference: from the second on, its spectrograms come from memory.
@@ -82,7 +82,7 @@ def test_visqol_equals_the_librarys_own_interface(mapping, api):
     assert len({round(value, 3) for value in values}) >= 5
 
 
-def test_visqol_audio_on_another_reference_is_not_mixed_up_with_the_first(api):
+def test_visqol_audio_on_another_reference_is_not_mixed_up_with_the_first(api) -> None:
     for seed in (1, 2, 1):
         reference = voice(48_000, 1.5, seed)
         estimate = degrade("noise", reference, 48_000)
@@ -91,7 +91,7 @@ def test_visqol_audio_on_another_reference_is_not_mixed_up_with_the_first(api):
 
 
 @pytest.mark.parametrize("mapping", RATES)
-def test_metric_compares_the_mono_mix_at_its_rate(mapping, api):
+def test_metric_compares_the_mono_mix_at_its_rate(mapping, api) -> None:
     left, right = voice(44_100), voice(44_100, seed=3)
     reference = Audio.of(np.stack([left, 0.5 * right]), 44_100)
     estimate = Audio.of(np.stack([degrade("noise", left, 44_100), 0.5 * right]), 44_100)
@@ -106,14 +106,14 @@ def test_metric_compares_the_mono_mix_at_its_rate(mapping, api):
     assert metric.measure(clip_of(reference), Output(estimate)) == pytest.approx(expected, abs=1e-9, rel=0)
 
 
-def test_the_three_mappings_end_where_they_should():
+def test_the_three_mappings_end_where_they_should() -> None:
     speech = voice(16_000)
     assert visqol(speech, speech, 16_000, mapping="exponential") == 5.0
     assert 4.0 < visqol(speech, speech, 16_000, mapping="lattice") < 4.6
     assert 4.6 < visqol(voice(48_000), voice(48_000), 48_000, mapping="svr") < 4.8
 
 
-def test_both_speech_mappings_are_computed_from_one_comparison(api, monkeypatch):
+def test_both_speech_mappings_are_computed_from_one_comparison(api, monkeypatch: pytest.MonkeyPatch) -> None:
     from visqol.visqol_manager import VisqolManager
 
     compared = []
@@ -129,7 +129,7 @@ def test_both_speech_mappings_are_computed_from_one_comparison(api, monkeypatch)
     assert compared == [1, "ours", 1, 1] * 2
 
 
-def test_hardly_similar_sounds_follow_the_library_too(api):
+def test_hardly_similar_sounds_follow_the_library_too(api) -> None:
     rng = np.random.default_rng(2)
     for mapping, rate in RATES.items():
         reference = voice(rate)
@@ -138,7 +138,7 @@ def test_hardly_similar_sounds_follow_the_library_too(api):
         assert visqol(reference, clicks, rate, mapping=mapping) == expected
 
 
-def test_worse_sound_gets_a_lower_score():
+def test_worse_sound_gets_a_lower_score() -> None:
     reference = voice(48_000)
     noise = np.random.default_rng(0).standard_normal(reference.size).astype(np.float32)
     scores = [visqol(reference, reference + gain * noise, 48_000, mapping="svr") for gain in (0.001, 0.01, 0.1)]
@@ -147,7 +147,7 @@ def test_worse_sound_gets_a_lower_score():
 
 
 @pytest.mark.parametrize(("mapping", "fewest"), [("svr", 46_080), ("lattice", 10_240), ("exponential", 10_240)])
-def test_the_shortest_clip_has_a_value_and_one_sample_less_has_none(mapping, fewest, api):
+def test_the_shortest_clip_has_a_value_and_one_sample_less_has_none(mapping: str, fewest: int, api) -> None:
     rate = RATES[mapping]
     signal = voice(rate)[:fewest]
     expected = api[mapping].measure_from_arrays(signal, signal, rate).moslqo
@@ -159,7 +159,7 @@ def test_the_shortest_clip_has_a_value_and_one_sample_less_has_none(mapping, few
 
 
 @pytest.mark.parametrize("mapping", RATES)
-def test_silence_has_no_visqol(mapping):
+def test_silence_has_no_visqol(mapping) -> None:
     rate = RATES[mapping]
     sound, silence = voice(rate), np.zeros(rate * 2, np.float32)
     with pytest.raises(Unscored, match="the reference is silent"):
@@ -168,7 +168,7 @@ def test_silence_has_no_visqol(mapping):
         visqol(sound, silence, rate, mapping=mapping)
 
 
-def test_visqol_refuses_lengths_that_cannot_belong_together():
+def test_visqol_refuses_lengths_that_cannot_belong_together() -> None:
     sound = Audio.of(voice(48_000, 4), 48_000)
     with pytest.raises(BenchError, match=r"differ in length: 4\.000 s and 2\.900 s"):
         load_metric("visqol_audio").measure(clip_of(sound), Output(sound.fit(round(2.9 * 48_000))))
@@ -176,7 +176,7 @@ def test_visqol_refuses_lengths_that_cannot_belong_together():
         load_metric("visqol_audio").measure(clip_of(sound), Output())
 
 
-def test_a_missing_lattice_is_an_error_and_never_the_polynomial(monkeypatch):
+def test_a_missing_lattice_is_an_error_and_never_the_polynomial(monkeypatch: pytest.MonkeyPatch) -> None:
     perceptual._lattice.cache_clear()
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     try:
@@ -187,7 +187,7 @@ def test_a_missing_lattice_is_an_error_and_never_the_polynomial(monkeypatch):
 
 
 @pytest.mark.parametrize(("rate", "bands", "speech"), [(48_000, 32, False), (16_000, 21, True), (44_100, 32, False)])
-def test_spectrograms_equal_the_librarys_to_the_last_bit(rate, bands, speech):
+def test_spectrograms_equal_the_librarys_to_the_last_bit(rate: int, bands: int, speech: bool) -> None:
     from visqol.analysis_window import AnalysisWindow
     from visqol.audio_utils import AudioSignal
     from visqol.gammatone import GammatoneSpectrogramBuilder
@@ -206,7 +206,7 @@ def test_spectrograms_equal_the_librarys_to_the_last_bit(rate, bands, speech):
         ours.build(AudioSignal(np.ones(window.size), rate), window)
 
 
-def test_remembered_spectrograms_stay_within_their_limit(monkeypatch):
+def test_remembered_spectrograms_stay_within_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     from visqol.analysis_window import AnalysisWindow
     from visqol.audio_utils import AudioSignal
 
@@ -226,7 +226,7 @@ def test_remembered_spectrograms_stay_within_their_limit(monkeypatch):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.3, 3.0]), st.integers(10_240, 20_000))
-def test_speech_patches_are_the_librarys(seed, gain, length):
+def test_speech_patches_are_the_librarys(seed: int, gain: float, length: int) -> None:
     from visqol.analysis_window import AnalysisWindow
     from visqol.audio_utils import AudioSignal
     from visqol.patch_creator import VadPatchCreator
@@ -247,7 +247,7 @@ def test_speech_patches_are_the_librarys(seed, gain, length):
 @pytest.mark.parametrize(
     "row", json.loads(GOLDEN.read_text())["rows"], ids=lambda row: f"{row['degraded']}-{row['mapping']}"
 )
-def test_published_conformance(row, api):
+def test_published_conformance(row, api) -> None:
     """visqol-python against Google's table; the tolerance is its measured distance, ours from it is none."""
     import soundfile
 
@@ -277,7 +277,7 @@ def speech():
 @pytest.mark.parametrize(
     ("name", "rate", "band"), [("pesq_wb", 16_000, "wb"), ("pesq_nb", 16_000, "nb"), ("pesq_nb@8khz", 8_000, "nb")]
 )
-def test_pesq_is_the_packages_value(name, rate, band, speech):
+def test_pesq_is_the_packages_value(name: str, rate: int, band: str, speech) -> None:
     from pesq import pesq
 
     clip, output = speech
@@ -288,7 +288,7 @@ def test_pesq_is_the_packages_value(name, rate, band, speech):
     assert 1.0 < expected < 4.5
 
 
-def test_narrow_band_at_8_khz_is_another_number(speech):
+def test_narrow_band_at_8_khz_is_another_number(speech) -> None:
     assert load_metric("pesq_nb").measure(*speech) != load_metric("pesq_nb@8khz").measure(*speech)
 
 
@@ -304,12 +304,12 @@ def test_narrow_band_at_8_khz_is_another_number(speech):
     ],
     ids=["silent reference", "silent output", "vanishing output", "short", "long"],
 )
-def test_pesq_without_a_value_says_why(name, reference, estimate, reason):
+def test_pesq_without_a_value_says_why(name: str, reference, estimate: Audio, reason: str) -> None:
     with pytest.raises(Unscored, match=reason):
         load_metric(name).measure(clip_of(Audio.of(reference, 16_000)), Output(Audio.of(estimate, 16_000)))
 
 
-def test_pesq_of_speech_in_the_shortest_bursts_survives_up_to_its_limit():
+def test_pesq_of_speech_in_the_shortest_bursts_survives_up_to_its_limit() -> None:
     # The most utterances that fit: bursts and pauses of 200 ms. A few seconds more and the C code would crash.
     rng = np.random.default_rng(0)
     t = np.arange(round(perceptual.LONGEST_PESQ * 16_000)) / 16_000
@@ -319,7 +319,7 @@ def test_pesq_of_speech_in_the_shortest_bursts_survives_up_to_its_limit():
 
 
 @pytest.mark.parametrize("name", ["visqol_speech_lattice", "visqol_speech_exponential", "pesq_wb", "pesq_nb"])
-def test_speech_metrics_apply_to_speech_only(name):
+def test_speech_metrics_apply_to_speech_only(name: str) -> None:
     facts = load_metric(name).facts
     assert facts.applies_to("speech")
     assert not facts.applies_to("music")
@@ -328,7 +328,7 @@ def test_speech_metrics_apply_to_speech_only(name):
     assert not facts.device
 
 
-def test_visqol_audio_applies_to_everything():
+def test_visqol_audio_applies_to_everything() -> None:
     facts = load_metric("visqol_audio").facts
     assert all(facts.applies_to(content) for content in ("speech", "music", "general"))
     assert replace(facts, name="visqol_audio") == facts

@@ -24,7 +24,7 @@ SPECTRAL = ("mel_dac", "mel_audiotools", "stft_dac", "lsd", "lsd_audiosr", "lsd_
 CASES = [(pair, name) for pair in PAIRS for name in EXPECTED[pair] if name.split(":")[0] in SPECTRAL]
 
 
-def score(name: str, reference, estimate, rate: int = 44_100) -> float:
+def score(name: str, reference, estimate: Audio, rate: int = 44_100) -> float:
     clip = Clip("set/clip", "set", loaded=Audio.of(reference, rate))
     value = load_metric(name).measure(clip, Output(Audio.of(estimate, rate)))
     assert isinstance(value, float)
@@ -35,7 +35,7 @@ def noise(seconds: float = 0.5, seed: int = 0, rate: int = 44_100) -> np.ndarray
     return 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate))
 
 
-def test_there_are_goldens_of_ten_signals_for_every_distance():
+def test_there_are_goldens_of_ten_signals_for_every_distance() -> None:
     assert len(PAIRS) == 10
     for pair in PAIRS:
         names = {name.split(":")[0] for name in EXPECTED[pair]}
@@ -43,13 +43,13 @@ def test_there_are_goldens_of_ten_signals_for_every_distance():
 
 
 @pytest.mark.parametrize(("pair", "name"), CASES)
-def test_equals_the_peer(pair, name):
+def test_equals_the_peer(pair, name: str) -> None:
     reference, estimate, rate = PAIRS[pair]
     # Both sides compute in float32; with a pure tone, bins near the floor hold the rounding noise of either FFT.
     assert score(name, reference, estimate, rate) == pytest.approx(EXPECTED[pair][name], rel=1e-5)
 
 
-def test_mel_and_stft_agree_with_their_definition_in_float64():
+def test_mel_and_stft_agree_with_their_definition_in_float64() -> None:
     """The formula again, frame by frame with a DFT matrix, without anything of audio.spectra but the filters."""
     reference, estimate, rate = PAIRS["short_44k"]
 
@@ -85,17 +85,17 @@ def test_mel_and_stft_agree_with_their_definition_in_float64():
 
 
 @pytest.mark.parametrize("name", ["mel_dac", "mel_audiotools", "stft_dac", "lsd", "lsd:match=low10"])
-def test_identity_is_exactly_zero(name):
+def test_identity_is_exactly_zero(name: str) -> None:
     assert score(name, noise(), noise()) == 0.0
 
 
 @pytest.mark.parametrize("name", ["lsd_audiosr", "lsd_ssr_eval"])
-def test_identity_is_zero_but_for_epsilon(name):
+def test_identity_is_zero_but_for_epsilon(name: str) -> None:
     assert score(name, noise(), noise(), 48_000) < 1e-4
 
 
 @pytest.mark.parametrize("name", SPECTRAL)
-def test_more_noise_is_worse(name):
+def test_more_noise_is_worse(name: str) -> None:
     reference, error = noise(seed=1), noise(seed=2)
     scores = [score(name, reference, reference + gain * error) for gain in (0.0, 0.01, 0.1, 0.5, 1.0)]
     assert scores == sorted(scores)
@@ -103,27 +103,27 @@ def test_more_noise_is_worse(name):
 
 
 @pytest.mark.parametrize("name", ["mel_dac", "mel_audiotools", "stft_dac", "lsd"])
-def test_symmetric(name):
+def test_symmetric(name: str) -> None:
     first, second = noise(seed=1), 0.3 * noise(seed=2)
     assert score(name, first, second) == pytest.approx(score(name, second, first), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["lsd_audiosr", "lsd_ssr_eval"])
-def test_ratios_are_not_symmetric_where_one_side_is_silent(name):
+def test_ratios_are_not_symmetric_where_one_side_is_silent(name: str) -> None:
     first = noise(seed=1, seconds=1.0)
     second = np.where(np.arange(len(first)) < 22_050, first, 0.0)
     assert abs(score(name, first, second, 48_000) - score(name, second, first, 48_000)) > 0.5
 
 
 @pytest.mark.parametrize("gain", [0.5, 2.0])
-def test_gain_costs_mel_its_logarithm_at_every_scale(gain):
+def test_gain_costs_mel_its_logarithm_at_every_scale(gain: float) -> None:
     # So loud that no band falls to the floor.
     reference = 1000 * noise()
     assert score("mel_dac", reference, gain * reference) == pytest.approx(7 * abs(np.log10(gain)), rel=1e-5)
 
 
 @pytest.mark.parametrize("gain", [0.25, 2.0, 3.0])
-def test_gain_costs_lsd_its_logarithm_unless_energy_is_matched(gain):
+def test_gain_costs_lsd_its_logarithm_unless_energy_is_matched(gain: float) -> None:
     reference = noise()
     expected = abs(2 * np.log10(gain))
     assert score("lsd", reference, gain * reference) == pytest.approx(expected, rel=1e-3)
@@ -132,7 +132,7 @@ def test_gain_costs_lsd_its_logarithm_unless_energy_is_matched(gain):
     assert score("lsd_audiosr", reference, gain * reference, 48_000) < 1e-3
 
 
-def test_energy_is_matched_in_the_lowest_bins_only():
+def test_energy_is_matched_in_the_lowest_bins_only() -> None:
     time = np.arange(44_100) / 44_100
     low, high = np.sin(2 * np.pi * 500 * time), np.sin(2 * np.pi * 15_000 * time)
     floor = 0.01 * noise(1.0)
@@ -143,7 +143,7 @@ def test_energy_is_matched_in_the_lowest_bins_only():
     assert abs(score("lsd:match=low100", low + high + floor, louder_above) - unmatched) > 0.05
 
 
-def test_settings_are_in_name_and_title_and_change_the_number():
+def test_settings_are_in_name_and_title_and_change_the_number() -> None:
     metric = load_metric("lsd:n_fft=1024,hop=256,eps=1e-6,match=low10")
     assert metric.facts.name == "lsd:eps=1e-06,hop=256,match=low10,n_fft=1024"
     assert metric.facts.title == "LSD 1024/256/1e-06 low10"
@@ -152,7 +152,7 @@ def test_settings_are_in_name_and_title_and_change_the_number():
     assert score("lsd:n_fft=1024", first, second) != score("lsd", first, second)
 
 
-def test_floor_hides_what_is_below_it():
+def test_floor_hides_what_is_below_it() -> None:
     quiet = 1e-7 * noise()
     assert score("lsd", noise() + quiet, noise()) < 0.1
     assert score("lsd:eps=1e2", quiet, 3 * quiet) == 0.0
@@ -160,7 +160,7 @@ def test_floor_hides_what_is_below_it():
 
 @pytest.mark.parametrize("name", SPECTRAL)
 @pytest.mark.parametrize("variant", ["", "@16khz", "@24khz"])
-def test_variants_compare_at_their_rate(name, variant):
+def test_variants_compare_at_their_rate(name: str, variant: str) -> None:
     rate = {"": {"lsd": 0, "lsd_audiosr": 48_000}.get(name, 44_100), "@16khz": 16_000, "@24khz": 24_000}[variant]
     metric = load_metric(name + variant)
     assert metric.facts.rate == rate
@@ -172,27 +172,27 @@ def test_variants_compare_at_their_rate(name, variant):
 
 
 @pytest.mark.parametrize("name", ["lsd", "lsd_audiosr", "lsd_ssr_eval"])
-def test_lsd_of_a_silent_reference_is_unscored(name):
+def test_lsd_of_a_silent_reference_is_unscored(name: str) -> None:
     with pytest.raises(Unscored, match="silent"):
         score(name, np.zeros(44_100), noise(1.0))
 
 
 @pytest.mark.parametrize("name", ["mel_dac", "mel_audiotools", "stft_dac"])
-def test_mel_and_stft_are_defined_for_silence(name):
+def test_mel_and_stft_are_defined_for_silence(name: str) -> None:
     assert score(name, np.zeros(44_100), np.zeros(44_100)) == 0.0
     assert score(name, np.zeros(44_100), noise(1.0)) > 1.0
 
 
 @pytest.mark.parametrize("name", SPECTRAL)
 @pytest.mark.parametrize("length", [1, 31, 900])
-def test_clips_too_short_for_a_window_are_unscored(name, length):
+def test_clips_too_short_for_a_window_are_unscored(name: str, length: int) -> None:
     with pytest.raises(Unscored, match="short"):
         score(name, np.full(length, 0.1), np.full(length, 0.1), 44_100)
 
 
 @pytest.mark.parametrize("name", SPECTRAL)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_is_never_a_score(name, bad):
+def test_nan_is_never_a_score(name: str, bad: float) -> None:
     broken = noise()
     broken[1000] = bad
     with pytest.raises(BenchError, match=r"nan|inf"), np.errstate(all="ignore"):
@@ -200,17 +200,17 @@ def test_nan_is_never_a_score(name, bad):
 
 
 @pytest.mark.parametrize("wrong", ["lsd:match=high", "lsd:match=low0", "lsd:match=low101", "lsd:hop=0", "lsd:eps=0"])
-def test_settings_that_mean_nothing_are_refused(wrong):
+def test_settings_that_mean_nothing_are_refused(wrong: str) -> None:
     with pytest.raises(BenchError, match=r"match|eps"):
         score(wrong, noise(), noise(seed=1))
 
 
-def test_a_silent_output_costs_a_lot_and_stays_finite():
+def test_a_silent_output_costs_a_lot_and_stays_finite() -> None:
     for name in SPECTRAL:
         assert 1.0 < score(name, noise(), np.zeros(22_050)) < 1000.0
 
 
-def test_shared_spectra_change_no_value_and_are_freed():
+def test_shared_spectra_change_no_value_and_are_freed() -> None:
     """Metrics of one clip share spectra across outputs: the values must not depend on what ran before."""
     reference = Audio.of(np.stack([noise(seed=1), noise(seed=2)]), 44_100)
     clip = Clip("set/clip", "set", loaded=reference)

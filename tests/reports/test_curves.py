@@ -21,14 +21,14 @@ ANCHOR = [(6.0, 2.51), (12.0, 3.52), (24.0, 4.13), (48.0, 4.41)]
 
 @pytest.mark.parametrize("method", ["pchip", "cubic"])
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=range(len(GOLDEN["cases"])))
-def test_bd_rate_equals_the_package(case, method):
+def test_bd_rate_equals_the_package(case, method: str) -> None:
     # Both integrate the same interpolant in closed form. Ours centres the qualities before the polynomial fit; the
     # package does not, which costs it seven digits on the narrow curves (checked in exact arithmetic below).
     tolerance = 1e-6 if method == "cubic" else 1e-10
     assert bd_rate(case["anchor"], case["test"], method) == pytest.approx(case[method], rel=tolerance)
 
 
-def test_the_cubic_is_exact_where_the_package_loses_digits():
+def test_the_cubic_is_exact_where_the_package_loses_digits() -> None:
     def integral(points):
         x, y = [Fraction(str(q)) for _, q in points], [Fraction(float(np.log10(r))) for r, _ in points]
         matrix = [[v**k for k in range(4)] for v in x]
@@ -59,13 +59,13 @@ def solve(matrix, right):
 
 @pytest.mark.parametrize("method", ["pchip", "cubic"])
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.25, 3.0])
-def test_a_constant_factor_in_rate_is_that_percentage(method, factor):
+def test_a_constant_factor_in_rate_is_that_percentage(method: str, factor: float) -> None:
     shifted = [(rate * factor, quality) for rate, quality in ANCHOR]
     assert bd_rate(ANCHOR, shifted, method) == pytest.approx((factor - 1) * 100, abs=1e-9)
 
 
 @pytest.mark.parametrize("method", ["pchip", "cubic"])
-def test_straight_lines_have_a_closed_form(method):
+def test_straight_lines_have_a_closed_form(method: str) -> None:
     # log10 rate = q + 0 and = 1.5 q - 0.1 on q in [0, 1]: the mean difference is 0.5 * 0.5 - 0.1 = 0.15.
     quality = np.linspace(0, 1, 5)
     first = list(zip(10**quality, quality, strict=True))
@@ -73,7 +73,7 @@ def test_straight_lines_have_a_closed_form(method):
     assert bd_rate(first, second, method) == pytest.approx((10**0.15 - 1) * 100, rel=1e-9)
 
 
-def test_two_points_are_the_straight_line_of_the_logarithmic_plot():
+def test_two_points_are_the_straight_line_of_the_logarithmic_plot() -> None:
     assert bd_rate([(1, 1), (10, 2)], [(2, 1), (20, 2)]) == pytest.approx(100)
     with pytest.raises(Unscored, match="2 points, 4 are needed"):
         bd_rate([(1, 1), (10, 2)], [(2, 1), (20, 2)], "cubic")
@@ -86,7 +86,7 @@ def test_two_points_are_the_straight_line_of_the_logarithmic_plot():
     st.lists(st.floats(0.05, 1), min_size=6, max_size=6),
     st.floats(0.2, 5),
 )
-def test_exchange_and_order_of_points(steps, gains, factor):
+def test_exchange_and_order_of_points(steps: list[float], gains: list[float], factor: float) -> None:
     rates = np.exp(np.cumsum(steps))
     quality = np.cumsum(gains[: len(steps)])
     first = list(zip(rates, quality, strict=True))
@@ -107,18 +107,18 @@ def test_exchange_and_order_of_points(steps, gains, factor):
         ([(1.0, float("nan")), (2.0, 3.1)], "no finite"),
     ],
 )
-def test_what_has_no_delta_rate_says_why(test, reason):
+def test_what_has_no_delta_rate_says_why(test: list[tuple[float, float]], reason: str) -> None:
     with pytest.raises(Unscored, match=reason):
         bd_rate(ANCHOR, test)
 
 
-def test_overlap_is_a_share_of_the_union():
+def test_overlap_is_a_share_of_the_union() -> None:
     assert bdrate.quality_overlap([(1, 0), (2, 2)], [(1, 1), (2, 3)]) == pytest.approx(1 / 3)
     assert bdrate.quality_overlap([(1, 0), (2, 1)], [(1, 2), (2, 3)]) == 0
     assert bdrate.quality_overlap([], ANCHOR) == 0
 
 
-def test_curves_hold_measured_rates_and_sorted_points(runs):
+def test_curves_hold_measured_rates_and_sorted_points(runs) -> None:
     built = curves.build(list(reversed(runs)))
     assert [(c.dataset, c.facts.name) for c in built] == [
         (dataset, metric)
@@ -135,7 +135,7 @@ def test_curves_hold_measured_rates_and_sorted_points(runs):
     assert families["mp3"].points[0].failed == 1
 
 
-def test_marked_runs_are_a_family_of_their_own(runs, change):
+def test_marked_runs_are_a_family_of_their_own(runs, change) -> None:
     built = curves.build([change(run, untrained=run.info.system == "opus@6kbps") for run in runs])
     assert "opus [UNTRAINED]" in [family.name for family in built[0].families]
     partial = curves.build([change(run, limit=3) for run in runs])
@@ -143,7 +143,7 @@ def test_marked_runs_are_a_family_of_their_own(runs, change):
     assert {row.family for row in bdrate.bd_table(partial, "opus")} == {"mp3 [PARTIAL]", "kmeans-mel [PARTIAL]"}
 
 
-def test_lower_is_better_metrics_are_negated_for_bd_rate(runs):
+def test_lower_is_better_metrics_are_negated_for_bd_rate(runs) -> None:
     built = curves.build(runs)
     rows = {(row.dataset, row.metric, row.family): row for row in bdrate.bd_table(built, "opus")}
     assert len(rows) == len(built) * 2
@@ -162,7 +162,7 @@ def test_lower_is_better_metrics_are_negated_for_bd_rate(runs):
     assert bdrate.choose_anchor(curves.build(runs[:5])) == ""
 
 
-def test_figures_are_whole_and_the_same_bytes_again(runs, tmp_path):
+def test_figures_are_whole_and_the_same_bytes_again(runs, tmp_path: Path) -> None:
     built = [curve for curve in curves.build(runs) if curve.dataset == "builtin-speech"]
     paths = drawing.write(built, tmp_path / "a")
     assert [path.name for path in paths] == ["builtin-speech.pdf", "builtin-speech.svg"]
@@ -180,7 +180,7 @@ def test_figures_are_whole_and_the_same_bytes_again(runs, tmp_path):
     assert sum(name.startswith("point-") for name in ids) == points
 
 
-def test_a_users_matplotlibrc_changes_nothing(runs):
+def test_a_users_matplotlibrc_changes_nothing(runs) -> None:
     import matplotlib
 
     built = curves.build(runs)[:1]
@@ -189,7 +189,7 @@ def test_a_users_matplotlibrc_changes_nothing(runs):
         assert drawing.render(built) == expected
 
 
-def test_labels_do_not_lie_on_each_other(runs):
+def test_labels_do_not_lie_on_each_other(runs) -> None:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -205,7 +205,7 @@ def test_labels_do_not_lie_on_each_other(runs):
             assert all(box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
 
 
-def test_nothing_to_draw_is_one_line(runs, tmp_path):
+def test_nothing_to_draw_is_one_line(runs, tmp_path: Path) -> None:
     anchors = [run for run in runs if run.info.system in ("reference", "lowpass@3.5khz")]
     assert curves.build(anchors) == ()
     with pytest.raises(BenchError, match="no curve"):

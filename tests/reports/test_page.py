@@ -28,7 +28,7 @@ PUBLISHED = Published(
 
 
 @pytest.fixture(scope="module")
-def written(sounding_runs, tmp_path_factory) -> Path:
+def written(sounding_runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "out"
     return page.write_page(sounding_runs, folder, TITLE, published=PUBLISHED, anchor="opus", max_clips=3)
 
@@ -45,7 +45,7 @@ def embedded(html: str) -> dict:
 # ---- spectrograms
 
 
-def test_a_sine_lies_at_its_frequency_and_level():
+def test_a_sine_lies_at_its_frequency_and_level() -> None:
     rate, hz = 48_000, 3000.0
     sine = Audio.of(0.5 * np.sin(2 * np.pi * hz * np.arange(rate) / rate), rate)
     levels = spectrogram.levels(sine, 1.0, rate / 2, width=100, height=200)
@@ -59,7 +59,7 @@ def test_a_sine_lies_at_its_frequency_and_level():
     assert column[int(200 * spectrogram.height_of(500, rate / 2))] < -70
 
 
-def test_nothing_above_nyquist_and_nothing_after_the_end():
+def test_nothing_above_nyquist_and_nothing_after_the_end() -> None:
     noise = Audio.of(0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     levels = spectrogram.levels(noise, 2.0, 24_000, width=100, height=200)
     edge = spectrogram.height_of(4000, 24_000)
@@ -69,14 +69,14 @@ def test_nothing_above_nyquist_and_nothing_after_the_end():
 
 
 @pytest.mark.parametrize("length", [1, 5, 100])
-def test_very_short_and_silent_sounds_have_a_picture(length):
+def test_very_short_and_silent_sounds_have_a_picture(length: int) -> None:
     levels = spectrogram.levels(Audio.of(np.zeros(length), 16_000), length / 16_000, 8000)
     picture = Image.open(io.BytesIO(spectrogram.png(levels, 0.0)))
     assert picture.size == (spectrogram.WIDTH, spectrogram.HEIGHT)
     assert set(np.asarray(picture).ravel().tolist()) == {0}
 
 
-def test_the_picture_brightens_with_the_level_and_has_low_frequencies_below():
+def test_the_picture_brightens_with_the_level_and_has_low_frequencies_below() -> None:
     levels = np.repeat(np.linspace(-100, 10, 50, dtype=np.float32)[:, None], 4, axis=1)
     picture = Image.open(io.BytesIO(spectrogram.png(levels, 0.0)))
     lightness = np.asarray(picture.convert("L"), int)[::-1, 0]
@@ -86,7 +86,7 @@ def test_the_picture_brightens_with_the_level_and_has_low_frequencies_below():
 
 
 @pytest.mark.parametrize("top", [4000, 8000, 11_025, 16_000, 22_050, 24_000, 48_000])
-def test_frequency_labels_keep_their_distance(top):
+def test_frequency_labels_keep_their_distance(top: int) -> None:
     ticks = spectrogram.ticks(top)
     heights = [height for _, height in ticks]
     assert len(ticks) >= 4
@@ -118,7 +118,7 @@ def noise(peak: float, rate: int = 16_000, channels: int = 1) -> Audio:
     return Audio.of(peak * samples / np.abs(samples).max(), rate)
 
 
-def test_flac_is_the_sound_to_16_bits(tmp_path, runs):
+def test_flac_is_the_sound_to_16_bits(tmp_path: Path, runs) -> None:
     sounds = {"Reference": noise(0.9), "a": noise(0.4, 48_000, 2)}
     clip, made = one_clip(tmp_path, sounds, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
@@ -130,7 +130,7 @@ def test_flac_is_the_sound_to_16_bits(tmp_path, runs):
     assert found.stimuli[1].facts == "48 kHz, stereo, 1.00 s"
 
 
-def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path, runs):
+def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path: Path, runs) -> None:
     sounds = {"Reference": noise(0.9), "a": noise(1.5), "b": noise(0.3)}
     clip, made = one_clip(tmp_path, sounds, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
@@ -141,7 +141,7 @@ def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path, ru
         assert item.message == ""
 
 
-def test_one_absurdly_loud_output_does_not_silence_the_others(tmp_path, runs):
+def test_one_absurdly_loud_output_does_not_silence_the_others(tmp_path: Path, runs) -> None:
     clip, made = one_clip(tmp_path, {"Reference": noise(0.9), "a": noise(50.0)}, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
     reference, _ = soundfile.read(tmp_path / "page" / found.stimuli[0].audio)
@@ -152,7 +152,7 @@ def test_one_absurdly_loud_output_does_not_silence_the_others(tmp_path, runs):
     assert found.note == ""
 
 
-def test_what_cannot_be_played_says_why(tmp_path, runs):
+def test_what_cannot_be_played_says_why(tmp_path: Path, runs) -> None:
     clip, made = one_clip(tmp_path, {"Reference": noise(0.9), "a": None, "b": noise(0.5), "c": noise(0.5)}, runs[1])
     Path(clip.path).unlink()
     (tmp_path / "b" / "a.wav").write_bytes(b"RIFF")
@@ -165,7 +165,7 @@ def test_what_cannot_be_played_says_why(tmp_path, runs):
     assert not any(item.audio for item in found.stimuli)
 
 
-def test_sounds_that_flac_cannot_hold_are_named(tmp_path, runs):
+def test_sounds_that_flac_cannot_hold_are_named(tmp_path: Path, runs) -> None:
     clip, made = one_clip(tmp_path, {"Reference": noise(0.9), "a": noise(0.5, 16_000, 9)}, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
     assert found.stimuli[1].status == "missing"
@@ -175,7 +175,7 @@ def test_sounds_that_flac_cannot_hold_are_named(tmp_path, runs):
 # ---- the document
 
 
-def test_the_page_holds_its_files_and_nothing_from_elsewhere(written, html):
+def test_the_page_holds_its_files_and_nothing_from_elsewhere(written, html) -> None:
     folder = written.parent
     used = set()
     for clip in embedded(html)["clips"]:
@@ -188,14 +188,14 @@ def test_the_page_holds_its_files_and_nothing_from_elsewhere(written, html):
     assert not re.search(r"url\((?!#)", html)
 
 
-def test_the_script_is_whole_and_in_the_page(html):
+def test_the_script_is_whole_and_in_the_page(html) -> None:
     assert sorted(page.SCRIPTS) == sorted(path.name for path in page.TEMPLATES.glob("*.js"))
     script = re.search(r"<script>\n(.*?)</script>", html, re.DOTALL)[1]
     for name in page.SCRIPTS:
         assert (page.TEMPLATES / name).read_text(encoding="utf-8") in script
 
 
-def test_names_and_texts_are_never_markup(html, evil):
+def test_names_and_texts_are_never_markup(html, evil) -> None:
     assert evil not in html
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -205,7 +205,7 @@ def test_names_and_texts_are_never_markup(html, evil):
     assert page._embed({"a": "</script><!--\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028"}'
 
 
-def test_ids_are_unique_and_references_resolve(html):
+def test_ids_are_unique_and_references_resolve(html) -> None:
     ids = re.findall(r'\sid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     references = set(re.findall(r'(?:href="|url\()#([^")]+)', html))
@@ -213,12 +213,12 @@ def test_ids_are_unique_and_references_resolve(html):
     assert set(re.findall(r'aria-(?:controls|labelledby)="([^"]+)"', html)) <= set(ids)
 
 
-def test_the_page_says_what_it_leaves_out(html):
+def test_the_page_says_what_it_leaves_out(html) -> None:
     assert "builtin-speech: showing 3 of 4 clips" in html
     assert [clip["id"] for clip in embedded(html)["clips"]][:3] == [f"builtin-speech/clip-0{k}" for k in range(3)]
 
 
-def test_failed_clips_come_first_into_the_excerpt(sounding_runs):
+def test_failed_clips_come_first_into_the_excerpt(sounding_runs) -> None:
     chosen = page._choose_clips(sounding_runs, 1)
     assert [clip.id for clip in chosen] == [
         "builtin-speech/clip-01",
@@ -227,7 +227,7 @@ def test_failed_clips_come_first_into_the_excerpt(sounding_runs):
     ]
 
 
-def test_scores_of_a_clip_are_its_own(html, sounding_runs):
+def test_scores_of_a_clip_are_its_own(html, sounding_runs) -> None:
     data = embedded(html)
     titles = [metric["title"] for metric in data["metrics"]]
     clip = data["clips"][0]
@@ -241,7 +241,7 @@ def test_scores_of_a_clip_are_its_own(html, sounding_runs):
     assert clip["stimuli"][0]["scores"][titles.index("ViSQOL")][0] == "ok"
 
 
-def test_every_run_tells_its_provenance(html, sounding_runs):
+def test_every_run_tells_its_provenance(html, sounding_runs) -> None:
     section = html.partition('id="provenance"')[2]
     for run in sounding_runs:
         assert run.info.id in section
@@ -249,7 +249,7 @@ def test_every_run_tells_its_provenance(html, sounding_runs):
         assert word in section
 
 
-def test_marks_and_refusals_reach_the_page(sounding_runs, change, tmp_path):
+def test_marks_and_refusals_reach_the_page(sounding_runs, change, tmp_path: Path) -> None:
     runs = [change(run, untrained=True, limit=2) for run in sounding_runs[1:3]]
     text = page.write_page(runs, tmp_path / "p", TITLE, published=PUBLISHED, max_clips=1).read_text(encoding="utf-8")
     assert re.search(r'class="banner untrained"><b>UNTRAINED</b>', text)
@@ -259,7 +259,7 @@ def test_marks_and_refusals_reach_the_page(sounding_runs, change, tmp_path):
     assert "No published numbers beside opus@12kbps: the run is untrained and partial" in text
 
 
-def test_an_anchor_without_points_is_replaced_and_named(runs, change, tmp_path):
+def test_an_anchor_without_points_is_replaced_and_named(runs, change, tmp_path: Path) -> None:
     text = page.write_page(runs[1:], tmp_path / "p", TITLE, anchor="aac", max_clips=1).read_text(encoding="utf-8")
     assert "aac has no measured bitrate here: opus is the anchor in its place" in text
     partial = [change(run, limit=4) for run in runs[1:]]
@@ -268,7 +268,7 @@ def test_an_anchor_without_points_is_replaced_and_named(runs, change, tmp_path):
     assert "in its place" not in text
 
 
-def test_the_same_runs_give_the_same_page(sounding_runs, tmp_path):
+def test_the_same_runs_give_the_same_page(sounding_runs, tmp_path: Path) -> None:
     runs = sounding_runs[:3]
     one = page.write_page(runs, tmp_path / "a", TITLE, max_clips=1)
     two = page.write_page(runs, tmp_path / "b", TITLE, max_clips=1)
@@ -278,7 +278,7 @@ def test_the_same_runs_give_the_same_page(sounding_runs, tmp_path):
         assert (one.parent / name).read_bytes() == (two.parent / name).read_bytes()
 
 
-def test_only_a_page_is_replaced(runs, tmp_path):
+def test_only_a_page_is_replaced(runs, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "index.html").write_text("my own page")
@@ -296,7 +296,7 @@ def test_only_a_page_is_replaced(runs, tmp_path):
         page.write_page(runs[1:3], tmp_path / "file", TITLE)
 
 
-def test_an_interrupted_page_can_be_written_again(runs, tmp_path, monkeypatch):
+def test_an_interrupted_page_can_be_written_again(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "p"
     with monkeypatch.context() as patch:
         patch.setattr(media, "write_clip", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -314,7 +314,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_contrast_meets_wcag(scheme):
+def test_contrast_meets_wcag(scheme: int) -> None:
     css = (page.TEMPLATES / "page.css").read_text(encoding="utf-8")
     block = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
@@ -337,7 +337,7 @@ def test_contrast_meets_wcag(scheme):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def browser(tmp_path_factory: pytest.TempPathFactory):
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("chromium and chromium-driver are not installed (apt-get install chromium chromium-driver)")
@@ -399,7 +399,7 @@ def chosen(browser) -> str:
     )
 
 
-def test_opens_from_a_file_without_errors_or_requests(opened):
+def test_opens_from_a_file_without_errors_or_requests(opened) -> None:
     open_clip(opened)
     assert opened.title == f"{TITLE} · ldmbench"
     assert [entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
@@ -413,12 +413,12 @@ def test_opens_from_a_file_without_errors_or_requests(opened):
     assert {url.partition(":")[0] for url in requests} <= {"file", "data", "chrome"}
 
 
-def test_hostile_text_is_shown_as_text(opened, evil):
+def test_hostile_text_is_shown_as_text(opened, evil) -> None:
     shown = opened.execute_script("return [...document.querySelectorAll('.clip .text')].map(e => e.textContent)")
     assert evil in shown
 
 
-def test_headings_sort_better_first_then_worse_then_as_it_was(opened):
+def test_headings_sort_better_first_then_worse_then_as_it_was(opened) -> None:
     original = names(opened)
 
     def press_heading(column: int) -> str | None:
@@ -451,14 +451,14 @@ def test_headings_sort_better_first_then_worse_then_as_it_was(opened):
     assert opus == ["opus@6kbps", "opus@12kbps", "opus@24kbps", "opus@64kbps"], "numbers in names sort as numbers"
 
 
-def test_intervals_appear_on_request(opened):
+def test_intervals_appear_on_request(opened) -> None:
     script = "return getComputedStyle(document.querySelector('td .interval')).display"
     assert opened.execute_script(script) == "none"
     opened.execute_script("document.getElementById('intervals').click()")
     assert opened.execute_script(script) == "block"
 
 
-def test_filters_narrow_the_list(opened):
+def test_filters_narrow_the_list(opened) -> None:
     def shown() -> list[str]:
         return opened.execute_script(
             """return [...document.querySelectorAll('.clip')].filter(clip => clip.offsetParent)
@@ -512,7 +512,7 @@ step();
 """
 
 
-def test_switching_keeps_the_position_without_a_gap(opened):
+def test_switching_keeps_the_position_without_a_gap(opened) -> None:
     open_clip(opened)
     opened.execute_script("document.querySelector('.play').click()")
     wait(opened, "return [...document.querySelectorAll('audio')].some(a => a.currentTime > 0.05)")
@@ -526,7 +526,7 @@ def test_switching_keeps_the_position_without_a_gap(opened):
     assert np.abs(offsets - offsets[0]).max() < 0.08
 
 
-def test_keys_play_seek_step_and_loop(opened):
+def test_keys_play_seek_step_and_loop(opened) -> None:
     open_clip(opened)
     heard = "return [...document.querySelectorAll('audio')].filter(a => !a.paused && a.volume > 0.1).length"
     clock = "return parseFloat(document.querySelector('.clock').textContent)"
@@ -560,7 +560,7 @@ def test_keys_play_seek_step_and_loop(opened):
     assert opened.execute_script("return document.querySelectorAll('.panel-body:not([hidden]), audio').length") == 0
 
 
-def test_without_a_loop_the_end_stops_and_goes_back(opened):
+def test_without_a_loop_the_end_stops_and_goes_back(opened) -> None:
     open_clip(opened)
     opened.execute_script(
         "const s = document.querySelector('.seek'); s.value = 2.8; s.dispatchEvent(new Event('input'));"
@@ -570,7 +570,7 @@ def test_without_a_loop_the_end_stops_and_goes_back(opened):
     wait(opened, "return document.querySelector('.clock').textContent.startsWith('0.00')")
 
 
-def test_failed_sounds_say_so_and_cannot_be_chosen(opened):
+def test_failed_sounds_say_so_and_cannot_be_chosen(opened) -> None:
     open_clip(opened, 1)
     row = "[...document.querySelectorAll('.stimuli .pick')].find(p => p.innerText.includes('mp3@\u200b8kbps'))"
     assert opened.execute_script(f"return {row}.innerText.includes('FAILED')")
@@ -582,7 +582,7 @@ def test_failed_sounds_say_so_and_cannot_be_chosen(opened):
     assert "encoder said: <b>8 kHz</b> not supported" in text
 
 
-def test_unscored_values_give_their_reason_and_gains_are_declared(opened):
+def test_unscored_values_give_their_reason_and_gains_are_declared(opened) -> None:
     open_clip(opened, 2)
     text = opened.execute_script("return document.querySelector('.panel-body:not([hidden])').innerText")
     assert "PESQ-WB unscored: the output is silent (kmeans-mel@0.35kbps)" in text
@@ -591,7 +591,7 @@ def test_unscored_values_give_their_reason_and_gains_are_declared(opened):
     assert re.search(r"All sounds of this clip play \d\.\d dB lower", text)
 
 
-def test_the_spectrogram_of_the_chosen_sound_is_shown(opened):
+def test_the_spectrogram_of_the_chosen_sound_is_shown(opened) -> None:
     open_clip(opened)
     script = """const shown = [...document.querySelectorAll('.spectrogram img')].filter(
       i => getComputedStyle(i).visibility === 'visible');
@@ -604,7 +604,7 @@ def test_the_spectrogram_of_the_chosen_sound_is_shown(opened):
     assert {"1", "4", "kHz"} <= set(labels)
 
 
-def test_points_of_the_curves_tell_their_numbers(opened):
+def test_points_of_the_curves_tell_their_numbers(opened) -> None:
     titles = opened.execute_script(
         "return [...document.querySelectorAll('.panel .point title')].map(t => t.textContent)"
     )
@@ -617,7 +617,7 @@ def test_points_of_the_curves_tell_their_numbers(opened):
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_scrolls_sideways(browser, written, width):
+def test_no_width_scrolls_sideways(browser, written, width: int) -> None:
     resize(browser, width, 844)
     browser.get(written.as_uri())
     open_clip(browser, 1)
@@ -626,14 +626,14 @@ def test_no_width_scrolls_sideways(browser, written, width):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_dark_and_light_differ(opened):
+def test_dark_and_light_differ(opened) -> None:
     colour = "return getComputedStyle(document.body).backgroundColor"
     light = opened.execute_script(colour)
     resize(opened, 1280, 900, "dark")
     assert opened.execute_script(colour) != light
 
 
-def test_controls_have_names(opened):
+def test_controls_have_names(opened) -> None:
     open_clip(opened)
     nameless = opened.execute_script(
         """return [...document.querySelectorAll('button, input, select, img, svg[role=img]')].filter(e => !(

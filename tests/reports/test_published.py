@@ -26,7 +26,7 @@ def read(tmp_path: Path):
     return read_text
 
 
-def test_reads_numbers_labels_and_quoted_sources(read):
+def test_reads_numbers_labels_and_quoted_sources(read) -> None:
     found = read(GOOD)
     item = found.find("opus@12kbps", "builtin-speech", "visqol_audio")
     assert item is not None
@@ -35,18 +35,18 @@ def test_reads_numbers_labels_and_quoted_sources(read):
     assert found.find("opus@6kbps", "builtin-speech", "visqol_audio") is None
 
 
-def test_rows_without_a_system_are_kept_apart(read):
+def test_rows_without_a_system_are_kept_apart(read) -> None:
     rows = read(GOOD).extra_rows()
     assert list(rows) == ["FancyCodec"]
     assert rows["FancyCodec"]["builtin-music", "visqol_audio"].value == 3.10
     assert rows["FancyCodec"]["builtin-music", "visqol_audio"].kbps is None
 
 
-def test_an_empty_system_matches_no_run(read):
+def test_an_empty_system_matches_no_run(read) -> None:
     assert read(GOOD).find("", "builtin-speech", "visqol_audio") is None
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(read):
+def test_a_byte_order_mark_is_no_part_of_the_header(read) -> None:
     assert len(read("\ufeff" + GOOD).values) == 3
 
 
@@ -68,7 +68,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(read):
         (HEADER + "a,x@1,,d,m,1,s\nb,x@1,,d,m,2,s\n", ["line 3", "repeats", "x@1"]),
     ],
 )
-def test_faults_are_one_line_that_names_the_place(read, text, words):
+def test_faults_are_one_line_that_names_the_place(read, text: str, words: list[str]) -> None:
     with pytest.raises(BenchError) as caught:
         read(text)
     message = str(caught.value)
@@ -77,14 +77,14 @@ def test_faults_are_one_line_that_names_the_place(read, text, words):
         assert word in message
 
 
-def test_not_utf8_is_one_line(tmp_path):
+def test_not_utf8_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(HEADER.encode() + "a,,,d,m,1,Müller\n".encode("latin-1"))
     with pytest.raises(BenchError, match="UTF-8"):
         published.read(path)
 
 
-def test_load_finds_the_suite_or_nothing(tmp_path):
+def test_load_finds_the_suite_or_nothing(tmp_path: Path) -> None:
     (tmp_path / "quickstart.csv").write_text(GOOD, encoding="utf-8")
     found = published.load("quickstart", tmp_path)
     assert found is not None
@@ -93,5 +93,5 @@ def test_load_finds_the_suite_or_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(published.FOLDER.glob("*.csv")), ids=lambda path: path.stem)
-def test_shipped_files_are_valid(path):
+def test_shipped_files_are_valid(path: Path) -> None:
     assert published.read(path).values

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def with_values(run: Run, metric: str, values: list[float], **facts) -> Run:
     return Run(run.path, replace(run.info, **facts), dict(run.outputs), scores)
 
 
-def test_cells_hold_the_estimates_of_the_runs(runs):
+def test_cells_hold_the_estimates_of_the_runs(runs) -> None:
     built = table.build(runs)
     for run in runs:
         for column in built.columns:
@@ -58,7 +59,7 @@ def test_cells_hold_the_estimates_of_the_runs(runs):
                 assert cell.estimate == expected
 
 
-def test_rows_and_columns_keep_their_order(runs):
+def test_rows_and_columns_keep_their_order(runs) -> None:
     built = table.build(runs)
     assert [row.label for row in built.rows] == [run.info.system for run in runs]
     assert built.datasets == ("builtin-speech", "builtin-music", "builtin-general")
@@ -73,12 +74,12 @@ def test_rows_and_columns_keep_their_order(runs):
     assert chosen.rows[0].label == runs[-1].info.system
 
 
-def test_a_metric_has_no_column_where_it_does_not_apply(runs):
+def test_a_metric_has_no_column_where_it_does_not_apply(runs) -> None:
     built = table.build(runs)
     assert [c.dataset for c in built.columns if c.metric == "pesq_wb"] == ["builtin-speech"]
 
 
-def test_unknown_choices_name_the_nearest(runs):
+def test_unknown_choices_name_the_nearest(runs) -> None:
     with pytest.raises(BenchError, match="visqol_audio"):
         table.build(runs, ["visqol_audo"])
     with pytest.raises(BenchError, match="builtin-music"):
@@ -87,7 +88,7 @@ def test_unknown_choices_name_the_nearest(runs):
         table.build([])
 
 
-def test_best_and_second_follow_the_direction(runs):
+def test_best_and_second_follow_the_direction(runs) -> None:
     built = table.build(runs)
     for column_index, column in enumerate(built.columns):
         ranks = {row.label: row.cells[column_index].rank for row in built.rows}
@@ -104,7 +105,7 @@ def test_best_and_second_follow_the_direction(runs):
         assert {name for name, rank in ranks.items() if rank == 2} == {n for n, v in values.items() if v == order[1]}
 
 
-def test_equal_printed_numbers_share_a_rank(runs):
+def test_equal_printed_numbers_share_a_rank(runs) -> None:
     opus = [run for run in runs if run.info.system.startswith("opus")]
     a = with_values(opus[0], "visqol_audio", [4.001] * 12)
     b = with_values(opus[1], "visqol_audio", [4.004] * 12)
@@ -113,7 +114,7 @@ def test_equal_printed_numbers_share_a_rank(runs):
     assert [row.cells[0].rank for row in built.rows] == [1, 1, 2]
 
 
-def test_the_reference_and_anchors_never_win(runs):
+def test_the_reference_and_anchors_never_win(runs) -> None:
     built = table.build(runs)
     for row in built.rows:
         if row.system in ("reference", "lowpass@3.5khz"):
@@ -121,7 +122,7 @@ def test_the_reference_and_anchors_never_win(runs):
     assert "Not ranked: the reference and anchors (lowpass, reference), and cells short of clips" in built.notes
 
 
-def test_the_role_decides_over_ranks_and_not_the_name(runs, change):
+def test_the_role_decides_over_ranks_and_not_the_name(runs, change) -> None:
     """A third party's anchor or bound wins nothing; a system that happens to be called noise may."""
     opus = [run for run in runs if run.info.system.startswith("opus")]
     best = with_values(opus[0], "visqol_audio", [4.7] * 12)
@@ -134,7 +135,7 @@ def test_the_role_decides_over_ranks_and_not_the_name(runs, change):
     assert not any("Not ranked" in note for note in built.notes)
 
 
-def test_the_note_names_the_rows_that_are_not_ranked(runs, change):
+def test_the_note_names_the_rows_that_are_not_ranked(runs, change) -> None:
     roles = {"reference": "reference", "opus@6kbps": "bound", "opus@12kbps": "bound", "lowpass@3.5khz": "anchor"}
     built = table.build([change(run, role=roles.get(run.info.system, "system")) for run in runs])
     note = "Not ranked: the reference, anchors and bounds (lowpass, opus, reference), and cells short of clips"
@@ -143,7 +144,7 @@ def test_the_note_names_the_rows_that_are_not_ranked(runs, change):
     assert note.replace("the reference, ", "").replace(", reference", "") in built.notes
 
 
-def test_a_system_that_failed_on_clips_is_not_ranked(runs):
+def test_a_system_that_failed_on_clips_is_not_ranked(runs) -> None:
     opus = [run for run in runs if run.info.system.startswith("opus")]
     clip = opus[0].info.clips[0].id
     winner = with_values(opus[0], "visqol_audio", [4.7] * 12)
@@ -153,7 +154,7 @@ def test_a_system_that_failed_on_clips_is_not_ranked(runs):
     assert built.rows[0].cells[0].deviates
 
 
-def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs, change):
+def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs, change) -> None:
     marked = [change(run, untrained=True) if run.info.system == "opus@64kbps" else run for run in runs]
     built = table.build(marked, published=PUBLISHED)
     row = next(row for row in built.rows if row.system == "opus@64kbps")
@@ -171,7 +172,7 @@ def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs, change):
     assert "opus@64kbps" in built.banners[0]
 
 
-def test_partial_and_interrupted_runs_are_announced(runs, change):
+def test_partial_and_interrupted_runs_are_announced(runs, change) -> None:
     run = change(runs[1], limit=2)
     short = Run(run.path, runs[2].info, dict(list(runs[2].outputs.items())[:5]), runs[2].scores)
     built = table.build([run, short])
@@ -181,7 +182,7 @@ def test_partial_and_interrupted_runs_are_announced(runs, change):
     assert any(line.startswith("INTERRUPTED") and "5 of 12" in line for line in built.banners)
 
 
-def test_failures_are_loud_in_every_format(runs):
+def test_failures_are_loud_in_every_format(runs) -> None:
     built = table.build(runs)
     assert any(line.startswith("FAILED: mp3@8kbps on 1 of 12") and "8 kHz" in line for line in built.banners)
     assert "n=3, 1 FAILED" in table.to_terminal(built, width=200)
@@ -194,7 +195,7 @@ def test_failures_are_loud_in_every_format(runs):
     assert all(row["n"] == "3" for row in failed)
 
 
-def test_n_is_said_once_where_all_cells_agree(runs):
+def test_n_is_said_once_where_all_cells_agree(runs) -> None:
     built = table.build([run for run in runs if run.info.system.startswith("opus")])
     assert "builtin-speech: n = 4 clips, none failed" in built.notes
     assert "n=" not in table.to_terminal(built, width=200).split("builtin-speech: n")[0]
@@ -203,7 +204,7 @@ def test_n_is_said_once_where_all_cells_agree(runs):
     assert "builtin-music: n = 4 clips, none failed" in mixed.notes
 
 
-def test_a_system_without_bits_gets_a_dash_and_a_note(runs):
+def test_a_system_without_bits_gets_a_dash_and_a_note(runs) -> None:
     built = table.build(runs)
     assert cell_of(built, "reference", "builtin-speech", "kbps").estimate is None
     assert "No Bitrate for reference, lowpass@3.5khz: no bits" in built.notes
@@ -211,7 +212,7 @@ def test_a_system_without_bits_gets_a_dash_and_a_note(runs):
     assert (unscored.estimate.n, unscored.estimate.unscored, unscored.deviates) == (3, 1, True)
 
 
-def test_published_values_and_differences(runs):
+def test_published_values_and_differences(runs) -> None:
     built = table.build(runs, published=PUBLISHED, published_rows=True)
     cell = cell_of(built, "opus@12kbps", "builtin-speech", "visqol_audio")
     assert cell.published == 3.41
@@ -230,7 +231,7 @@ def test_published_values_and_differences(runs):
 
 
 @pytest.mark.parametrize("facts", [{"untrained": True}, {"limit": 1}])
-def test_published_values_are_refused_for_untrained_and_partial_runs(runs, change, facts):
+def test_published_values_are_refused_for_untrained_and_partial_runs(runs, change, facts) -> None:
     run = next(run for run in runs if run.info.system == "opus@12kbps")
     built = table.build([change(run, **facts)], published=PUBLISHED)
     assert all(cell.published is None and cell.difference is None for cell in built.rows[0].cells)
@@ -239,7 +240,7 @@ def test_published_values_are_refused_for_untrained_and_partial_runs(runs, chang
     assert f"No published numbers beside opus@12kbps: the run is {word}" in built.notes
 
 
-def test_runs_with_an_older_identity_are_named(runs, change):
+def test_runs_with_an_older_identity_are_named(runs, change) -> None:
     assert not any("older identity" in note for note in table.build(runs).notes)
     parts = {part: digest for part, digest in runs[1].info.identity.items() if part != "version"}
     built = table.build([runs[0], change(runs[1], identity=parts)])
@@ -250,7 +251,7 @@ def test_runs_with_an_older_identity_are_named(runs, change):
         assert "its ID may not have changed when the audio did" in " ".join(written.split())
 
 
-def test_mixed_versions_and_clip_lists_are_not_compared(runs):
+def test_mixed_versions_and_clip_lists_are_not_compared(runs) -> None:
     pair = [run for run in runs if run.info.system in ("opus@6kbps", "opus@12kbps")]
     older = {key: replace(row, version=2) if key[1] == "mel_dac" else row for key, row in pair[0].scores.items()}
     built = table.build([Run(pair[0].path, pair[0].info, pair[0].outputs, older), pair[1]])
@@ -266,14 +267,14 @@ def test_mixed_versions_and_clip_lists_are_not_compared(runs):
     assert any("clip lists differ" in note for note in built.notes)
 
 
-def test_two_runs_of_one_system_are_told_apart(runs, change):
+def test_two_runs_of_one_system_are_told_apart(runs, change) -> None:
     built = table.build([runs[1], change(runs[1], id="abcdef0123456789", seed=2)])
     assert [row.label for row in built.rows] == [f"opus@6kbps ({runs[1].info.id[:8]})", "opus@6kbps (abcdef01)"]
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 200])
 @pytest.mark.parametrize("intervals", [False, True])
-def test_the_terminal_never_cuts_a_number(runs, width, intervals):
+def test_the_terminal_never_cuts_a_number(runs, width: int, intervals: bool) -> None:
     built = table.build(runs, published=PUBLISHED)
     text = table.to_terminal(built, width=width, intervals=intervals)
     assert "…" not in text
@@ -285,7 +286,7 @@ def test_the_terminal_never_cuts_a_number(runs, width, intervals):
         assert max(map(len, text.splitlines())) <= width
 
 
-def test_colour_only_where_asked_and_only_for_the_ranked(runs):
+def test_colour_only_where_asked_and_only_for_the_ranked(runs) -> None:
     built = table.build(runs)
     assert "\x1b[" not in table.to_terminal(built, width=100)
     coloured = table.to_terminal(built, width=100, colour=True)
@@ -297,7 +298,7 @@ def test_colour_only_where_asked_and_only_for_the_ranked(runs):
     assert len(re.findall(r"\x1b\[1;32m", coloured)) == best
 
 
-def test_markdown_survives_hostile_names(runs, change):
+def test_markdown_survives_hostile_names(runs, change) -> None:
     built = table.build([change(runs[1], system="a|b_c*<i>"), runs[2]])
     text = table.to_markdown(built)
     assert r"a\|b\_c\*&lt;i&gt;" in text
@@ -307,7 +308,7 @@ def test_markdown_survives_hostile_names(runs, change):
             assert len(cells) - 2 in (1 + len(built.positions(dataset)) for dataset in built.datasets)
 
 
-def test_markdown_marks_best_and_second(runs):
+def test_markdown_marks_best_and_second(runs) -> None:
     built = table.build(runs, ["mel_dac"], ["builtin-speech"])
     text = table.to_markdown(built)
     assert re.search(r"opus@64kbps \| \*\*0\.\d{3}\*\* \|", text)
@@ -315,7 +316,7 @@ def test_markdown_marks_best_and_second(runs):
     assert "Mel distance ↓" in text
 
 
-def test_csv_and_json_hold_full_precision(runs):
+def test_csv_and_json_hold_full_precision(runs) -> None:
     built = table.build(runs, published=PUBLISHED)
     rows = {(r["system"], r["dataset"], r["metric"]): r for r in csv.DictReader(io.StringIO(table.to_csv(built)))}
     for run in runs:
@@ -337,7 +338,7 @@ def test_csv_and_json_hold_full_precision(runs):
     assert content["columns"][place]["facts"]["better"] == "higher"
 
 
-def test_every_format_is_the_same_bytes_again(runs):
+def test_every_format_is_the_same_bytes_again(runs) -> None:
     def all_formats() -> list[str]:
         built = table.build(runs, published=PUBLISHED, published_rows=True)
         return [
@@ -351,14 +352,14 @@ def test_every_format_is_the_same_bytes_again(runs):
     assert all_formats() == all_formats()
 
 
-def test_numbers_have_no_negative_zero():
+def test_numbers_have_no_negative_zero() -> None:
     assert result.number(-0.0004, 3) == "0.000"
     assert result.number(-0.0006, 3) == "-0.001"
     assert table.signed(-0.0004, 3) == "+0.000"
     assert table.signed(0.18, 2) == "+0.18"
 
 
-def test_latex_structure(runs):
+def test_latex_structure(runs) -> None:
     built = table.build(runs, published=PUBLISHED)
     text = table.to_latex(built, max_columns=8)
     for begin in re.findall(r"\\begin\{(\w+\*?)\}", text):
@@ -376,13 +377,13 @@ def test_latex_structure(runs):
     assert "n = 4 clips" in text
 
 
-def test_latex_escapes_what_has_a_meaning():
+def test_latex_escapes_what_has_a_meaning() -> None:
     assert latex.escape(r"50%_&#$~^{x}\y<z>") == (
         r"50\%\_\&\#\$\textasciitilde{}\textasciicircum{}\{x\}\textbackslash{}y\textless{}z\textgreater{}"
     )
 
 
-def test_latex_compiles(runs, change, tmp_path):
+def test_latex_compiles(runs, change, tmp_path: Path) -> None:
     program = shutil.which("pdflatex")
     if program is None:
         pytest.skip("pdflatex is not installed")
@@ -400,7 +401,7 @@ def test_latex_compiles(runs, change, tmp_path):
     assert (tmp_path / "t.pdf").stat().st_size > 10_000
 
 
-def test_averages_stand_in_a_section_of_their_own(runs):
+def test_averages_stand_in_a_section_of_their_own(runs) -> None:
     published = Published(
         (PublishedValue("Opus 12", "opus@12kbps", 12.0, "average", "visqol_audio", 3.5, "Doe 2024, table 2"),)
     )
@@ -429,7 +430,7 @@ def test_averages_stand_in_a_section_of_their_own(runs):
     assert all(c.dataset != "average" for c in table.build(runs, None, [first.name], averages=["visqol_audio"]).columns)
 
 
-def test_only_a_suite_that_was_run_whole_is_averaged(runs, monkeypatch):
+def test_only_a_suite_that_was_run_whole_is_averaged(runs, monkeypatch: pytest.MonkeyPatch) -> None:
     from ldmbench.reports import render
 
     named = tuple(dict.fromkeys(item.name for item in runs[0].info.datasets))

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -39,21 +40,21 @@ print(json.dumps(materialise("general", json.loads(sys.argv[1])).digests))
 
 
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")
-def rows():
+def rows() -> list[dict[str, str]]:
     """Rows of two quick clips, as the list of builtin-general would have them."""
     made = [recipes("general")[name] for name in ("door-knock", "clicks")]
     return [{**recipe.row(), "sha256": recipe.audio().digest()} for recipe in made]
 
 
 @pytest.fixture
-def no_building(monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_) -> None:
+def no_building(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    def refuse(*_: object) -> None:
         raise AssertionError("built a clip that was there already")
 
     return lambda: monkeypatch.setattr(cache, "_build", refuse)
@@ -150,10 +151,10 @@ def test_a_room_adds_a_tail_that_decays_and_differs_between_ears() -> None:
     sound[:, 100] = 1.0
     wet = dsp.room(sound, RATE, dsp.Dice("walls"), 0.5, 0.3)
     assert np.allclose(wet[:, 100], 1.0)
-    early, late = (np.sum(wet[:, start : start + 2000] ** 2) for start in (1000, 11000))
+    early, late = (float(np.sum(wet[:, start : start + 2000] ** 2)) for start in (1000, 11000))
     # 10,000 samples are 0.227 s of a T60 of 0.5 s: 27 dB.
     assert 10 * np.log10(early / late) == pytest.approx(27.2, abs=2.5)
-    assert abs(np.corrcoef(wet[:, 700:8000])[0, 1]) < 0.3
+    assert abs(np.atleast_2d(np.corrcoef(wet[:, 700:8000]))[0, 1]) < 0.3
 
 
 # --- instruments ----------------------------------------------------------------------------------------------------
@@ -282,7 +283,9 @@ def test_an_unknown_generator_is_refused() -> None:
 # --- the cache ------------------------------------------------------------------------------------------------------
 
 
-def test_clips_appear_once_and_are_what_the_row_says(rows, cache_folder: Path, no_building: None) -> None:
+def test_clips_appear_once_and_are_what_the_row_says(
+    rows: list[dict[str, str]], cache_folder: Path, no_building: Callable[[], None]
+) -> None:
     made = materialise("general", rows)
     assert made.notes == ()
     assert made.digests == {row["id"]: row["sha256"] for row in rows}
@@ -296,7 +299,7 @@ def test_clips_appear_once_and_are_what_the_row_says(rows, cache_folder: Path, n
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove", "text", "empty"])
-def test_a_damaged_file_is_made_again(rows, damage: str) -> None:
+def test_a_damaged_file_is_made_again(rows: list[dict[str, str]], damage: str) -> None:
     path = materialise("general", rows).paths["clicks"]
     whole = path.read_bytes()
     middle = len(whole) // 2
@@ -315,7 +318,7 @@ def test_a_damaged_file_is_made_again(rows, damage: str) -> None:
     assert path.read_bytes() == whole
 
 
-def test_a_copied_cache_is_checked_and_kept(rows, no_building: None) -> None:
+def test_a_copied_cache_is_checked_and_kept(rows: list[dict[str, str]], no_building: Callable[[], None]) -> None:
     path = materialise("general", rows).paths["clicks"]
     os.utime(path, (1, 1))
     no_building()
@@ -323,7 +326,9 @@ def test_a_copied_cache_is_checked_and_kept(rows, no_building: None) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"clicks.wav": 3}', '{"clicks.wav": {"size": 1}}'])
-def test_a_broken_manifest_costs_only_time(rows, cache_folder: Path, content: str, no_building: None) -> None:
+def test_a_broken_manifest_costs_only_time(
+    rows: list[dict[str, str]], cache_folder: Path, content: str, no_building: Callable[[], None]
+) -> None:
     materialise("general", rows)
     (manifest,) = cache_folder.rglob("manifest.json")
     manifest.write_text(content)
@@ -332,7 +337,9 @@ def test_a_broken_manifest_costs_only_time(rows, cache_folder: Path, content: st
     assert set(json.loads(manifest.read_text())) == {"clicks.wav", "door-knock.wav"}
 
 
-def test_a_clip_that_differs_is_named_with_digests_and_versions(rows, no_building: None) -> None:
+def test_a_clip_that_differs_is_named_with_digests_and_versions(
+    rows: list[dict[str, str]], no_building: Callable[[], None]
+) -> None:
     pinned = [{**rows[0], "sha256": "0" * 64}, rows[1]]
     made = materialise("general", pinned)
     (note,) = made.notes
@@ -352,19 +359,26 @@ def test_a_clip_that_differs_is_named_with_digests_and_versions(rows, no_buildin
     assert materialise("general", rows).notes == ()
 
 
-def test_a_clip_that_differs_is_tried_again_with_other_versions(rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_differs_is_tried_again_with_other_versions(
+    rows: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pinned = [{**rows[1], "sha256": "0" * 64}]
     materialise("general", pinned)
     monkeypatch.setattr(cache, "versions", lambda: "numpy 99")
     built = []
     original = cache._build
-    monkeypatch.setattr(cache, "_build", lambda *given: (built.append(given[1]), original(*given)))
+
+    def build(generator: str, name: str, *rest: Any) -> object:
+        built.append(name)
+        return original(generator, name, *rest)
+
+    monkeypatch.setattr(cache, "_build", build)
     assert "numpy 99" in materialise("general", pinned).notes[0]
     materialise("general", pinned)
     assert built == ["clicks"]
 
 
-def test_an_older_clip_makes_way_for_the_list(rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_clip_makes_way_for_the_list(rows: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache made by an older recipe: the file is sound, but the list now pins another digest."""
     path = materialise("general", rows).paths["clicks"]
     old = audio.read(path)
@@ -379,7 +393,7 @@ def test_an_older_clip_makes_way_for_the_list(rows, monkeypatch: pytest.MonkeyPa
     assert audio.read(path).digest() == rows[1]["sha256"]
 
 
-def test_processes_may_make_the_same_clips_at_once(rows, cache_folder: Path) -> None:
+def test_processes_may_make_the_same_clips_at_once(rows: list[dict[str, str]], cache_folder: Path) -> None:
     command = [sys.executable, "-c", MATERIALISE, json.dumps(rows)]
     jobs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for job in jobs:
@@ -389,13 +403,13 @@ def test_processes_may_make_the_same_clips_at_once(rows, cache_folder: Path) -> 
     assert not list(cache_folder.rglob("*.tmp"))
 
 
-def test_an_unknown_clip_is_one_clear_line(rows) -> None:
+def test_an_unknown_clip_is_one_clear_line(rows: list[dict[str, str]]) -> None:
     with pytest.raises(BenchError, match="no-such"):
         materialise("general", [{**rows[0], "id": "no-such", "path": "no-such.wav"}])
 
 
 def test_a_cache_that_cannot_be_written_is_one_clear_line(
-    rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "file"))
@@ -404,10 +418,12 @@ def test_a_cache_that_cannot_be_written_is_one_clear_line(
     assert caught.value.exit_code == 1
 
 
-def test_a_full_disk_leaves_nothing_behind(rows, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing_behind(
+    rows: list[dict[str, str]], cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import scipy.io.wavfile
 
-    def half(handle: BinaryIO, *_) -> None:
+    def half(handle: BinaryIO, *_: object) -> None:
         handle.write(b"RIFF")
         raise OSError(28, "No space left on device")
 
