@@ -176,7 +176,9 @@ def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting])
     bandwidth = settings["bandwidth"]
     if bandwidth not in ("output", "reference"):
         raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
-    return ClapDistance(facts, source, partial(kernel_estimate, bandwidth=cast(Any, bandwidth)))
+    return ClapDistance(
+        facts, source, partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth))
+    )
 
 
 _register(

@@ -152,7 +152,7 @@ def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting])
     bandwidth = settings["bandwidth"]
     if bandwidth not in ("output", "reference"):
         raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
-    return SetMetric(facts, source, partial(kernel_estimate, bandwidth=cast(Any, bandwidth)))
+    return SetMetric(facts, source, partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth)))
 
 
 def _score(deviation: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:

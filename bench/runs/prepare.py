@@ -65,9 +65,8 @@ def prepare(request: Request, options: Options) -> Prepared:
     metrics = request.metrics
     if request.untrained:
         # The whole path runs without any checkpoint; the metrics' names then say so, as the systems' rows do.
-        suite = suite.model_copy(
-            update={name: tuple(map(untrained, getattr(suite, name))) for name in ("metrics", "curves")}
-        )
+        metrics_of_suite, curves = (tuple(map(untrained, names)) for names in (suite.metrics, suite.curves))
+        suite = suite.model_copy(update={"metrics": metrics_of_suite, "curves": curves})
         metrics = tuple(map(untrained, metrics))
     names = request.systems or suite.systems
     specs = [resolve(name, options.device, request.untrained, options.weights) for name in names]
