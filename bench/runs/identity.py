@@ -72,8 +72,8 @@ def weights_digest(spec: SystemSpec) -> str:
 
     folder = spec.weights_folder()
     entries = spec.card.weights_of(spec.name.variant).values()
-    names = {name for weights in entries for name in weights.files}
-    if any(not weights.files for weights in entries):
+    names = {name for weights in entries for name in weights.names}
+    if any(not weights.names for weights in entries):
         # Nobody could list the files: whatever the folder holds decides, but for the hub's bookkeeping.
         found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         names |= {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}

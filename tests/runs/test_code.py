@@ -38,7 +38,7 @@ CODE: Mapping[tuple[str, str], set[str]] = {
     ("audio/sound.py", "read"): ALL,
     ("audio/sound.py", "write"): ALL,
     ("audio/truncation.py", ""): ALL,
-    ("audio/spectra.py", ""): set(),  # Of these five; AudioSR's changes.
+    ("audio/spectra.py", ""): {"kmeans-mel"},
     ("system/external.py", "ExternalSystem._write_job"): {"program"},
     ("systems/codecs/opus.py", "Opus.delay"): {"opus@6kbps"},
     ("systems/codecs/_packets.py", "PacketCodec.encode"): {"opus@6kbps"},
@@ -52,7 +52,7 @@ CODE: Mapping[tuple[str, str], set[str]] = {
     ("systems/latent/tokenizers.py", ""): set(),  # Of AudioLDM 2 and Tango.
     ("systems/audiosr/signal.py", ""): set(),
     ("weights/tensors.py", "read_tensors"): {"semanticodec"},
-    ("weights/folder.py", ""): set(),
+    ("weights/find.py", ""): set(),
     ("metrics/signal.py", "snr"): set(),
     ("host/homes.py", ""): set(),
     ("host/progress.py", ""): set(),

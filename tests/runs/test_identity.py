@@ -19,7 +19,7 @@ from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.names import Name
 from ldmbench.runs.code import code_modules
-from ldmbench.runs.identity import VERSION, code_digest, identity, run_id
+from ldmbench.runs.identity import VERSION, code_digest, identity, run_id, weights_digest
 from ldmbench.runs.records import RunInfo
 from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.registry import resolve
@@ -56,6 +56,29 @@ def test_what_does_not_change_the_audio_does_not() -> None:
         id_of(data=replace(DATA, notes=("note",), title="Other")),
     ]
     assert {id_of(), *same} == {id_of()}
+
+
+@pytest.mark.parametrize(
+    ("listed", "counted"),
+    [
+        ({"files": {"a": "", "b": ""}}, {"a", "b"}),
+        # Published at an address, with no digest.
+        ({"files": {"a": ""}, "urls": {"b": "https://example.org/b"}}, {"a", "b"}),
+        ({"urls": {"a": "https://example.org/a"}}, {"a"}),
+        ({"repo": "somebody/something"}, {"a", "b", "c"}),
+    ],
+)
+def test_weights_are_known_by_their_content(tmp_path: Path, listed: dict[str, object], counted: set[str]) -> None:
+    card = SystemCard.model_validate({**CARD.model_dump(), "weights": {"main": listed}})
+    spec = replace(SPEC, card=card, weights=tmp_path)
+    for name in "abc":
+        (tmp_path / name).write_text("before")
+    changed = set()
+    for name in "abc":
+        before = weights_digest(spec)
+        (tmp_path / name).write_text("afterwards")
+        changed |= {name} if weights_digest(spec) != before else set()
+    assert changed == counted
 
 
 def test_an_r_and_twelve_hexadecimal_digits() -> None:
