@@ -142,6 +142,20 @@ def fitted(make: Callable[[], T], state: Mapping[str, Any], path: Path, title: s
     return cast(T, model.eval())
 
 
+def own_memory(model: Any) -> None:
+    """Copy what a model holds into memory of its own, so that the file it was read from is let go.
+
+    What ``fitted`` and the libraries load on a CPU lies in a mapped file: it would be read in the middle of the first
+    clip, and would change with the file. Tensors that share their memory still do so afterwards.
+    """
+    copies: dict[Any, Any] = {}
+    for value in (*model.parameters(), *model.buffers()):
+        view = (value.data_ptr(), value.dtype, value.shape, value.stride())
+        if view not in copies:
+            copies[view] = value.data.clone()
+        value.data = copies[view]
+
+
 def check_keys(
     path: Path, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str], title: str = ""
 ) -> None:

@@ -18,6 +18,7 @@ from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
 from ldmbench.systems.latent.parts import parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
+from ldmbench.weights.tensors import own_memory
 
 if TYPE_CHECKING:
     import torch
@@ -143,6 +144,8 @@ class LatentDiffusion:
             self.load(self.spec.weights_folder())
         for model in self.models.values():
             model.requires_grad_(False).eval().to(device=device, dtype=getattr(torch, self.precision))
+            if torch.device(device).type == "cpu":
+                own_memory(model)
         self.rate = int(self.models["vocoder"].config.sampling_rate)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ldmbench.errors import BenchError
-from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, seeded, short
+from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, own_memory, seeded, short
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -131,5 +131,4 @@ def for_inference(model: Any, device: str, precision: str = "float32", blocks: b
     # Two-dimensional convolutions are faster, on CPU and GPU, where the channels of one place lie together.
     model.to(memory_format=torch.channels_last)
     if torch.device(device).type == "cpu":
-        for value in (*model.parameters(), *model.buffers()):
-            value.data = value.data.clone()
+        own_memory(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import pickle
@@ -306,6 +307,9 @@ def test_official_layout_is_read(small_checkpoints: None, tmp_path: Path) -> Non
     save(tmp_path / "clap" / "630k-audioset-best.pt", {**random_state(SMALL, 3), **unused}, lr=np.float64(1e-4))
     clap = load_clap("630k-audioset-best", weights=tmp_path, official=False)
     assert np.array_equal(embedding(clap, noise(2)), embedding(small(), noise(2)))
+    gc.collect()
+    maps = Path("/proc/self/maps")
+    assert not maps.exists() or str(tmp_path) not in maps.read_text(), "the file stays mapped"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,6 +151,9 @@ def test_checkpoint_in_the_official_layout_is_loaded_with_what_else_it_holds(hom
     loaded = load_panns(16_000, weights=folder.parent, official=False)
     reference = panns.Panns(16_000, "cpu", "other", lambda: state, Path("x.pth"))
     close(loaded.embed([sound()])[0], reference.embed([sound()])[0], 0)
+    gc.collect()
+    maps = Path("/proc/self/maps")
+    assert not maps.exists() or str(path) not in maps.read_text(), "the file stays mapped"
     assert loaded.fingerprint != reference.fingerprint
 
 

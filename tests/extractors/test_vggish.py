@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,6 +175,16 @@ def test_checkpoints_in_torchvggishs_layout_are_loaded(network: torch.nn.Module,
     torch.save({"pca": torch.zeros(1)}, home / PCA.file)
     with pytest.raises(CheckpointError, match="entries pca"):
         load_vggish(weights=home, device="cpu", official=False, pca=True).embed([noise(1.1)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_file_stays_mapped(network: torch.nn.Module, home: Path) -> None:
+    torch.save(network.state_dict(), home / CHECKPOINT.file)
+    torch.save(vggish.random_pca(), home / PCA.file)
+    loaded = load_vggish(weights=home, official=False, pca=True)
+    loaded.embed([noise(1.2)])
+    gc.collect()
+    assert str(home) not in Path("/proc/self/maps").read_text()
 
 
 def test_keys_of_another_network_are_named(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import pickle
@@ -23,7 +24,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
 from ldmbench.weights.record import CheckpointError  # noqa: E402
-from ldmbench.weights.tensors import fit, fitted, read_checkpoint, read_tensors, seeded  # noqa: E402
+from ldmbench.weights.tensors import fit, fitted, own_memory, read_checkpoint, read_tensors, seeded  # noqa: E402
 
 
 @pytest.fixture
@@ -300,6 +301,20 @@ def test_a_fitted_network_keeps_no_file_mapped(path: Path) -> None:
     fit(module, state, path)
     del state
     assert str(path) not in mapped.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_its_own_lets_the_file_go_and_keeps_what_is_shared(path: Path) -> None:
+    torch.save(Tied().state_dict(), path)
+    model = fitted(Tied, read_tensors(path), path)
+    before = model.shared.weight.clone()
+    gc.collect()
+    mapped = Path("/proc/self/maps")
+    assert str(path) in mapped.read_text()
+    own_memory(model)
+    assert str(path) not in mapped.read_text()
+    assert torch.equal(model.shared.weight, before)
+    assert model.shared.weight.data_ptr() == model.embed_tokens.weight.data_ptr()
 
 
 def test_seeded_builds_repeat_and_leave_the_generator_alone() -> None:

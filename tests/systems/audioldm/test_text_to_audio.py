@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -417,6 +419,23 @@ def test_damaged_and_dangerous_files(asked: Asked, copy: Callable[[str], Path], 
     (folder / "pytorch_model_main.bin").write_bytes(pickle.dumps({"unet.x": Evil()}, protocol=2))
     assert "cannot be read as tensors" in refused(asked, "tango", folder)
     assert not witness.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+@pytest.mark.parametrize("name", ["audioldm", "audioldm2", "tango"])
+def test_no_weight_stays_in_a_mapped_file(name: str, asked: Asked, copy: Callable[[str], Path]) -> None:
+    """What is read at first use would count as time of a clip, and a file that changes would change the model.
+
+    (Transformers itself keeps two buffers of a vocoder's file alive, so that the file may stay mapped.)
+    """
+    folder = copy(name)
+    system = load_system(asked(f"{name}:steps=1,seconds=0.32", folder))
+    gc.collect()
+    lines = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line]
+    mapped = [[int(edge, 16) for edge in line.split()[0].split("-")] for line in lines]
+    for part, model in system.models.items():  # type: ignore[attr-defined]
+        for key, value in (*model.named_parameters(), *model.named_buffers()):
+            assert not any(start <= value.data_ptr() < end for start, end in mapped), f"{part}.{key}"
 
 
 def test_tokenizer_that_does_not_know_the_vocabulary(asked: Asked, copy: Callable[[str], Path]) -> None:
