@@ -32,7 +32,7 @@ from ldmbench.systems.audiosr.signal import (
 )
 from ldmbench.systems.latent.compiled import compiled
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
-from ldmbench.systems.latent.v_diffusion import Noise, seeded_noise, time_steps
+from ldmbench.systems.latent.v_diffusion import Noise, check_steps, seeded_noise
 
 LEVELS = ("input", "upstream")
 DOWNMIXES = ("mean", "first")
@@ -99,7 +99,7 @@ class AudioSR:
         for key, allowed in {"lowpass": FAMILIES, "level": LEVELS, "downmix": DOWNMIXES}.items():
             check_setting(spec, key, spec.settings[key] in allowed, "one of " + ", ".join(allowed))
         check_sampling(spec)
-        time_steps(self.steps, models.TRAINED_STEPS)
+        check_steps(self.steps, models.TRAINED_STEPS)
         check_device(spec.device)
         with quiet():
             self.models = models.untrained() if spec.untrained else models.load(spec.weights_folder())

@@ -100,8 +100,8 @@ class Models:
     def to(self, device: str, precision: str) -> None:
         """Move to a device; the U-Net in ``precision``, what is run once in float32."""
         for_inference(self.unet, device, precision)
-        for_inference(self.vae, device, blocks=True)
-        for_inference(self.vocoder, device, blocks=True)
+        for_inference(self.vae, device)
+        for_inference(self.vocoder, device)
 
     def encode(self, mels: Tensor, noises: Sequence[Noise]) -> Tensor:
         """Conditions ``[n, 16, frames / 8, 32]`` of log-mels ``[n, frames, 256]``: one draw of each posterior, draw 1.
@@ -113,7 +113,7 @@ class Models:
         device = self.vae.device
         latents = []
         for few in mel_batches(len(mels), mels.shape[1], device, MOST_FRAMES):
-            posterior = self.vae.encode(_together(mels[few, None].to(device))).latent_dist
+            posterior = self.vae.encode(mels[few, None].to(device)).latent_dist
             drawn = [torch.as_tensor(noise(1, tuple(posterior.mean.shape[1:]))) for noise in noises[few]]
             latents.append(posterior.mean + posterior.std * torch.stack(drawn).to(device))
         return torch.cat(latents)
@@ -145,7 +145,7 @@ class Models:
         """What the U-Net predicts for latents and scaled conditions, each ``[n, 16, frames / 8, 32]``."""
         import torch
 
-        seen = _together(torch.cat([latents, conditions], 1).to(self.unet.dtype))
+        seen = torch.cat([latents, conditions], 1).to(self.unet.dtype)
         any_batch(self.unet, seen, times)
         return self.unet(seen, times, encoder_hidden_states=None, return_dict=False)[0]
 
@@ -154,7 +154,7 @@ class Models:
         import torch
 
         frames = latents.shape[2] * SHRINK
-        scaled = _together(latents / self.scale)
+        scaled = latents / self.scale
         mels = [
             self.vae.decode(scaled[few]).sample[:, 0]
             for few in mel_batches(len(scaled), frames, scaled.device, MOST_FRAMES)
@@ -223,13 +223,6 @@ def untrained() -> Models:
         cosine_alphas(TRAINED_STEPS),
         1.0,
     )
-
-
-def _together(images: Tensor) -> Tensor:
-    """The same values with the channels of one place next to each other in memory."""
-    import torch
-
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _from_second(noise: Noise) -> Noise:

@@ -40,7 +40,7 @@ class ReferenceMel:
             )
         #: Learned values of the vocoder.
         self.parameters = parameters([self.vocoder])
-        for_inference(self.vocoder, spec.device, blocks=True)
+        for_inference(self.vocoder, spec.device)
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield every reference at 48 kHz, mono, synthesised again."""

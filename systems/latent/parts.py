@@ -13,6 +13,7 @@ from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from torch import Tensor
     from torch.nn import Module
     from transformers import SpeechT5HifiGan
 
@@ -107,8 +108,8 @@ def parameters(models: Iterable[Module]) -> int:
     return sum(found.values())
 
 
-def for_inference(model: Any, device: str, precision: str = "float32", blocks: bool = False) -> None:
-    """Move ``model`` to ``device`` in ``precision``, as fast as it gets; it can learn and load nothing any more.
+def for_inference(model: Module, device: str, precision: str = "float32") -> None:
+    """Move ``model`` to ``device`` in ``precision``, with every ``GroupNorm`` exact; it can learn nothing any more.
 
     On a CPU it gets memory of its own, so that a file that was mapped for it can be let go.
 
@@ -116,19 +117,23 @@ def for_inference(model: Any, device: str, precision: str = "float32", blocks: b
         model: A module.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
         precision: One of ``PRECISIONS``.
-        blocks: Convolve by blocks where that is possible (``systems/_block_convolution.py``): faster where there are
-            many places, as in autoencoders and vocoders, and slower in a U-Net.
     """
     import torch
 
-    from ldmbench.systems.latent.block_convolution import by_blocks
-
     model.requires_grad_(False).eval().to(device)
-    if blocks:
-        by_blocks(model)
     if precision != "float32":
         model.to(getattr(torch, precision))
-    # Two-dimensional convolutions are faster, on CPU and GPU, where the channels of one place lie together.
-    model.to(memory_format=torch.channels_last)
+    for module in model.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            module.register_forward_pre_hook(_one_channel_after_the_other)
     if torch.device(device).type == "cpu":
         own_memory(model)
+
+
+def _one_channel_after_the_other(_: Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The input of a ``GroupNorm``, copied where the channels of one place lie together.
+
+    On such, torch 2.11 sums on a CPU in as many parts as there are threads and loses two digits. An autoencoder's
+    attention returns them.
+    """
+    return (given[0].contiguous(),)

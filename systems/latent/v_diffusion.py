@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from ldmbench.errors import BenchError
 
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DDIMScheduler
+    from torch import Tensor
+
 #: ``noise(i, shape)``: the i-th draw of one clip (or window), standard normal; 0 is where sampling starts from.
-Noise = Callable[[int, tuple[int, ...]], Any]
+Noise: TypeAlias = "Callable[[int, tuple[int, ...]], Tensor]"
 #: ``predict(x, t)``: v of ``x`` ``[n, ...]`` at time step ``t``.
-Predict = Callable[[Any, int], Any]
+Predict: TypeAlias = "Callable[[Tensor, int], Tensor]"
 #: ``evaluate(x, t, condition)``: v of ``x`` ``[n, ...]`` at time steps ``t`` ``[n]`` under ``condition`` ``[n, ...]``.
-Evaluate = Callable[[Any, Any, Any], Any]
+Evaluate: TypeAlias = "Callable[[Tensor, Tensor, Tensor], Tensor]"
 #: ``watch(t, x, x0)`` sees every step: the time step, the new latent, and the predicted clean one.
-Watch = Callable[[int, Any, Any], None]
+Watch: TypeAlias = "Callable[[int, Tensor, Tensor], None]"
+
+#: The most ``eta`` that is computed with. A step from pure noise (t = 999 of 500 steps) keeps nothing of the latent at
+#: ``eta`` 1: what is left under the root is zero, and rounding could make it negative. Moves a sample by 4e-8 there.
+_MOST_ETA = 1 - 2**-50
 
 
-def time_steps(steps: int, trained: int = 1000) -> list[int]:
-    """Time steps of DDIM from high to low: ``0, c, 2c, ...`` plus one, where ``c = trained // steps``.
+def check_steps(steps: int, trained: int = 1000) -> None:
+    """Raise ``BenchError`` unless DDIM can take ``steps`` of ``trained`` steps at ``1, 1 + c, 1 + 2c, ...``.
 
     Source: haoheliu/SemantiCodec-inference and haoheliu/versatile_audio_super_resolution, ``ddim.py``.
 
@@ -33,7 +42,6 @@ def time_steps(steps: int, trained: int = 1000) -> list[int]:
         raise BenchError(
             f"DDIM cannot take {steps} steps", f"{trained} trained ones are spaced evenly", f"use {allowed}"
         )
-    return [start + 1 for start in range(0, trained, trained // steps)][::-1]
 
 
 def cosine_alphas(trained: int = 1000) -> list[float]:
@@ -47,6 +55,24 @@ def cosine_alphas(trained: int = 1000) -> list[float]:
     return [share / shares[0] for share in shares[1:-1]] + [0.0]
 
 
+def scheduler(alphas_cumprod: Sequence[float]) -> DDIMScheduler:
+    """The sampler of both reference implementations: time steps from 1 on, the last step to ``alphas_cumprod[0]``.
+
+    It computes its factors in double precision from ``alphas_cumprod`` as it is; from betas in single precision, as it
+    would be given by the configuration, 50 steps come out 2e-5 to 8e-5 away.
+    """
+    import torch
+    from diffusers import DDIMScheduler
+
+    made = DDIMScheduler(
+        num_train_timesteps=len(alphas_cumprod), prediction_type="v_prediction", timestep_spacing="leading",
+        steps_offset=1, set_alpha_to_one=False, clip_sample=False,
+    )  # fmt: skip
+    made.alphas_cumprod = torch.tensor(alphas_cumprod, dtype=torch.float64)
+    made.final_alpha_cumprod = made.alphas_cumprod[0]
+    return made
+
+
 def ddim(
     predict: Predict,
     alphas_cumprod: Sequence[float],
@@ -54,9 +80,9 @@ def ddim(
     shape: tuple[int, ...],
     steps: int,
     eta: float,
-    device: Any = "cpu",
+    device: torch.device | str = "cpu",
     watch: Watch | None = None,
-) -> Any:
+) -> Tensor:
     """Latents ``[n, *shape]`` in float32, one for every member of ``noises``.
 
     Draw 0 of each is where it starts, draw ``i`` is the fresh noise of step ``i``; with ``eta`` 0 the steps draw
@@ -67,7 +93,7 @@ def ddim(
         alphas_cumprod: Share of signal power left after each trained step, as the checkpoint stores it.
         noises: Where each latent's noise comes from.
         shape: Of one latent.
-        steps: How many; see ``time_steps``.
+        steps: How many; see ``check_steps``.
         eta: 0 is deterministic, 1 has the variance of the ancestral sampler.
         device: Where to compute.
         watch: Called after each step.
@@ -79,28 +105,25 @@ def ddim(
     """
     import torch
 
-    def draw(index: int) -> Any:
-        return torch.stack([torch.as_tensor(noise(index, shape)).reshape(shape) for noise in noises]).to(device)
+    def draw(index: int) -> Tensor:
+        return torch.stack([noise(index, shape) for noise in noises]).to(device)
 
-    alphas = [float(value) for value in alphas_cumprod]
-    times = time_steps(steps, len(alphas))
+    check_steps(steps, len(alphas_cumprod))
+    sampler = scheduler(alphas_cumprod)
+    sampler.set_timesteps(steps)
     latents = draw(0)
-    for index, time in enumerate(times, start=1):
-        before = alphas[time]
-        after = alphas[times[index]] if index < len(times) else alphas[0]
-        spread = eta * math.sqrt((1 - after) / (1 - before) * (1 - before / after))
+    for index, time in enumerate(sampler.timesteps.tolist(), start=1):
         velocity = predict(latents, time).float()
-        clean = math.sqrt(before) * latents - math.sqrt(1 - before) * velocity
-        noisy = math.sqrt(before) * velocity + math.sqrt(1 - before) * latents
-        latents = math.sqrt(after) * clean + math.sqrt(1 - after - spread**2) * noisy
-        if spread:
-            latents = latents + spread * draw(index)
+        fresh = draw(index) if eta else None
+        latents, clean = sampler.step(
+            velocity, time, latents, eta=min(eta, _MOST_ETA), variance_noise=fresh, return_dict=False
+        )
         if watch:
             watch(time, latents, clean)
     return latents
 
 
-def guided(evaluate: Evaluate, conditional: Any, unconditional: Any, scale: float) -> Predict:
+def guided(evaluate: Evaluate, conditional: Tensor, unconditional: Tensor, scale: float) -> Predict:
     """Classifier-free guidance, ``u + scale * (c - u)``, with both halves in one call of the model.
 
     At ``scale`` 1 and 0 only the half that counts is computed.
@@ -119,7 +142,7 @@ def guided(evaluate: Evaluate, conditional: Any, unconditional: Any, scale: floa
     single = {0.0: unconditional, 1.0: conditional}.get(float(scale))
     both = torch.cat([unconditional, conditional]) if single is None else single
 
-    def predict(latents: Any, time: int) -> Any:
+    def predict(latents: Tensor, time: int) -> Tensor:
         seen = torch.cat([latents, latents]) if single is None else latents
         times = torch.full((len(seen),), time, dtype=torch.long, device=seen.device)
         velocity = evaluate(seen, times, both)
@@ -138,7 +161,7 @@ def seeded_noise(seed: int, *place: int | str) -> Noise:
     """
     import torch
 
-    def noise(index: int, shape: tuple[int, ...]) -> Any:
+    def noise(index: int, shape: tuple[int, ...]) -> Tensor:
         name = "/".join(str(part) for part in (seed, *place, index))
         digest = hashlib.sha256(name.encode()).digest()
         generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little", signed=True))

@@ -56,7 +56,7 @@ class SemantiCodec(Codec):
 
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)
-        from ldmbench.systems.latent.v_diffusion import time_steps
+        from ldmbench.systems.latent.v_diffusion import check_steps
         from ldmbench.systems.semanticodec.tokens import Geometry
 
         settings = spec.settings
@@ -67,7 +67,7 @@ class SemantiCodec(Codec):
         check_setting(spec, "vocab", self.vocab in (4096, 8192, 16384, 32768), "4096, 8192, 16384 or 32768")
         check_setting(spec, "batch", self.batch >= 1, "1 or more")
         check_sampling(spec)
-        time_steps(self.steps)
+        check_steps(self.steps)
         self.geometry = Geometry(100 // rate)
         self._load()
 

@@ -60,8 +60,8 @@ class Decoder:
     def to(self, device: str, precision: str) -> None:
         """Move to a device; the U-Net in ``precision``, what is run once in float32."""
         for_inference(self.unet, device, precision)
-        for_inference(self.vae, device, blocks=True)
-        for_inference(self.vocoder, device, blocks=True)
+        for_inference(self.vae, device)
+        for_inference(self.vocoder, device)
 
     def latents(
         self,

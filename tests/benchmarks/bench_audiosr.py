@@ -1,7 +1,8 @@
 """AudioSR in full size: equality with the reference implementation on rule-drawn weights, and time and memory by stage.
 
 Run: ``python tests/benchmarks/bench_audiosr.py --parity FOLDER [--weights FOLDER]`` where the first holds
-``name_seeded.py`` and ``audiosr/``, and the second is kept for the official file filled by that rule (2.7 GB); or
+``name_seeded.py`` and ``audiosr/``, and the second is kept for the official file filled by that rule (2.7 GB): all is
+computed with one and with two threads; or
 ``python tests/benchmarks/bench_audiosr.py --time [--steps 2] [--batch 1] [--seconds 5.12]`` on random weights; or
 ``... --time --peer CHECKOUT --peer-python PYTHON [--turns 2] [--weights FOLDER]`` beside the reference implementation
 (haoheliu/versatile_audio_super_resolution, and a Python that can import it). Both sides then load the same file, which
@@ -12,7 +13,6 @@ clip, noise and low-pass.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
 import os
@@ -24,7 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _parity import THREADS, Parity, cosine_schedule, name_seeded
 from _side_by_side import Stages, by_turns, difference, measured, process, table
+
+#: Least tolerances. Cells of a log-mel near its floor of 1e-5 amplify rounding.
+WIDER = dict.fromkeys(("log_mel", "lowpass_mel", "replaced_mel", "mel_replaced"), 5e-3)
 
 
 def fill(folder: Path, rule: Any, keys: Path) -> None:
@@ -33,72 +37,51 @@ def fill(folder: Path, rule: Any, keys: Path) -> None:
 
     shapes = json.loads(keys.read_text())["pytorch_model.bin[state_dict]"]
     made: dict[str, Any] = {}
-    alphas = schedule()
     for key, shape in shapes.items():
         name = rule.canonical(key)
         if name not in made:
             value = rule.tensor(name, shape) if rule.is_seeded(name) else np.zeros(shape, np.float32)
             made[name] = torch.from_numpy(np.asarray(value, np.float32).reshape(shape))
     state = {key: made[rule.canonical(key)] for key in shapes}
-    state["alphas_cumprod"] = torch.from_numpy(alphas.astype(np.float32))
+    state["alphas_cumprod"] = torch.from_numpy(cosine_schedule())
     state["scale_factor"] = torch.tensor(0.4)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save({"epoch": 0, "global_step": 0, "state_dict": state}, folder / "pytorch_model.bin")
 
 
-def schedule() -> np.ndarray:
-    """The cosine schedule of the fixtures, in double precision."""
-    left = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
-    return np.cumprod(1 - (1 - left[1:] / left[:-1]))
-
-
-class Parity:
-    """Differences from stored arrays, beside what the reference differs from itself."""
-
-    def __init__(self, folder: Path) -> None:
-        self.about = json.loads((folder / "arrays.json").read_text())
-        self.stored = {name: dict(np.load(folder / f"{name}.npz")) for name in self.about}
-        self.failed: list[str] = []
-
-    def check(self, group: str, name: str, value: Any) -> None:
-        """Print the difference of one array; allowed is ten times the reference's own, at least 1e-5 of its peak."""
-        about, wanted = self.about[group][name], self.stored[group][name]
-        whole = np.asarray(value, np.float64).reshape(about["full_shape"])
-        places = (slice(*(int(n) if n else None for n in part.split(":"))) if ":" in part else int(part)
-                  for part in (about["stored_slice"] or "").replace(" ", "").split(",") if part)  # fmt: skip
-        found = whole[tuple(places)]
-        difference = float(np.abs(found - wanted).max())
-        allowed = max(10 * about["observed_diff"], 1e-5 * float(np.abs(wanted).max()))
-        if "log_mel" in name or "lowpass_mel" in name or "replaced_mel" in name or name == "mel_replaced":
-            allowed = 5e-3
-        good = difference <= allowed and found.shape == wanted.shape
-        print(
-            f"{group + '/' + name:34s} {difference:9.2e}  allowed {allowed:8.1e}  {'ok' if good else 'DIFFERS'}",
-            flush=True,
-        )
-        if not good:
-            self.failed.append(name)
-
-
 def parity(folder: Path, weights: Path) -> list[str]:
-    """Every stage against the stored arrays; the names of those that differ."""
-    import soundfile
+    """Every stage against the stored arrays, with one and with two threads; those that differ."""
     import torch
 
     from ldmbench.systems.audiosr import models as models
+
+    rule = name_seeded(folder)
+    store = Parity(folder / "audiosr", WIDER)
+    if not (weights / models.FILE).exists():
+        fill(weights, rule, folder / "audiosr" / "keys.json")
+    system = models.load(weights)
+    system.to("cpu", "float32")
+    for threads in THREADS:
+        with store.with_threads(threads), torch.inference_mode():
+            prepared = check_signal(store, rule, folder / "audiosr")
+            check_models(store, rule, system)
+            check_whole(store, rule, system, prepared)
+    store.table()
+    return store.failed
+
+
+def check_signal(store: Parity, rule: Any, folder: Path) -> Any:
+    """Preparation and replacement of the low band, of all inputs; the prepared one called speech."""
+    import soundfile
+    import torch
+
     from ldmbench.systems.audiosr import signal as signal
 
-    place = importlib.util.spec_from_file_location("name_seeded", folder / "name_seeded.py")
-    assert place
-    assert place.loader
-    rule = importlib.util.module_from_spec(place)
-    place.loader.exec_module(rule)
-    store = Parity(folder / "audiosr")
     replaced_mel = torch.from_numpy(rule.noise("audiosr/replace_mel", 0, (512, 256)) - 5)
     replaced_wave = 0.1 * rule.noise("audiosr/replace_wav", 0, (245776,))
     prepared: dict[str, signal.Prepared] = {}
     for name in ("noise4k", "speech", "music"):
-        samples, rate = soundfile.read(folder / "audiosr" / f"input_{name}.wav", dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(folder / f"input_{name}.wav", dtype="float32", always_2d=True)
         wave = signal.resampled(np.ascontiguousarray(samples[:, 0]), rate)
         padded, _, _ = signal.normalised(wave)
         mel, magnitudes = signal.spectrogram(padded)
@@ -115,45 +98,55 @@ def parity(folder: Path, weights: Path) -> list[str]:
         wave, edge, _ = signal.replace_band(replaced_wave, found.lowpassed)
         store.check("model", f"{name}_post_bin", [edge])
         store.check("model", f"{name}_post_wav", wave)
-    if not (weights / "pytorch_model.bin").exists():
-        fill(weights, rule, folder / "audiosr" / "keys.json")
-    system = models.load(weights)
-    system.to("cpu", "float32")
+    return prepared["speech"]
 
-    def noise(tag: str, i: int, *shape: int) -> Any:
-        return torch.from_numpy(rule.noise(f"audiosr/{tag}", i, shape))
 
-    with torch.inference_mode():
-        posterior = system.vae.encode(2 * noise("vae_mel", 0, 1, 1, 128, 256) - 5).latent_dist
-        store.check("model", "vae_mean", posterior.mean)
-        store.check("model", "vae_logvar", posterior.logvar)
-        mel = system.decode(noise("vae_z", 0, 1, 16, 16, 32) * system.scale)
-        store.check("model", "vae_mel", mel)
-        store.check("model", "vocoder_wav", system.vocode(mel[:, :64]))
-        x, condition = (noise(tag, 0, 1, 16, 64, 32) for tag in ("unet_x", "unet_cond"))
-        at = torch.tensor([501])
-        for name, given in (("unet_out", condition), ("unet_out_uncond", torch.full_like(condition, -11.4981))):
-            store.check("model", name, system.velocity(x, system.scale * given, at))
+def drawn(rule: Any, tag: str, index: int, *shape: int) -> Any:
+    """A draw of the fixtures' noise."""
+    import torch
 
-        found = prepared["speech"]
-        seen: list[tuple[int, Any, Any]] = []
-        noises = [lambda index, shape: noise("generate", index, 1, *shape)[0]]
-        latent = system.encode(found.low_mel[None], noises)
-        store.check("end_to_end", "cond_latent", latent)
-        drawn = system.sample(latent, noises, 2, 3.5, 1.0, lambda *step: seen.append(step))
-        store.check("end_to_end", "ddim_t", [step[0] for step in seen])
-        store.check("end_to_end", "ddim_x", torch.cat([step[1] for step in seen]))
-        store.check("end_to_end", "ddim_pred_x0", torch.cat([step[2] for step in seen]))
-        mel = system.decode(drawn)[0]
-        store.check("end_to_end", "mel", mel)
-        mel, _ = signal.replace_mel(mel, found.low_mel)
-        store.check("end_to_end", "mel_replaced", mel)
-        wave = system.vocode(mel[None])[0].numpy()
-        store.check("end_to_end", "vocoder_wav", wave)
-        wave, _, _ = signal.replace_band(wave, found.lowpassed)
-        store.check("end_to_end", "post_wav", wave)
-        store.check("end_to_end", "output_wav", signal.peak_normalised(wave))
-    return store.failed
+    return torch.from_numpy(rule.noise(f"audiosr/{tag}", index, shape))
+
+
+def check_models(store: Parity, rule: Any, system: Any) -> None:
+    """Each model alone."""
+    import torch
+
+    posterior = system.vae.encode(2 * drawn(rule, "vae_mel", 0, 1, 1, 128, 256) - 5).latent_dist
+    store.check("model", "vae_mean", posterior.mean)
+    store.check("model", "vae_logvar", posterior.logvar)
+    mel = system.decode(drawn(rule, "vae_z", 0, 1, 16, 16, 32) * system.scale)
+    store.check("model", "vae_mel", mel)
+    store.check("model", "vocoder_wav", system.vocode(mel[:, :64]))
+    x, condition = (drawn(rule, tag, 0, 1, 16, 64, 32) for tag in ("unet_x", "unet_cond"))
+    at = torch.tensor([501])
+    for name, given in (("unet_out", condition), ("unet_out_uncond", torch.full_like(condition, -11.4981))):
+        store.check("model", name, system.velocity(x, system.scale * given, at))
+
+
+def check_whole(store: Parity, rule: Any, system: Any, prepared: Any) -> None:
+    """From the prepared input to the sound, stage by stage, each on the output of the one before."""
+    import torch
+
+    from ldmbench.systems.audiosr import signal as signal
+
+    seen: list[tuple[int, Any, Any]] = []
+    noises = [lambda index, shape: drawn(rule, "generate", index, 1, *shape)[0]]
+    latent = system.encode(prepared.low_mel[None], noises)
+    store.check("end_to_end", "cond_latent", latent)
+    sampled = system.sample(latent, noises, 2, 3.5, 1.0, lambda *step: seen.append(step))
+    store.check("end_to_end", "ddim_t", [step[0] for step in seen])
+    store.check("end_to_end", "ddim_x", torch.cat([step[1] for step in seen]))
+    store.check("end_to_end", "ddim_pred_x0", torch.cat([step[2] for step in seen]))
+    mel = system.decode(sampled)[0]
+    store.check("end_to_end", "mel", mel)
+    mel, _ = signal.replace_mel(mel, prepared.low_mel)
+    store.check("end_to_end", "mel_replaced", mel)
+    wave = system.vocode(mel[None])[0].numpy()
+    store.check("end_to_end", "vocoder_wav", wave)
+    wave, _, _ = signal.replace_band(wave, prepared.lowpassed)
+    store.check("end_to_end", "post_wav", wave)
+    store.check("end_to_end", "output_wav", signal.peak_normalised(wave))
 
 
 def narrow(seconds: float) -> Any:

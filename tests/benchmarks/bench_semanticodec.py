@@ -17,46 +17,30 @@ decode a second window for the last 8.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
 import os
-import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _parity import THREADS, Parity, cosine_schedule, name_seeded
 from _side_by_side import Stages, by_turns, difference, measured, process, table
 
-#: Allowed: ten times what two runs of the reference differed by, not below this share of the largest value.
-FLOOR = 1e-5
-#: Stages whose rounding grows: absolute.
-WIDER = {"patch_embed", "block0", "block11", "audiomae", "stacked_feature", "lstm_out", "acoustic_pre_vq",
-         "lstm_noise_out", "lstm_noise_linear"}  # fmt: skip
+#: Least tolerances, of stages whose rounding grows.
+WIDER = dict.fromkeys(
+    ("patch_embed", "block0", "block11", "audiomae", "stacked_feature", "lstm_out", "acoustic_pre_vq",
+     "lstm_noise_out", "lstm_noise_linear"), 2e-4
+)  # fmt: skip
 #: Tokens must be equal where the second nearest is farther than this (semantic, acoustic).
 MARGINS = (2e-2, 3e-3)
 
 VOCAB = 4096
 CODEBOOK = "codebook file (vocab 4096)"
-
-
-def rule(parity: Path) -> Any:
-    """The module ``name_seeded`` of the fixtures."""
-    spec = importlib.util.spec_from_file_location("name_seeded", parity / "name_seeded.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def cosine() -> np.ndarray:
-    """``alphas_cumprod`` as the fixtures' schedule, float32."""
-    f = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
-    return np.cumprod(1 - (1 - f[1:] / f[:-1])).astype(np.float32)
 
 
 def write_folder(parity: Path, folder: Path, rate: int) -> None:
@@ -66,14 +50,14 @@ def write_folder(parity: Path, folder: Path, rate: int) -> None:
     from ldmbench.systems.semanticodec.audiomae import positions
     from ldmbench.systems.semanticodec.files import checkpoint_files
 
-    seeded = rule(parity)
+    seeded = name_seeded(parity)
     shapes = json.loads((parity / "semanticodec/keys.json").read_text())[str(rate)]
     names = checkpoint_files(100 // rate, VOCAB)
     fixed = {
         "audiomae.model.pos_embed": positions().numpy(),
         "audiomae.model.decoder_pos_embed": np.zeros((1, 513, 512), np.float32),
         "quantizer._codebook.initted": np.array(True),
-        "alphas_cumprod": cosine(),
+        "alphas_cumprod": cosine_schedule(),
         "scale_factor": np.array(0.5, np.float32),
     }
     for name, kind in zip(names, ("encoder.ckpt", "decoder.ckpt", CODEBOOK), strict=True):
@@ -91,41 +75,13 @@ def write_folder(parity: Path, folder: Path, rate: int) -> None:
         torch.save(state, folder / name)
 
 
-class Check:
-    """Differences from the stored arrays, printed and counted."""
-
-    def __init__(self, parity: Path, name: str) -> None:
-        self.stored = np.load(parity / "semanticodec" / f"{name}.npz")
-        self.facts = json.loads((parity / "semanticodec/arrays.json").read_text())[name]
-        self.name = name
-        self.failed: list[str] = []
-
-    def __call__(self, key: str, found: Any) -> None:
-        facts = self.facts[key]
-        full = np.asarray(found).reshape(facts["full_shape"])
-        cut = facts["stored_slice"]
-        index = tuple(slice(*(int(part) if part else None for part in axis.strip().split(":")))
-                      for axis in cut.split(",")) if cut else ...  # fmt: skip
-        expected = self.stored[key]
-        difference = float(np.abs(full[index].astype(np.float64) - expected).max())
-        largest = facts.get("full_mean_std_absmax", [0, 0, 0])[2]
-        allowed = max(10 * facts.get("observed_diff", 0.0), FLOOR * largest)
-        allowed = max(allowed, 2e-4) if key in WIDER else allowed
-        self.report(key, difference <= allowed, f"{difference:.2e} of {allowed:.1e}, largest value {largest:.3g}")
-
-    def report(self, key: str, fine: bool, text: str) -> None:
-        print(f"{'ok  ' if fine else 'FAIL'} {self.name}/{key}: {text}", flush=True)
-        if not fine:
-            self.failed.append(f"{self.name}/{key}")
-
-
-def check_common(parity: Path, coder: Any, decoder: Any) -> list[str]:
+def check_common(parity: Path, store: Parity, coder: Any, decoder: Any) -> None:
     """Stages that are equal at all rates."""
     import torch
 
     from ldmbench.systems.semanticodec import tokens as coding
 
-    check, seeded = Check(parity, "common"), rule(parity)
+    check, seeded = partial(store.check, "common"), name_seeded(parity)
     bank = coding.banks(sound(parity))
     check("fbank", bank[0])
     check("active_frames", [coding.active_frames(bank[0])])
@@ -144,17 +100,17 @@ def check_common(parity: Path, coder: Any, decoder: Any) -> list[str]:
     mel = decoder.mel(z * decoder.scale_factor)
     check("vae_mel", mel)
     check("vocoder_wav", decoder.vocoder(mel[:, :128]))
-    return check.failed
 
 
-def check_rate(parity: Path, coder: Any, decoder: Any, rate: int) -> list[str]:
+def check_rate(parity: Path, store: Parity, coder: Any, decoder: Any, rate: int) -> None:
     """Stages of one token rate."""
     import torch
 
     from ldmbench.systems.semanticodec import tokens as coding
     from ldmbench.systems.semanticodec.decoder import overlap_add
 
-    check, seeded, shape = Check(parity, f"rate{rate}"), rule(parity), coder.geometry
+    group, shape, seeded = f"rate{rate}", coder.geometry, name_seeded(parity)
+    check, stored = partial(store.check, group), store.stored[group]
     wave = sound(parity)
     bank = coding.banks(wave)
     count, cut = shape.tokens(len(wave)), coder.cut(bank[0])
@@ -171,9 +127,9 @@ def check_rate(parity: Path, coder: Any, decoder: Any, rate: int) -> list[str]:
     check("lstm_noise_out", coder.lstm(noise)[0])
     check("lstm_noise_linear", coder.project(coder.lstm(noise)[0]))
     tokens = coder(bank, [count])[0][0]
-    compare_tokens(check, tokens.numpy())
+    compare_tokens(store, group, tokens.numpy())
     # From the stored tokens on, so that a flipped near-tie does not hide what follows.
-    tokens = torch.from_numpy(check.stored["tokens"].astype(np.int64))
+    tokens = torch.from_numpy(stored["tokens"].astype(np.int64))
     context, without = coder.condition([tokens])
     check("context", context)
     check("context_pe", context[0, :, -coding.POSITIONS :])
@@ -183,7 +139,7 @@ def check_rate(parity: Path, coder: Any, decoder: Any, rate: int) -> list[str]:
     steps: list[tuple[int, Any, Any]] = []
 
     def drawn(index: int, size: tuple[int, ...]) -> Any:
-        return torch.from_numpy(seeded.noise("semanticodec/decode", index, (1, *size)))
+        return torch.from_numpy(seeded.noise("semanticodec/decode", index, (1, *size))[0])
 
     latents = decoder.latents(context, without, [drawn], 4, 2.0, 1.0, lambda *step: steps.append(step))
     check("ddim_t", [step[0] for step in steps])
@@ -193,20 +149,19 @@ def check_rate(parity: Path, coder: Any, decoder: Any, rate: int) -> list[str]:
     check("decode_mel", mel)
     length = int(len(tokens) / 8 * 16 * 0.01 * shape.stack * 16_000)
     check("decode_wav", overlap_add([decoder.wave(mel[0], length)], length, 163_872))
-    return check.failed
 
 
-def compare_tokens(check: Check, found: np.ndarray) -> None:
+def compare_tokens(store: Parity, group: str, found: np.ndarray) -> None:
     """Tokens must be equal wherever the two nearest codewords are far enough apart."""
-    expected = check.stored["tokens"]
+    stored = store.stored[group]
     for layer, kind, limit in ((0, "semantic", MARGINS[0]), (1, "acoustic", MARGINS[1])):
-        wrong = found[:, layer] != expected[:, layer]
-        clear = check.stored[f"{kind}_margin"] > limit
-        text = f"{kind}: {int(wrong.sum())} of {len(wrong)} differ, {int((wrong & clear).sum())} of them no near-tie"
-        check.report("tokens", found.shape == expected.shape and not (wrong & clear).any(), text)
+        wrong = found[:, layer] != stored["tokens"][:, layer]
+        clear = stored[f"{kind}_margin"] > limit
+        text = f"{int(wrong.sum())} of {len(wrong)} {kind} tokens differ, {int((wrong & clear).sum())} are no near-tie"
+        store.expect(found.shape == stored["tokens"].shape and not (wrong & clear).any(), f"{group}: {text}")
 
 
-def check_geometry(parity: Path) -> list[str]:
+def check_geometry(parity: Path, store: Parity) -> None:
     """Counts for many lengths, and the overlap-add."""
     from ldmbench.systems.semanticodec import tokens as coding
     from ldmbench.systems.semanticodec.decoder import overlap_add
@@ -222,11 +177,10 @@ def check_geometry(parity: Path) -> list[str]:
         keys = ("fbank_frames", "tokens", "decode_windows", "overlap_added_samples", "output_samples")
         if found != tuple(row[key] for key in keys):
             failed.append(f"geometry {row} found {found}")
-    check, seeded = Check(parity, "overlap_add"), rule(parity)
+    store.expect(not failed, "; ".join(["geometry", *failed]))
+    seeded = name_seeded(parity)
     waves = [0.1 * seeded.noise("semanticodec/overlap_add", n, (1, 1, 163_872))[0, 0] for n in range(3)]
-    check("overlap_add", overlap_add(waves, 471_136, 163_872))
-    print(f"{'FAIL' if failed else 'ok  '} geometry", *failed)
-    return failed + check.failed
+    store.check("overlap_add", "overlap_add", overlap_add(waves, 471_136, 163_872))
 
 
 def sound(parity: Path) -> Any:
@@ -238,31 +192,33 @@ def sound(parity: Path) -> Any:
     return torch.from_numpy(read(parity / "semanticodec/input.wav").samples[0].copy())
 
 
-def run_parity(parity: Path, rates: list[int], work: Path | None) -> int:
-    """All checks; the number that failed."""
+def run_parity(parity: Path, rates: list[int], work: Path | None) -> list[str]:
+    """All checks, with one and with two threads; those that failed."""
     import torch
 
+    from ldmbench.systems.latent.parts import for_inference
     from ldmbench.systems.semanticodec import files as files
 
-    failed = check_geometry(parity)
+    store = Parity(parity / "semanticodec", WIDER)
     for rate in rates:
-        folder = Path(tempfile.mkdtemp(dir=work))
-        try:
+        with tempfile.TemporaryDirectory(dir=work) as scratch:
+            folder = Path(scratch)
             write_folder(parity, folder, rate)
             start = time.perf_counter()
             coder = files.read_coder(folder, 100 // rate, VOCAB)
+            for_inference(coder, "cpu")
             decoder = files.read_decoder(folder, 100 // rate, VOCAB)
             decoder.to("cpu", "float32")
             print(f"rate {rate}: loaded in {time.perf_counter() - start:.1f} s", flush=True)
-            with torch.inference_mode():
+        for threads in THREADS:
+            with store.with_threads(threads), torch.inference_mode():
                 if rate == rates[0]:
-                    failed += check_common(parity, coder, decoder)
-                failed += check_rate(parity, coder, decoder, rate)
-            del coder, decoder
-        finally:
-            shutil.rmtree(folder)
-    print(f"{len(failed)} failed", *failed)
-    return len(failed)
+                    check_geometry(parity, store)
+                    check_common(parity, store, coder, decoder)
+                check_rate(parity, store, coder, decoder, rate)
+        del coder, decoder
+    store.table()
+    return store.failed
 
 
 def run_timing(name: str, steps: int, seconds: float, device: str, weights: Path | None, batch: int) -> None:
@@ -379,8 +335,8 @@ def main() -> None:
         run_beside(options)
     elif options.time:
         run_timing(options.time, options.steps, options.seconds, options.device, options.weights, options.batch)
-    if options.parity:
-        raise SystemExit(1 if run_parity(options.parity, options.rates, options.work) else 0)
+    if options.parity and (failed := run_parity(options.parity, options.rates, options.work)):
+        raise SystemExit(f"differ: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

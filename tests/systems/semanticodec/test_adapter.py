@@ -19,7 +19,6 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.system.protocol import Output
 from ldmbench.system.registry import load_system, load_system_card, resolve
-from ldmbench.systems.latent.block_convolution import BlockConvolution
 from ldmbench.systems.semanticodec import files as files
 from ldmbench.systems.semanticodec.adapter import SemantiCodec
 
@@ -39,9 +38,7 @@ def digests(outputs: list[Output]) -> list[str]:
     return [output.audio.digest() for output in outputs if output.audio is not None]
 
 
-def test_parameters_count_what_the_files_hold_and_fast_layers_are_used(system: SemantiCodec, tiny_folder: Path) -> None:
-    assert isinstance(system.decoder.vae.decoder.conv_in, BlockConvolution)
-    assert isinstance(system.decoder.vocoder.conv_pre, BlockConvolution)
+def test_parameters_count_what_the_files_hold(system: SemantiCodec, tiny_folder: Path) -> None:
     coder, decoder = files.read_coder(tiny_folder, 1, 4096), files.read_decoder(tiny_folder, 1, 4096)
     parts = (coder, decoder.unet, decoder.vae, decoder.vocoder)
     assert system.parameters == sum(value.numel() for part in parts for value in part.parameters())

@@ -78,7 +78,7 @@ def test_unet_and_ddim_equal_the_reference_in_full_size(official: SimpleNamespac
     seen: list[tuple[int, Any, Any]] = []
 
     def noise(index: int, shape: tuple[int, ...]) -> Any:
-        return torch.from_numpy(official.noise("semanticodec/decode", index, (1, *shape)))
+        return torch.from_numpy(official.noise("semanticodec/decode", index, (1, *shape))[0])
 
     with torch.inference_mode():
         x = torch.from_numpy(official.noise("semanticodec/unet_x", 0, (1, *LATENT)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from ldmbench.errors import BenchError
-from ldmbench.systems.latent.v_diffusion import cosine_alphas, ddim, guided, seeded_noise, time_steps
+from ldmbench.systems.latent.v_diffusion import check_steps, cosine_alphas, ddim, guided, seeded_noise
 
 SHAPE = (2, 6, 4)
 
@@ -18,46 +19,59 @@ def velocity(latents: Any, time: int) -> Any:
 
 
 def test_time_steps_are_those_of_the_reference() -> None:
-    assert time_steps(4) == [751, 501, 251, 1]
-    assert time_steps(2) == [501, 1]
-    assert time_steps(50) == list(range(981, 0, -20))
-    assert time_steps(1) == [1]
+    def taken(steps: int) -> list[int]:
+        seen: list[int] = []
+        ddim(velocity, cosine_alphas(), [seeded_noise(0)], SHAPE, steps, 1.0, watch=lambda t, *_: seen.append(t))
+        return seen
+
+    assert taken(4) == [751, 501, 251, 1]
+    assert taken(2) == [501, 1]
+    assert taken(50) == list(range(981, 0, -20))
+    assert taken(1) == [1]
 
 
 @pytest.mark.parametrize("steps", [0, -1, 3, 7, 300, 999, 1000, 2000])
 def test_steps_that_the_reference_cannot_take_are_refused(steps: int) -> None:
     with pytest.raises(BenchError, match=rf"DDIM cannot take {steps} steps: .*use 1, 2, 4, 5, 8, 10"):
-        time_steps(steps)
+        check_steps(steps)
+    with pytest.raises(BenchError, match=f"DDIM cannot take {steps} steps"):
+        ddim(velocity, cosine_alphas(), [seeded_noise(0)], SHAPE, steps, 1.0)
 
 
-@pytest.mark.parametrize("steps", [2, 10, 50])
+@pytest.mark.parametrize("single", [False, True], ids=["double", "as stored"])
+@pytest.mark.parametrize("steps", [1, 2, 4, 10, 50, 500])
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-def test_ddim_equals_diffusers(steps: int, eta: float) -> None:
-    from diffusers import DDIMScheduler
-
-    alphas = cosine_alphas()
-    scheduler = DDIMScheduler(
-        prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
-        timestep_spacing="leading",
-    )  # fmt: skip
-    scheduler.alphas_cumprod = torch.tensor(alphas, dtype=torch.float64)
-    scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
-    scheduler.set_timesteps(steps)
+def test_ddim_equals_the_papers_equations(steps: int, eta: float, single: bool) -> None:
+    """Equation 12 with v, written out in double precision; a checkpoint holds its schedule in single."""
+    alphas = torch.tensor(cosine_alphas()).tolist() if single else cosine_alphas()
     noise = seeded_noise(5)
-    expected = noise(0, SHAPE)[None]
-    for index, time in enumerate(scheduler.timesteps, start=1):
-        found = scheduler.step(
-            velocity(expected, int(time)), time, expected, eta=eta, variance_noise=noise(index, SHAPE)
-        )
-        expected = found.prev_sample.float()
-    torch.testing.assert_close(ddim(velocity, alphas, [noise], SHAPE, steps, eta), expected, atol=1e-5, rtol=1e-5)
+    latents, seen = noise(0, SHAPE), []
+    times = [start + 1 for start in range(0, 1000, 1000 // steps)][::-1]
+    for index, time in enumerate(times, start=1):
+        before, after = alphas[time], alphas[times[index]] if index < steps else alphas[0]
+        spread = eta * math.sqrt((1 - after) / (1 - before) * (1 - before / after))
+        v = velocity(latents, time)
+        clean = math.sqrt(before) * latents - math.sqrt(1 - before) * v
+        noisy = math.sqrt(before) * v + math.sqrt(1 - before) * latents
+        # Zero from pure noise on at eta 1, but for rounding.
+        rest = math.sqrt(max(0.0, 1 - after - spread**2))
+        latents = math.sqrt(after) * clean + rest * noisy + spread * noise(index, SHAPE)
+        seen.append((time, latents, clean))
+    steps_of: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+    found = ddim(velocity, alphas, [noise], SHAPE, steps, eta, watch=lambda *step: steps_of.append(step))
+    torch.testing.assert_close(found[0], latents, atol=4e-6, rtol=0)
+    for (time, x, clean), (at, wanted, wanted_clean) in zip(steps_of, seen, strict=True):
+        assert time == at
+        torch.testing.assert_close(x[0], wanted, atol=4e-6, rtol=0)
+        torch.testing.assert_close(clean[0], wanted_clean, atol=4e-6, rtol=0)
 
 
 def test_each_latent_has_its_own_noise_and_no_other() -> None:
     noises = [seeded_noise(1), seeded_noise(2), seeded_noise(1, 1)]
     together = ddim(velocity, cosine_alphas(), noises, SHAPE, 5, 1.0)
     for index, noise in enumerate(noises):
-        torch.testing.assert_close(ddim(velocity, cosine_alphas(), [noise], SHAPE, 5, 1.0)[0], together[index])
+        alone = ddim(velocity, cosine_alphas(), [noise], SHAPE, 5, 1.0)[0]
+        torch.testing.assert_close(alone, together[index], rtol=0, atol=0)
     assert len({float(latent.sum()) for latent in together}) == 3
 
 
