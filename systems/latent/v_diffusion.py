@@ -11,7 +11,7 @@ from ldmbench.errors import BenchError
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from torch import Tensor
 
 #: ``noise(i, shape)``: the i-th draw of one clip (or window), standard normal; 0 is where sampling starts from.
@@ -62,9 +62,9 @@ def scheduler(alphas_cumprod: Sequence[float]) -> DDIMScheduler:
     would be given by the configuration, 50 steps come out 2e-5 to 8e-5 away.
     """
     import torch
-    from diffusers import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-    made = DDIMScheduler(
+    made: DDIMScheduler = DDIMScheduler(
         num_train_timesteps=len(alphas_cumprod), prediction_type="v_prediction", timestep_spacing="leading",
         steps_offset=1, set_alpha_to_one=False, clip_sample=False,
     )  # fmt: skip
@@ -115,9 +115,8 @@ def ddim(
     for index, time in enumerate(sampler.timesteps.tolist(), start=1):
         velocity = predict(latents, time).float()
         fresh = draw(index) if eta else None
-        latents, clean = sampler.step(
-            velocity, time, latents, eta=min(eta, _MOST_ETA), variance_noise=fresh, return_dict=False
-        )
+        stepped = sampler.step(velocity, time, latents, eta=min(eta, _MOST_ETA), variance_noise=fresh)
+        latents, clean = stepped[0], stepped[1]
         if watch:
             watch(time, latents, clean)
     return latents

@@ -23,16 +23,16 @@ INSIDE = 5
 class Parity:
     """What was compared: of every array the largest difference by the number of threads, and what is allowed."""
 
-    def __init__(self, folder: Path, wider: Mapping[str, float]) -> None:
+    def __init__(self, folder: Path, own: Mapping[str, float]) -> None:
         """Compare with ``arrays.json`` and the ``.npz`` files in ``folder``.
 
         Args:
             folder: Of one system.
-            wider: Ending of an array's name -> least tolerance, where rounding grows.
+            own: Ending of an array's name -> its tolerance, where rounding grows.
         """
         self.facts: dict[str, Any] = json.loads((folder / "arrays.json").read_text())
         self.stored = {group: dict(np.load(folder / f"{group}.npz")) for group in self.facts}
-        self.wider = wider
+        self.own = own
         self.differences: dict[tuple[str, str], dict[int, float]] = {}
         self.failed: list[str] = []
         self.threads = 0
@@ -74,9 +74,8 @@ class Parity:
         facts, wanted = self.facts[group][name], self.stored[group][name]
         if wanted.dtype.kind in "iu":
             return 0.0
-        largest = facts["full_mean_std_absmax"][2]
-        least = max((width for ending, width in self.wider.items() if name.endswith(ending)), default=0.0)
-        return float(max(10 * facts.get("observed_diff", 0.0), FLOOR * largest, least))
+        rule = max(10 * facts.get("observed_diff", 0.0), FLOOR * facts["full_mean_std_absmax"][2])
+        return float(next((width for ending, width in self.own.items() if name.endswith(ending)), rule))
 
     def table(self) -> None:
         """Print every array in Markdown, those nearest to their tolerance first."""

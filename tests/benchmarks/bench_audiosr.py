@@ -27,8 +27,8 @@ import numpy as np
 from _parity import THREADS, Parity, cosine_schedule, name_seeded
 from _side_by_side import Stages, by_turns, difference, measured, process, table
 
-#: Least tolerances. Cells of a log-mel near its floor of 1e-5 amplify rounding.
-WIDER = dict.fromkeys(("log_mel", "lowpass_mel", "replaced_mel", "mel_replaced"), 5e-3)
+#: Tolerances of their own: cells of a log-mel near its floor of 1e-5 amplify rounding.
+OWN = dict.fromkeys(("log_mel", "lowpass_mel", "replaced_mel", "mel_replaced"), 5e-3)
 
 
 def fill(folder: Path, rule: Any, keys: Path) -> None:
@@ -56,7 +56,7 @@ def parity(folder: Path, weights: Path) -> list[str]:
     from ldmbench.systems.audiosr import models as models
 
     rule = name_seeded(folder)
-    store = Parity(folder / "audiosr", WIDER)
+    store = Parity(folder / "audiosr", OWN)
     if not (weights / models.FILE).exists():
         fill(weights, rule, folder / "audiosr" / "keys.json")
     system = models.load(weights)
