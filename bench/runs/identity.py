@@ -16,6 +16,11 @@ from ldmbench.system.card import SystemSpec
 #: Raised when IDs are made of other things; a run without a version is of version 1.
 VERSION = 2
 
+#: What a card tells people and the preflight: no adapter and no program hears of it. Settings and weights count as
+#: they are resolved.
+_NOT_HEARD = {"title", "role", "licence", "paper", "url", "note", "extras", "programs"}
+_RESOLVED = {"default", "settings", "variants", "weights"}
+
 
 def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str], seed: int) -> dict[str, str]:
     """The parts of a run's ID, by name.
@@ -29,7 +34,7 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
     parts = {
         "version": str(VERSION),
         "system": spec.card.name,
-        "card": spec.card.digest(),
+        "card": card_digest(spec),
         "settings": _digest(json.dumps(dict(spec.settings), sort_keys=True)),
         "code": code_digest(spec),
         "weights": "untrained" if spec.untrained else weights_digest(spec),
@@ -46,6 +51,12 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
 def run_id(parts: Mapping[str, str]) -> str:
     """An ``r`` and twelve hexadecimal digits; the letter keeps spreadsheets from reading a number."""
     return "r" + _digest(json.dumps(parts, sort_keys=True))[:12]
+
+
+def card_digest(spec: SystemSpec) -> str:
+    """SHA-256 (hex) over what a system is told of its card; of its tasks only a program is told, in its job file."""
+    tasks = set() if spec.card.command else {"tasks"}
+    return _digest(spec.card.model_dump_json(exclude=_NOT_HEARD | _RESOLVED | tasks))
 
 
 def code_digest(spec: SystemSpec) -> str:

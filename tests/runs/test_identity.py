@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -31,13 +32,22 @@ SPEC = SystemSpec(CARD, Name("mine"), {"rate": 1, "gain": 0.5})
 DATA = Dataset("d", "D", "speech", (Clip("d/a", "d"), Clip("d/b", "d")), "digest")
 
 
+#: What may be corrected in a card without making its audio anew.
+UNHEARD: tuple[dict[str, Any], ...] = (
+    {"title": "Other"}, {"note": "x"}, {"role": "anchor"}, {"licence": "x"}, {"paper": "x"}, {"url": "x"},
+    {"extras": ("models",)}, {"programs": ("x",)},
+    {"tasks": ("codec", "enhance")}, {"variants": {"new": {"gain": 1.0}}},
+)  # fmt: skip
+
+
 def id_of(spec: SystemSpec = SPEC, data: Dataset = DATA, clips: tuple[str, ...] = ("d/a", "d/b"), seed: int = 0) -> str:
     return run_id(identity(spec, [data], clips, seed))
 
 
 def test_what_changes_the_audio_changes_the_id() -> None:
     others = [
-        id_of(replace(SPEC, card=CARD.model_copy(update={"note": "x"}))),
+        id_of(replace(SPEC, card=CARD.model_copy(update={"rate": 48_000}))),
+        id_of(replace(SPEC, card=CARD.model_copy(update={"channels": (1, 2)}))),
         id_of(replace(SPEC, settings={"rate": 2, "gain": 0.5})),
         id_of(replace(SPEC, untrained=True)),
         id_of(data=replace(DATA, digest="other")),
@@ -54,6 +64,7 @@ def test_what_does_not_change_the_audio_does_not() -> None:
         id_of(replace(SPEC, device="cuda")),
         id_of(replace(SPEC, weights=Path("elsewhere"))),
         id_of(data=replace(DATA, notes=("note",), title="Other")),
+        *(id_of(replace(SPEC, card=CARD.model_copy(update=change))) for change in UNHEARD),
     ]
     assert {id_of(), *same} == {id_of()}
 
