@@ -11,7 +11,7 @@ import pytest
 from ldmbench.clips.card import load_dataset_card
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts, load_metric
-from ldmbench.names import parse
+from ldmbench.names import Name, Setting, parse
 from ldmbench.reports import published, render, result
 from ldmbench.reports.published import PublishedValue
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
@@ -137,10 +137,11 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
             facts = load_metric(metric).facts if old else MetricFacts(metric, metric)
             facts = MetricFacts(metric, facts.title, better=facts.better, digits=facts.digits)
 
-            def build(asked, settings, facts=facts):  # type: ignore[no-untyped-def]
+            def build(asked: Name, settings: object, facts: MetricFacts = facts) -> BaseMetric:
                 return _Fake(facts)
 
-            variants, defaults = {asked.variant: {}} if asked.variant else {}, dict(asked.settings)
+            variants: dict[str, dict[str, Setting]] = {asked.variant: {}} if asked.variant else {}
+            defaults = dict(asked.settings)
             monkeypatch.setitem(metrics._registry, asked.name, metrics._Entry(build, variants, defaults))
         runs = []
         for place, system in enumerate(suite.systems):

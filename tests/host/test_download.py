@@ -38,7 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path != "/file.bin":
             self.send_error(404)
             return
-        first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.ranges else 0  # type: ignore[index]
+        first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.ranges else 0
         if first >= len(CONTENT):
             self.send_error(416)
             return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,13 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import cache
 from ldmbench.metrics import _frechet as frechet
-from ldmbench.metrics._base import list_metrics, load_metric
+from ldmbench.metrics._base import (
+    DeviceMetric,
+    list_metrics,
+    load_metric,
+)
 from ldmbench.metrics.alignment import cosine
+from ldmbench.names import Setting
 from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError
 
@@ -35,7 +41,7 @@ def _small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     from ldmbench.extractors import clap
     from ldmbench.extractors.clap_weights import Architecture
 
-    sizes = {
+    sizes: dict[str, Any] = {
         "width": 16, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "text_width": 32, "text_layers": 2,
         "text_heads": 2, "vocabulary": 300, "joint": 12,
     }  # fmt: skip
@@ -51,20 +57,26 @@ def _small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     clap.load_clap.cache_clear()
 
 
-def noise(seed: int, seconds: float = 2.0, rate: int = RATE):
+def noise(seed: int, seconds: float = 2.0, rate: int = RATE) -> Audio:
     random = np.random.default_rng(seed)
     samples = random.standard_normal(round(seconds * rate))
     tone = np.sin(2 * np.pi * 100 * 2 ** random.uniform(0, 6) * np.arange(len(samples)) / rate)
     return Audio.of(0.1 * random.uniform() * samples + 0.3 * random.uniform() * tone, rate)
 
 
-def clip(index, text: str = "a dog barks", seed: int | None = None, **more):
+def clip(index: int, text: str = "a dog barks", seed: int | None = None, **more: Any) -> Clip:
     return Clip(f"set/{index}", "set", "general", text=text, loaded=noise(index if seed is None else seed), **more)
 
 
-def metric(name: str, **settings):
+def metric(name: str, **settings: Setting) -> DeviceMetric:
     asked = ",".join(f"{key}={value}" for key, value in {"untrained": "true", **settings}.items())
-    return load_metric(f"{name}:{asked}")
+    return with_model(f"{name}:{asked}")
+
+
+def with_model(name: str) -> DeviceMetric:
+    found = load_metric(name)
+    assert isinstance(found, DeviceMetric)
+    return found
 
 
 def forget(tmp_path: Path) -> None:
@@ -124,7 +136,7 @@ def test_settings_that_cannot_be() -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_weights_are_asked_for(name: str, tmp_path: Path) -> None:
-    official = load_metric(name)
+    official = with_model(name)
     assert "weights of LAION-CLAP 630k-audioset-best are not in" in official.problem()
     with pytest.raises(CheckpointError, match=r"missing 630k-audioset-best\.pt"):
         official.measure_batch([clip(0)], [Output(noise(1))])
@@ -132,7 +144,7 @@ def test_weights_are_asked_for(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "weights" / "clap"
     folder.mkdir(parents=True)
     (folder / "630k-audioset-best.pt").touch()
-    official.configure(weights=tmp_path / "weights")
+    official.configure("cpu", tmp_path / "weights")
     assert ("weights of RoBERTa's tokeniser are not in" in official.problem()) == (name == "clap_score")
 
 
@@ -191,7 +203,9 @@ def test_a_clip_without_caption_or_output_stays_alone() -> None:
     assert [type(value) for value in values[1:]] == [Unscored, Unscored, BenchError]
     assert str(values[1]) == "the clip has no caption"
     assert "set/3 has no output audio" in str(values[3])
-    assert load_metric("clap_score").measure_batch(clips[1:2], outputs[1:2])[0].args == ("the clip has no caption",)
+    (alone,) = with_model("clap_score").measure_batch(clips[1:2], outputs[1:2])
+    assert isinstance(alone, Unscored)
+    assert str(alone) == "the clip has no caption"
 
 
 def test_silence_has_a_score() -> None:
@@ -218,7 +232,7 @@ def test_no_number_is_refused_where_audio_is_read(tmp_path: Path) -> None:
 # FAD and KAD
 
 
-def values_of(name: str, outputs, references=range(20)):
+def values_of(name: str, outputs: Iterable[int], references: Iterable[int] = range(20)) -> Sequence[Any]:
     clips = [clip(index, seed=seed) for index, seed in enumerate(references)]
     return metric(name).measure_batch(clips, [Output(noise(seed)) for seed in outputs])
 
@@ -256,9 +270,9 @@ def test_order_of_clips_does_not_matter(name: str) -> None:
 def test_kad_is_the_kernel_distance_of_embeddings() -> None:
     values = values_of("kad_clap", range(100, 120))
     sides = [np.stack([value[4:].reshape(2, -1)[side] for value in values]) for side in (0, 1)]
-    expected = frechet.kernel_distance(*sides)
+    expected = frechet.kernel_distance(sides[0], sides[1])
     assert metric("kad_clap").aggregate(values).value == pytest.approx(expected.value, rel=1e-9)
-    by_reference = frechet.kernel_distance(*sides, bandwidth="reference")
+    by_reference = frechet.kernel_distance(sides[0], sides[1], bandwidth="reference")
     found = metric("kad_clap", bandwidth="reference").aggregate(values)
     assert found.value == pytest.approx(by_reference.value, rel=1e-9)
 

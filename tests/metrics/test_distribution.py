@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from ldmbench.clips.clip import Clip  # noqa: E402
 from ldmbench.errors import BenchError, Unscored  # noqa: E402
 from ldmbench.extractors import NetworkExtractor, cache, panns, vggish  # noqa: E402
 from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric  # noqa: E402
-from ldmbench.metrics._embedding import SetMetric, Source, frechet_estimate, pack, unpack  # noqa: E402
+from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source, frechet_estimate, pack, unpack  # noqa: E402
 from ldmbench.metrics._frechet import frechet_distance  # noqa: E402
 from ldmbench.metrics.distribution import kl_divergence  # noqa: E402
+from ldmbench.stats import Estimate  # noqa: E402
 from ldmbench.system.protocol import Output  # noqa: E402
 from ldmbench.weights.record import CheckpointError  # noqa: E402
 
@@ -39,7 +41,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
     cache.forget()
@@ -62,7 +64,7 @@ def parity(home: Path, rate: int, skip: tuple[str, ...] = ()) -> None:
     bench = runpy.run_path(str(TESTS / "benchmarks" / "bench_distribution.py"))
     golden = json.loads((TESTS / "golden" / f"distribution_{rate // 1000}k.json").read_text(encoding="utf-8"))
     generated, reference = bench["sounds"](golden["clips"], golden["seconds"], home)
-    load = {
+    load: dict[str, NetworkExtractor] = {
         "panns": panns.Panns(rate, "cpu", "seed 1", lambda: panns.random_state(rate, golden["seed"]), Path("x")),
     }
     network = vggish.build()
@@ -71,9 +73,10 @@ def parity(home: Path, rate: int, skip: tuple[str, ...] = ()) -> None:
         load[loading] = vggish.Vggish(lambda: network, "seed 1", loading)
     for key, name in ((name, name) for name in bench["KEYS"] if name not in skip):
         metric = load_metric(f"{name}@32khz" if rate == 32_000 and "panns" in name else name)
+        assert isinstance(metric, EmbeddingMetric)
         used = "panns" if "panns" in key else "frechet_audio_distance" if "package" in key else "audioldm_eval"
         metric.source = Source(lambda used=used, **_: load[used], (), metric.source.layer, True, False)
-        values = []
+        values: list[Any] = []
         files = sorted(reference.iterdir())
         for start in range(0, len(files), 8):
             batch = files[start : start + 8]
@@ -124,7 +127,11 @@ def test_kl_sigmoid_leaves_out_the_absent_classes_and_can_be_negative() -> None:
 def test_kl_equals_torchs_and_survives_extremes() -> None:
     random = np.random.default_rng(0)
     reference, output = random.standard_normal((2, 527)) * 5
-    for activation, function in (("softmax", lambda x: x.softmax(0)), ("sigmoid", torch.sigmoid)):
+    activations: dict[Literal["softmax", "sigmoid"], Any] = {
+        "softmax": lambda x: x.softmax(0),
+        "sigmoid": torch.sigmoid,
+    }
+    for activation, function in activations.items():
         first, second = (function(torch.from_numpy(x)) for x in (reference, output))
         expected = torch.nn.functional.kl_div((second + 1e-6).log(), first, reduction="sum")
         assert kl_divergence(reference, output, activation) == pytest.approx(float(expected), rel=1e-9)
@@ -144,12 +151,12 @@ class Toy(NetworkExtractor):
     def load(self) -> None:
         pass
 
-    def prepare(self, sound):
+    def prepare(self, sound: Audio) -> np.ndarray:
         if sound.length > RATE:
             raise BenchError("too long")
         return sound.samples[0]
 
-    def forward(self, batch):
+    def forward(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         if len(batch) > 3:
             raise RuntimeError("out of memory")
         frames = batch[:, : batch.shape[1] // 1000 * 1000].reshape(len(batch), -1, 1000)
@@ -157,16 +164,23 @@ class Toy(NetworkExtractor):
         return {"moments": stack, "logits": stack.reshape(len(batch), -1)}
 
 
-def toy(layer: str = "moments", **facts) -> SetMetric:
+def toy(layer: str = "moments", **facts: Any) -> SetMetric:
     extractor = Toy()
     facts = {"name": "toy", "title": "Toy", "kind": "set", "needs": ("audio",), **facts}
     return SetMetric(MetricFacts(**facts), Source(lambda **_: extractor, (), layer, True, False), frechet_estimate)
 
 
+def vectors(values: Sequence[object]) -> list[np.ndarray]:
+    """Values of clips that are arrays, all of them."""
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    assert len(arrays) == len(values)
+    return arrays
+
+
 def test_set_metric_is_the_distance_of_all_frames_of_all_clips() -> None:
     sounds = [(noise(0.4, i), noise(0.5, 50 + i)) for i in range(12)]
     metric = toy()
-    values = metric.measure_batch([clip(a) for a, _ in sounds], [Output(b) for _, b in sounds])
+    values = vectors(metric.measure_batch([clip(a) for a, _ in sounds], [Output(b) for _, b in sounds]))
     assert all(np.isfinite(value).all() and value.ndim == 1 for value in values)
     rows = [np.concatenate([Toy().embed([s])[0]["moments"] for s in side]) for side in zip(*sounds, strict=True)]
     estimate = metric.aggregate(values)
@@ -180,7 +194,7 @@ def test_estimates_are_remembered_by_content_and_name(monkeypatch: pytest.Monkey
     values = [pack(*np.random.default_rng(i).standard_normal((2, 4, 3))) for i in range(6)]
     calls = []
 
-    def counted(*sides):
+    def counted(*sides: Any) -> Estimate:
         calls.append(1)
         return frechet_estimate(*sides)
 
@@ -198,7 +212,7 @@ def test_estimates_are_remembered_by_content_and_name(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("counts", [(3, 5), (0, 2), (1,), (2, 0)])
-def test_packing_keeps_the_rows(counts) -> None:
+def test_packing_keeps_the_rows(counts: tuple[int, ...]) -> None:
     sides = [np.random.default_rng(i).standard_normal((count, 4)) for i, count in enumerate(counts)]
     for before, after in zip(sides, unpack(pack(*sides)), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -219,15 +233,16 @@ def test_a_clip_without_reference_fails_only_where_one_is_needed() -> None:
     silent = Clip("set/x", "set", text="a dog")
     (value,) = toy().measure_batch([silent], [Output(noise(0.5))])
     assert isinstance(value, BenchError)
-    (value,) = toy("logits", needs=("output",)).measure_batch([silent], [Output(noise(0.5))])
-    assert len(unpack(value)) == 1
+    (vector,) = vectors(toy("logits", needs=("output",)).measure_batch([silent], [Output(noise(0.5))]))
+    assert len(unpack(vector)) == 1
 
 
 def test_too_short_on_both_sides_is_unscored_and_on_one_side_counts_the_other() -> None:
     metric = toy()
     with pytest.raises(Unscored, match="one frame"):
         metric.measure(clip(noise(0.05)), Output(noise(0.03)))
-    reference, output = unpack(metric.measure(clip(noise(0.05)), Output(noise(0.5))))
+    (vector,) = vectors([metric.measure(clip(noise(0.05)), Output(noise(0.5)))])
+    reference, output = unpack(vector)
     assert (len(reference), len(output)) == (0, 8)
 
 
@@ -239,8 +254,8 @@ def test_one_clip_or_one_row_has_no_distance() -> None:
 
 
 def test_lengths_and_rates_of_the_two_sides_may_differ() -> None:
-    value = toy().measure(clip(noise(0.9)), Output(noise(0.3, channels=2)))
-    assert [len(rows) for rows in unpack(value)] == [14, 4]
+    (vector,) = vectors([toy().measure(clip(noise(0.9)), Output(noise(0.3, channels=2)))])
+    assert [len(rows) for rows in unpack(vector)] == [14, 4]
 
 
 # ---- names, settings, weights
@@ -259,11 +274,13 @@ def test_all_variants_are_there() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_say_what_is_missing_without_loading_anything(name: str) -> None:
     metric = load_metric(name)
+    assert isinstance(metric, EmbeddingMetric)
     assert metric.facts.rate == (32_000 if "32khz" in name else 16_000)
     assert ": missing " in metric.problem()
     with pytest.raises(CheckpointError, match=r"are not in .*: missing .*ldmbench fetch (panns|vggish)"):
         metric.measure(clip(noise(1.0)), Output(noise(1.0)))
     untrained = load_metric(f"{name}:untrained=true")
+    assert isinstance(untrained, EmbeddingMetric)
     assert untrained.problem() == ""
     assert "untrained=true" in untrained.facts.name
     assert untrained.facts.title.endswith("UNTRAINED")
@@ -313,7 +330,8 @@ def test_equal_embeddings_have_no_kernel_distance() -> None:
 
 def test_metrics_of_one_extractor_share_it() -> None:
     first, second = (load_metric(name) for name in ("fd_panns:untrained=true", "kl_softmax_panns:untrained=true"))
-    loaded = [
-        metric.source.load(device="cpu", weights=None, untrained=True, official=True) for metric in (first, second)
-    ]
+    loaded = []
+    for metric in (first, second):
+        assert isinstance(metric, EmbeddingMetric)
+        loaded.append(metric.source.load(device="cpu", weights=None, untrained=True, official=True))
     assert loaded[0] is loaded[1]

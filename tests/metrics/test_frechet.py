@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,9 +62,10 @@ def test_frechet_of_a_set_with_itself_is_zero_whatever_the_order(n: int, m: int,
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(SIZES), st.integers(0, 100), st.floats(1e-3, 1e3))
 def test_frechet_is_invariant_to_order_rotation_and_shift_and_scales_with_the_square(
-    sizes, seed: int, scale: float
+    sizes: tuple[int, int, int], seed: int, scale: float
 ) -> None:
-    x, y = pair(*sizes, seed)
+    n, m, d = sizes
+    x, y = pair(n, m, d, seed)
     value = frechet.frechet_distance(x, y)
     random = np.random.default_rng(seed)
     rotation, _ = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))
@@ -85,7 +88,7 @@ def test_frechet_of_rank_deficient_sets_counts_only_the_directions_they_have() -
 
 
 @pytest.mark.parametrize(("first", "second"), [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5,))])
-def test_frechet_refuses_sets_that_have_no_distance(first, second) -> None:
+def test_frechet_refuses_sets_that_have_no_distance(first: tuple[int, ...], second: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="at least two rows"):
         frechet.frechet_distance(np.zeros(first), np.zeros(second))
 
@@ -202,20 +205,20 @@ def test_infinity_is_nearer_to_the_truth_and_repeats() -> None:
 def kernel_textbook(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
     """100 times the unbiased MMD, pair by pair."""
 
-    def k(a, b):
-        return np.exp(-((a - b) ** 2).sum() / (2 * sigma**2 + 1e-8))
+    def k(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.exp(-((a - b) ** 2).sum() / (2 * sigma**2 + 1e-8)))
 
     n, m = len(x), len(y)
     xx = sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
     yy = sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-    return 100 * (xx + yy - 2 * np.mean([k(a, b) for a in x for b in y]))
+    return 100 * (xx + yy - 2 * float(np.mean([k(a, b) for a in x for b in y])))
 
 
 @pytest.mark.parametrize("bandwidth", ["output", "reference"])
-def test_kernel_distance_is_the_sum_over_pairs(bandwidth: str) -> None:
+def test_kernel_distance_is_the_sum_over_pairs(bandwidth: Literal["output", "reference"]) -> None:
     x, y = pair(23, 17, 5)
     chosen = y if bandwidth == "output" else x
-    distances = sorted(np.linalg.norm(a - b) for i, a in enumerate(chosen) for b in chosen[:i])
+    distances = sorted(float(np.linalg.norm(a - b)) for i, a in enumerate(chosen) for b in chosen[:i])
     sigma = distances[(len(distances) - 1) // 2]
     groups = (np.arange(23) % 6, np.arange(17) % 5)
     estimate = frechet.kernel_distance(x, y, groups, bandwidth=bandwidth)

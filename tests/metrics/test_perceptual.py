@@ -1,28 +1,39 @@
+from __future__ import annotations
+
 import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from ldmbench.audio.sound import Audio
+from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import perceptual
 from ldmbench.metrics._base import load_metric
-from ldmbench.metrics.perceptual import visqol
+from ldmbench.metrics.perceptual import Mapper, visqol
 from ldmbench.system.protocol import Output
 
-RATES = {"svr": 48_000, "lattice": 16_000, "exponential": 16_000}
+RATES: dict[Mapper, int] = {"svr": 48_000, "lattice": 16_000, "exponential": 16_000}
 NAMES = {
     "svr": "visqol_audio",
     "lattice": "visqol_speech_lattice",
     "exponential": "visqol_speech_exponential",
 }
+#: The mappings of speech.
+SPEECH: tuple[Mapper, ...] = ("lattice", "exponential")
+
+#: visqol-python's own interface, by mapping.
+Apis = dict[Mapper, Any]
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "visqol_conformance.json"
 
 
@@ -50,11 +61,11 @@ def degrade(kind: str, signal: np.ndarray, rate: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def api():
+def api() -> Apis:
     """visqol-python's own interface, by mapping."""
     from visqol.api import VisqolApi
 
-    made = {}
+    made: Apis = {}
     for mapping in RATES:
         made[mapping] = VisqolApi()
         if mapping == "svr":
@@ -64,12 +75,12 @@ def api():
     return made
 
 
-def clip_of(audio: Audio, content: str = "speech") -> Clip:
+def clip_of(audio: Audio, content: Content = "speech") -> Clip:
     return Clip("test/clip", "test", content=content, loaded=audio)
 
 
 @pytest.mark.parametrize("mapping", RATES)
-def test_visqol_equals_the_librarys_own_interface(mapping, api) -> None:
+def test_visqol_equals_the_librarys_own_interface(mapping: Mapper, api: Apis) -> None:
     rate = RATES[mapping]
     reference = voice(rate)
     # Six systems on one reference: from the second on, its spectrograms come from memory.
@@ -82,7 +93,7 @@ def test_visqol_equals_the_librarys_own_interface(mapping, api) -> None:
     assert len({round(value, 3) for value in values}) >= 5
 
 
-def test_visqol_audio_on_another_reference_is_not_mixed_up_with_the_first(api) -> None:
+def test_visqol_audio_on_another_reference_is_not_mixed_up_with_the_first(api: Apis) -> None:
     for seed in (1, 2, 1):
         reference = voice(48_000, 1.5, seed)
         estimate = degrade("noise", reference, 48_000)
@@ -91,7 +102,7 @@ def test_visqol_audio_on_another_reference_is_not_mixed_up_with_the_first(api) -
 
 
 @pytest.mark.parametrize("mapping", RATES)
-def test_metric_compares_the_mono_mix_at_its_rate(mapping, api) -> None:
+def test_metric_compares_the_mono_mix_at_its_rate(mapping: Mapper, api: Apis) -> None:
     left, right = voice(44_100), voice(44_100, seed=3)
     reference = Audio.of(np.stack([left, 0.5 * right]), 44_100)
     estimate = Audio.of(np.stack([degrade("noise", left, 44_100), 0.5 * right]), 44_100)
@@ -113,23 +124,23 @@ def test_the_three_mappings_end_where_they_should() -> None:
     assert 4.6 < visqol(voice(48_000), voice(48_000), 48_000, mapping="svr") < 4.8
 
 
-def test_both_speech_mappings_are_computed_from_one_comparison(api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_speech_mappings_are_computed_from_one_comparison(api: Apis, monkeypatch: pytest.MonkeyPatch) -> None:
     from visqol.visqol_manager import VisqolManager
 
-    compared = []
+    compared: list[object] = []
     original = VisqolManager.run_from_signals
     monkeypatch.setattr(VisqolManager, "run_from_signals", lambda *pair: compared.append(1) or original(*pair))
     reference = voice(16_000, seed=5)
     for kind in ("noise", "rough"):
         estimate = degrade(kind, reference, 16_000)
-        ours = [visqol(reference, estimate, 16_000, mapping=mapping) for mapping in ("lattice", "exponential")]
+        ours = [visqol(reference, estimate, 16_000, mapping=mapping) for mapping in SPEECH]
         compared.append("ours")
-        for mapping, value in zip(("lattice", "exponential"), ours, strict=True):
+        for mapping, value in zip(SPEECH, ours, strict=True):
             assert value == api[mapping].measure_from_arrays(reference, estimate, 16_000).moslqo
     assert compared == [1, "ours", 1, 1] * 2
 
 
-def test_hardly_similar_sounds_follow_the_library_too(api) -> None:
+def test_hardly_similar_sounds_follow_the_library_too(api: Apis) -> None:
     rng = np.random.default_rng(2)
     for mapping, rate in RATES.items():
         reference = voice(rate)
@@ -147,7 +158,7 @@ def test_worse_sound_gets_a_lower_score() -> None:
 
 
 @pytest.mark.parametrize(("mapping", "fewest"), [("svr", 46_080), ("lattice", 10_240), ("exponential", 10_240)])
-def test_the_shortest_clip_has_a_value_and_one_sample_less_has_none(mapping: str, fewest: int, api) -> None:
+def test_the_shortest_clip_has_a_value_and_one_sample_less_has_none(mapping: Mapper, fewest: int, api: Apis) -> None:
     rate = RATES[mapping]
     signal = voice(rate)[:fewest]
     expected = api[mapping].measure_from_arrays(signal, signal, rate).moslqo
@@ -159,7 +170,7 @@ def test_the_shortest_clip_has_a_value_and_one_sample_less_has_none(mapping: str
 
 
 @pytest.mark.parametrize("mapping", RATES)
-def test_silence_has_no_visqol(mapping) -> None:
+def test_silence_has_no_visqol(mapping: Mapper) -> None:
     rate = RATES[mapping]
     sound, silence = voice(rate), np.zeros(rate * 2, np.float32)
     with pytest.raises(Unscored, match="the reference is silent"):
@@ -247,7 +258,7 @@ def test_speech_patches_are_the_librarys(seed: int, gain: float, length: int) ->
 @pytest.mark.parametrize(
     "row", json.loads(GOLDEN.read_text())["rows"], ids=lambda row: f"{row['degraded']}-{row['mapping']}"
 )
-def test_published_conformance(row, api) -> None:
+def test_published_conformance(row: dict[str, Any], api: Apis) -> None:
     """visqol-python against Google's table; the tolerance is its measured distance, ours from it is none."""
     import soundfile
 
@@ -258,8 +269,9 @@ def test_published_conformance(row, api) -> None:
     for part in ("reference", "degraded"):
         samples, rate = soundfile.read(Path(folder) / f"{row[part]}.wav", always_2d=True)
         signals.append(samples.mean(axis=1))
-    value = visqol(*signals, rate, mapping=row["mapping"])
-    library = api[row["mapping"]].measure_from_arrays(*signals, rate).moslqo
+    reference, degraded = signals
+    value = visqol(reference, degraded, rate, mapping=row["mapping"])
+    library = api[row["mapping"]].measure_from_arrays(reference, degraded, rate).moslqo
     assert value == pytest.approx(library, abs=1e-9, rel=0)
     assert value == pytest.approx(row["published"], abs=row["tolerance"], rel=0)
 
@@ -268,7 +280,7 @@ def test_published_conformance(row, api) -> None:
 
 
 @pytest.fixture(scope="module")
-def speech():
+def speech() -> tuple[Clip, Output]:
     """A clip and what a system made of it, at 44.1 kHz."""
     reference = Audio.of(voice(44_100, 4), 44_100)
     return clip_of(reference), Output(Audio.of(degrade("noise", reference.samples[0], 44_100), 44_100))
@@ -277,7 +289,7 @@ def speech():
 @pytest.mark.parametrize(
     ("name", "rate", "band"), [("pesq_wb", 16_000, "wb"), ("pesq_nb", 16_000, "nb"), ("pesq_nb@8khz", 8_000, "nb")]
 )
-def test_pesq_is_the_packages_value(name: str, rate: int, band: str, speech) -> None:
+def test_pesq_is_the_packages_value(name: str, rate: int, band: str, speech: tuple[Clip, Output]) -> None:
     from pesq import pesq
 
     clip, output = speech
@@ -288,7 +300,7 @@ def test_pesq_is_the_packages_value(name: str, rate: int, band: str, speech) -> 
     assert 1.0 < expected < 4.5
 
 
-def test_narrow_band_at_8_khz_is_another_number(speech) -> None:
+def test_narrow_band_at_8_khz_is_another_number(speech: tuple[Clip, Output]) -> None:
     assert load_metric("pesq_nb").measure(*speech) != load_metric("pesq_nb@8khz").measure(*speech)
 
 
@@ -304,7 +316,7 @@ def test_narrow_band_at_8_khz_is_another_number(speech) -> None:
     ],
     ids=["silent reference", "silent output", "vanishing output", "short", "long"],
 )
-def test_pesq_without_a_value_says_why(name: str, reference, estimate: Audio, reason: str) -> None:
+def test_pesq_without_a_value_says_why(name: str, reference: ArrayLike, estimate: ArrayLike, reason: str) -> None:
     with pytest.raises(Unscored, match=reason):
         load_metric(name).measure(clip_of(Audio.of(reference, 16_000)), Output(Audio.of(estimate, 16_000)))
 

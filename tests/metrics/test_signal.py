@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -22,7 +23,7 @@ NAMES = ("snr", "si_sdr", "si_sdr@zero-mean")
 CASES = [(pair, name) for pair in PAIRS for name in EXPECTED[pair] if name in NAMES]
 
 
-def score(name: str, reference, estimate: Audio, rate: int = 16_000) -> float:
+def score(name: str, reference: ArrayLike, estimate: ArrayLike, rate: int = 16_000) -> float:
     clip = Clip("set/clip", "set", loaded=Audio.of(reference, rate))
     value = load_metric(name).measure(clip, Output(Audio.of(estimate, rate)))
     assert isinstance(value, float)
@@ -34,7 +35,7 @@ def noise(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("pair", "name"), CASES)
-def test_equals_torchmetrics(pair, name: str) -> None:
+def test_equals_torchmetrics(pair: str, name: str) -> None:
     reference, estimate, rate = PAIRS[pair]
     assert score(name, reference, estimate, rate) == pytest.approx(EXPECTED[pair][name], rel=1e-9)
 

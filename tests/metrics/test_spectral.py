@@ -3,10 +3,12 @@ from __future__ import annotations
 import gc
 import json
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from ldmbench.audio import memo
 from ldmbench.audio.sound import Audio
@@ -24,7 +26,7 @@ SPECTRAL = ("mel_dac", "mel_audiotools", "stft_dac", "lsd", "lsd_audiosr", "lsd_
 CASES = [(pair, name) for pair in PAIRS for name in EXPECTED[pair] if name.split(":")[0] in SPECTRAL]
 
 
-def score(name: str, reference, estimate: Audio, rate: int = 44_100) -> float:
+def score(name: str, reference: ArrayLike, estimate: ArrayLike, rate: int = 44_100) -> float:
     clip = Clip("set/clip", "set", loaded=Audio.of(reference, rate))
     value = load_metric(name).measure(clip, Output(Audio.of(estimate, rate)))
     assert isinstance(value, float)
@@ -43,7 +45,7 @@ def test_there_are_goldens_of_ten_signals_for_every_distance() -> None:
 
 
 @pytest.mark.parametrize(("pair", "name"), CASES)
-def test_equals_the_peer(pair, name: str) -> None:
+def test_equals_the_peer(pair: str, name: str) -> None:
     reference, estimate, rate = PAIRS[pair]
     # Both sides compute in float32; with a pure tone, bins near the floor hold the rounding noise of either FFT.
     assert score(name, reference, estimate, rate) == pytest.approx(EXPECTED[pair][name], rel=1e-5)
@@ -64,14 +66,14 @@ def test_mel_and_stft_agree_with_their_definition_in_float64() -> None:
     def logarithm(x: np.ndarray, power: float) -> np.ndarray:
         return np.log10(np.maximum(x, 1e-5) ** power)
 
-    def mel_loss(scales, power, weight):
+    def mel_loss(scales: Sequence[tuple[int, int]], power: float, weight: float) -> float:
         total = 0.0
         for window, bands in scales:
             filters = mel_filters(rate, window, bands).T
             first, second = spectrum(reference, window) @ filters, spectrum(estimate, window) @ filters
             total += np.abs(logarithm(first, power) - logarithm(second, power)).mean()
             total += weight * np.abs(first - second).mean()
-        return total
+        return float(total)
 
     stft = 0.0
     for window in (2048, 512):

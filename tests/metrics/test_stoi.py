@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -21,7 +22,7 @@ EXPECTED = json.loads((GOLDEN / "signal_metrics.json").read_text(encoding="utf-8
 CASES = [(pair, name) for pair in PAIRS for name in EXPECTED[pair] if name in ("stoi", "estoi")]
 
 
-def score(name: str, reference, estimate: Audio, rate: int) -> float:
+def score(name: str, reference: ArrayLike, estimate: ArrayLike, rate: int) -> float:
     clip = Clip("set/clip", "set", "speech", loaded=Audio.of(reference, rate))
     value = load_metric(name).measure(clip, Output(Audio.of(estimate, rate)))
     assert isinstance(value, float)
@@ -37,7 +38,7 @@ def noise(seed: int, length: int = 20_000) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("pair", "name"), CASES)
-def test_equals_stored_pystoi(pair, name: str) -> None:
+def test_equals_stored_pystoi(pair: str, name: str) -> None:
     reference, estimate, rate = PAIRS[pair]
     assert score(name, reference, estimate, rate) == pytest.approx(EXPECTED[pair][name], rel=1e-9)
 

@@ -14,8 +14,9 @@ from ldmbench.audio.sound import Audio
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.runs.identity import VERSION
-from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow, Status
 from ldmbench.runs.results import Run
+from ldmbench.system.card import Role
 
 RATE = 16_000
 CLIPS = 4
@@ -46,6 +47,9 @@ SYSTEMS = {
     "kmeans-mel@1.40kbps": (1.40, 0.21, 8000),
     "lowpass@3.5khz": (None, 0.5, 3500),
 }
+
+#: Of the systems that are not ranked.
+ROLES: dict[str, Role] = {"reference": "reference", "lowpass@3.5khz": "anchor"}
 
 DATASETS = (
     DatasetInfo("builtin-speech", "Built-in speech", "speech", "a" * 64, ("16 kHz", "synthesised")),
@@ -107,7 +111,7 @@ def make_run(folder: Path, system: str, clips: tuple[ClipInfo, ...], with_audio:
         identity={"version": str(VERSION), "code": "0f" * 16}, datasets=DATASETS, clips=clips, metrics=names,
         environment={"python": "3.11.7", "command": "ldmbench run quickstart", "numpy": "2.4.6"},
         created="2026-01-02T03:04:05Z",
-        role={"reference": "reference", "lowpass@3.5khz": "anchor"}.get(system, "system"),
+        role=ROLES.get(system, "system"),
     )  # fmt: skip
     outputs, scores = {}, {}
     for index, clip in enumerate(clips):
@@ -125,7 +129,9 @@ def make_run(folder: Path, system: str, clips: tuple[ClipInfo, ...], with_audio:
         )  # fmt: skip
         wobble = 0.05 * float(rng.standard_normal())
         for facts in FACTS:
-            value, status, message = None, "ok", ""
+            value: float | list[float] | None = None
+            status: Status = "ok"
+            message = ""
             if not facts.applies_to(next(d.content for d in DATASETS if d.name == clip.dataset)):
                 continue
             if facts.name == "kbps":

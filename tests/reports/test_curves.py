@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.reports import bdrate, curves, drawing
-from ldmbench.reports.bdrate import bd_rate
+from ldmbench.reports.bdrate import Method, bd_rate
+from ldmbench.runs.results import Run
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "bd_rate.json").read_text(encoding="utf-8"))
 
@@ -21,7 +24,7 @@ ANCHOR = [(6.0, 2.51), (12.0, 3.52), (24.0, 4.13), (48.0, 4.41)]
 
 @pytest.mark.parametrize("method", ["pchip", "cubic"])
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=range(len(GOLDEN["cases"])))
-def test_bd_rate_equals_the_package(case, method: str) -> None:
+def test_bd_rate_equals_the_package(case: dict[str, Any], method: Method) -> None:
     # Both integrate the same interpolant in closed form. Ours centres the qualities before the polynomial fit; the
     # package does not, which costs it seven digits on the narrow curves (checked in exact arithmetic below).
     tolerance = 1e-6 if method == "cubic" else 1e-10
@@ -29,7 +32,7 @@ def test_bd_rate_equals_the_package(case, method: str) -> None:
 
 
 def test_the_cubic_is_exact_where_the_package_loses_digits() -> None:
-    def integral(points):
+    def integral(points: Sequence[tuple[float, float]]) -> Callable[[Fraction, Fraction], Any]:
         x, y = [Fraction(str(q)) for _, q in points], [Fraction(float(np.log10(r))) for r, _ in points]
         matrix = [[v**k for k in range(4)] for v in x]
         coefficients = solve(matrix, y)
@@ -44,7 +47,7 @@ def test_the_cubic_is_exact_where_the_package_loses_digits() -> None:
     assert bd_rate(case["anchor"], case["test"], "cubic") == pytest.approx(exact, rel=1e-10)
 
 
-def solve(matrix, right):
+def solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
     """Gauss-Jordan in exact arithmetic."""
     rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
     for k in range(len(rows)):
@@ -59,13 +62,13 @@ def solve(matrix, right):
 
 @pytest.mark.parametrize("method", ["pchip", "cubic"])
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.25, 3.0])
-def test_a_constant_factor_in_rate_is_that_percentage(method: str, factor: float) -> None:
+def test_a_constant_factor_in_rate_is_that_percentage(method: Method, factor: float) -> None:
     shifted = [(rate * factor, quality) for rate, quality in ANCHOR]
     assert bd_rate(ANCHOR, shifted, method) == pytest.approx((factor - 1) * 100, abs=1e-9)
 
 
 @pytest.mark.parametrize("method", ["pchip", "cubic"])
-def test_straight_lines_have_a_closed_form(method: str) -> None:
+def test_straight_lines_have_a_closed_form(method: Method) -> None:
     # log10 rate = q + 0 and = 1.5 q - 0.1 on q in [0, 1]: the mean difference is 0.5 * 0.5 - 0.1 = 0.15.
     quality = np.linspace(0, 1, 5)
     first = list(zip(10**quality, quality, strict=True))
@@ -118,7 +121,7 @@ def test_overlap_is_a_share_of_the_union() -> None:
     assert bdrate.quality_overlap([], ANCHOR) == 0
 
 
-def test_curves_hold_measured_rates_and_sorted_points(runs) -> None:
+def test_curves_hold_measured_rates_and_sorted_points(runs: list[Run]) -> None:
     built = curves.build(list(reversed(runs)))
     assert [(c.dataset, c.facts.name) for c in built] == [
         (dataset, metric)
@@ -135,7 +138,7 @@ def test_curves_hold_measured_rates_and_sorted_points(runs) -> None:
     assert families["mp3"].points[0].failed == 1
 
 
-def test_marked_runs_are_a_family_of_their_own(runs, change) -> None:
+def test_marked_runs_are_a_family_of_their_own(runs: list[Run], change: Callable[..., Run]) -> None:
     built = curves.build([change(run, untrained=run.info.system == "opus@6kbps") for run in runs])
     assert "opus [UNTRAINED]" in [family.name for family in built[0].families]
     partial = curves.build([change(run, limit=3) for run in runs])
@@ -143,7 +146,7 @@ def test_marked_runs_are_a_family_of_their_own(runs, change) -> None:
     assert {row.family for row in bdrate.bd_table(partial, "opus")} == {"mp3 [PARTIAL]", "kmeans-mel [PARTIAL]"}
 
 
-def test_lower_is_better_metrics_are_negated_for_bd_rate(runs) -> None:
+def test_lower_is_better_metrics_are_negated_for_bd_rate(runs: list[Run]) -> None:
     built = curves.build(runs)
     rows = {(row.dataset, row.metric, row.family): row for row in bdrate.bd_table(built, "opus")}
     assert len(rows) == len(built) * 2
@@ -162,7 +165,7 @@ def test_lower_is_better_metrics_are_negated_for_bd_rate(runs) -> None:
     assert bdrate.choose_anchor(curves.build(runs[:5])) == ""
 
 
-def test_figures_are_whole_and_the_same_bytes_again(runs, tmp_path: Path) -> None:
+def test_figures_are_whole_and_the_same_bytes_again(runs: list[Run], tmp_path: Path) -> None:
     built = [curve for curve in curves.build(runs) if curve.dataset == "builtin-speech"]
     paths = drawing.write(built, tmp_path / "a")
     assert [path.name for path in paths] == ["builtin-speech.pdf", "builtin-speech.svg"]
@@ -180,7 +183,7 @@ def test_figures_are_whole_and_the_same_bytes_again(runs, tmp_path: Path) -> Non
     assert sum(name.startswith("point-") for name in ids) == points
 
 
-def test_a_users_matplotlibrc_changes_nothing(runs) -> None:
+def test_a_users_matplotlibrc_changes_nothing(runs: list[Run]) -> None:
     import matplotlib
 
     built = curves.build(runs)[:1]
@@ -189,14 +192,15 @@ def test_a_users_matplotlibrc_changes_nothing(runs) -> None:
         assert drawing.render(built) == expected
 
 
-def test_labels_do_not_lie_on_each_other(runs) -> None:
+def test_labels_do_not_lie_on_each_other(runs: list[Run]) -> None:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with matplotlib.rc_context():
         for curve in curves.build(runs):
             figure = drawing._figure([curve], 1, drawing.family_names([curve]))
-            renderer = FigureCanvasAgg(figure).get_renderer()
+            canvas: Any = FigureCanvasAgg(figure)
+            renderer = canvas.get_renderer()
             names = {family.name for family in curve.families}
             boxes = [t.get_window_extent(renderer) for t in figure.axes[0].texts if t.get_text() in names]
             assert len(boxes) == 3
@@ -205,7 +209,7 @@ def test_labels_do_not_lie_on_each_other(runs) -> None:
             assert all(box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
 
 
-def test_nothing_to_draw_is_one_line(runs, tmp_path: Path) -> None:
+def test_nothing_to_draw_is_one_line(runs: list[Run], tmp_path: Path) -> None:
     anchors = [run for run in runs if run.info.system in ("reference", "lowpass@3.5khz")]
     assert curves.build(anchors) == ()
     with pytest.raises(BenchError, match="no curve"):

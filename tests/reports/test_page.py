@@ -4,9 +4,11 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import ClipInfo, OutputRow
 from ldmbench.runs.results import Run
 
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver as Chrome
+
 TITLE = "Classical codecs & a k-means mel codec"
 PUBLISHED = Published(
     (PublishedValue("Opus 12", "opus@12kbps", 12.0, "builtin-speech", "visqol_audio", 3.41, "Doe 2024, table 2"),)
@@ -28,17 +33,17 @@ PUBLISHED = Published(
 
 
 @pytest.fixture(scope="module")
-def written(sounding_runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(sounding_runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "out"
     return page.write_page(sounding_runs, folder, TITLE, published=PUBLISHED, anchor="opus", max_clips=3)
 
 
 @pytest.fixture(scope="module")
-def html(written) -> str:
+def html(written: Path) -> str:
     return written.read_text(encoding="utf-8")
 
 
-def embedded(html: str) -> dict:
+def embedded(html: str) -> dict[str, Any]:
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
 
 
@@ -118,7 +123,7 @@ def noise(peak: float, rate: int = 16_000, channels: int = 1) -> Audio:
     return Audio.of(peak * samples / np.abs(samples).max(), rate)
 
 
-def test_flac_is_the_sound_to_16_bits(tmp_path: Path, runs) -> None:
+def test_flac_is_the_sound_to_16_bits(tmp_path: Path, runs: list[Run]) -> None:
     sounds = {"Reference": noise(0.9), "a": noise(0.4, 48_000, 2)}
     clip, made = one_clip(tmp_path, sounds, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
@@ -130,7 +135,7 @@ def test_flac_is_the_sound_to_16_bits(tmp_path: Path, runs) -> None:
     assert found.stimuli[1].facts == "48 kHz, stereo, 1.00 s"
 
 
-def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path: Path, runs) -> None:
+def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path: Path, runs: list[Run]) -> None:
     sounds = {"Reference": noise(0.9), "a": noise(1.5), "b": noise(0.3)}
     clip, made = one_clip(tmp_path, sounds, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
@@ -141,7 +146,7 @@ def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path: Pa
         assert item.message == ""
 
 
-def test_one_absurdly_loud_output_does_not_silence_the_others(tmp_path: Path, runs) -> None:
+def test_one_absurdly_loud_output_does_not_silence_the_others(tmp_path: Path, runs: list[Run]) -> None:
     clip, made = one_clip(tmp_path, {"Reference": noise(0.9), "a": noise(50.0)}, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
     reference, _ = soundfile.read(tmp_path / "page" / found.stimuli[0].audio)
@@ -152,7 +157,7 @@ def test_one_absurdly_loud_output_does_not_silence_the_others(tmp_path: Path, ru
     assert found.note == ""
 
 
-def test_what_cannot_be_played_says_why(tmp_path: Path, runs) -> None:
+def test_what_cannot_be_played_says_why(tmp_path: Path, runs: list[Run]) -> None:
     clip, made = one_clip(tmp_path, {"Reference": noise(0.9), "a": None, "b": noise(0.5), "c": noise(0.5)}, runs[1])
     Path(clip.path).unlink()
     (tmp_path / "b" / "a.wav").write_bytes(b"RIFF")
@@ -165,7 +170,7 @@ def test_what_cannot_be_played_says_why(tmp_path: Path, runs) -> None:
     assert not any(item.audio for item in found.stimuli)
 
 
-def test_sounds_that_flac_cannot_hold_are_named(tmp_path: Path, runs) -> None:
+def test_sounds_that_flac_cannot_hold_are_named(tmp_path: Path, runs: list[Run]) -> None:
     clip, made = one_clip(tmp_path, {"Reference": noise(0.9), "a": noise(0.5, 16_000, 9)}, runs[1])
     found = media.write_clip(clip, made, tmp_path / "page" / "clips", "000")
     assert found.stimuli[1].status == "missing"
@@ -175,7 +180,7 @@ def test_sounds_that_flac_cannot_hold_are_named(tmp_path: Path, runs) -> None:
 # ---- the document
 
 
-def test_the_page_holds_its_files_and_nothing_from_elsewhere(written, html) -> None:
+def test_the_page_holds_its_files_and_nothing_from_elsewhere(written: Path, html: str) -> None:
     folder = written.parent
     used = set()
     for clip in embedded(html)["clips"]:
@@ -188,14 +193,14 @@ def test_the_page_holds_its_files_and_nothing_from_elsewhere(written, html) -> N
     assert not re.search(r"url\((?!#)", html)
 
 
-def test_the_script_is_whole_and_in_the_page(html) -> None:
+def test_the_script_is_whole_and_in_the_page(html: str) -> None:
     assert sorted(page.SCRIPTS) == sorted(path.name for path in page.TEMPLATES.glob("*.js"))
     script = re.search(r"<script>\n(.*?)</script>", html, re.DOTALL)[1]
     for name in page.SCRIPTS:
         assert (page.TEMPLATES / name).read_text(encoding="utf-8") in script
 
 
-def test_names_and_texts_are_never_markup(html, evil) -> None:
+def test_names_and_texts_are_never_markup(html: str, evil: str) -> None:
     assert evil not in html
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -205,7 +210,7 @@ def test_names_and_texts_are_never_markup(html, evil) -> None:
     assert page._embed({"a": "</script><!--\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028"}'
 
 
-def test_ids_are_unique_and_references_resolve(html) -> None:
+def test_ids_are_unique_and_references_resolve(html: str) -> None:
     ids = re.findall(r'\sid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     references = set(re.findall(r'(?:href="|url\()#([^")]+)', html))
@@ -213,12 +218,12 @@ def test_ids_are_unique_and_references_resolve(html) -> None:
     assert set(re.findall(r'aria-(?:controls|labelledby)="([^"]+)"', html)) <= set(ids)
 
 
-def test_the_page_says_what_it_leaves_out(html) -> None:
+def test_the_page_says_what_it_leaves_out(html: str) -> None:
     assert "builtin-speech: showing 3 of 4 clips" in html
     assert [clip["id"] for clip in embedded(html)["clips"]][:3] == [f"builtin-speech/clip-0{k}" for k in range(3)]
 
 
-def test_failed_clips_come_first_into_the_excerpt(sounding_runs) -> None:
+def test_failed_clips_come_first_into_the_excerpt(sounding_runs: list[Run]) -> None:
     chosen = page._choose_clips(sounding_runs, 1)
     assert [clip.id for clip in chosen] == [
         "builtin-speech/clip-01",
@@ -227,7 +232,7 @@ def test_failed_clips_come_first_into_the_excerpt(sounding_runs) -> None:
     ]
 
 
-def test_scores_of_a_clip_are_its_own(html, sounding_runs) -> None:
+def test_scores_of_a_clip_are_its_own(html: str, sounding_runs: list[Run]) -> None:
     data = embedded(html)
     titles = [metric["title"] for metric in data["metrics"]]
     clip = data["clips"][0]
@@ -241,7 +246,7 @@ def test_scores_of_a_clip_are_its_own(html, sounding_runs) -> None:
     assert clip["stimuli"][0]["scores"][titles.index("ViSQOL")][0] == "ok"
 
 
-def test_every_run_tells_its_provenance(html, sounding_runs) -> None:
+def test_every_run_tells_its_provenance(html: str, sounding_runs: list[Run]) -> None:
     section = html.partition('id="provenance"')[2]
     for run in sounding_runs:
         assert run.info.id in section
@@ -249,7 +254,9 @@ def test_every_run_tells_its_provenance(html, sounding_runs) -> None:
         assert word in section
 
 
-def test_marks_and_refusals_reach_the_page(sounding_runs, change, tmp_path: Path) -> None:
+def test_marks_and_refusals_reach_the_page(
+    sounding_runs: list[Run], change: Callable[..., Run], tmp_path: Path
+) -> None:
     runs = [change(run, untrained=True, limit=2) for run in sounding_runs[1:3]]
     text = page.write_page(runs, tmp_path / "p", TITLE, published=PUBLISHED, max_clips=1).read_text(encoding="utf-8")
     assert re.search(r'class="banner untrained"><b>UNTRAINED</b>', text)
@@ -259,7 +266,9 @@ def test_marks_and_refusals_reach_the_page(sounding_runs, change, tmp_path: Path
     assert "No published numbers beside opus@12kbps: the run is untrained and partial" in text
 
 
-def test_an_anchor_without_points_is_replaced_and_named(runs, change, tmp_path: Path) -> None:
+def test_an_anchor_without_points_is_replaced_and_named(
+    runs: list[Run], change: Callable[..., Run], tmp_path: Path
+) -> None:
     text = page.write_page(runs[1:], tmp_path / "p", TITLE, anchor="aac", max_clips=1).read_text(encoding="utf-8")
     assert "aac has no measured bitrate here: opus is the anchor in its place" in text
     partial = [change(run, limit=4) for run in runs[1:]]
@@ -268,7 +277,7 @@ def test_an_anchor_without_points_is_replaced_and_named(runs, change, tmp_path: 
     assert "in its place" not in text
 
 
-def test_the_same_runs_give_the_same_page(sounding_runs, tmp_path: Path) -> None:
+def test_the_same_runs_give_the_same_page(sounding_runs: list[Run], tmp_path: Path) -> None:
     runs = sounding_runs[:3]
     one = page.write_page(runs, tmp_path / "a", TITLE, max_clips=1)
     two = page.write_page(runs, tmp_path / "b", TITLE, max_clips=1)
@@ -278,7 +287,7 @@ def test_the_same_runs_give_the_same_page(sounding_runs, tmp_path: Path) -> None
         assert (one.parent / name).read_bytes() == (two.parent / name).read_bytes()
 
 
-def test_only_a_page_is_replaced(runs, tmp_path: Path) -> None:
+def test_only_a_page_is_replaced(runs: list[Run], tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "index.html").write_text("my own page")
@@ -296,7 +305,9 @@ def test_only_a_page_is_replaced(runs, tmp_path: Path) -> None:
         page.write_page(runs[1:3], tmp_path / "file", TITLE)
 
 
-def test_an_interrupted_page_can_be_written_again(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_page_can_be_written_again(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "p"
     with monkeypatch.context() as patch:
         patch.setattr(media, "write_clip", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -337,7 +348,7 @@ def test_contrast_meets_wcag(scheme: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory):
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("chromium and chromium-driver are not installed (apt-get install chromium chromium-driver)")
@@ -357,55 +368,60 @@ def browser(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def opened(browser, written):
+def opened(browser: Chrome, written: Path) -> Chrome:
     resize(browser, 1280, 900)
     browser.get(written.as_uri())
     return browser
 
 
-def resize(browser, width: int, height: int, scheme: str = "light") -> None:
+def resize(browser: Chrome, width: int, height: int, scheme: str = "light") -> None:
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def open_clip(browser, index: int = 0) -> None:
+def open_clip(browser: Chrome, index: int = 0) -> None:
     browser.execute_script("document.querySelectorAll('.open')[arguments[0]].click()", index)
     wait(browser, "return [...document.querySelectorAll('audio')].every(a => a.readyState >= 2)")
 
 
-def wait(browser, script: str, *arguments):
+def wait(browser: Chrome, script: str, *arguments: object) -> Any:
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, 15, 0.02).until(lambda b: b.execute_script(script, *arguments))
 
 
-def press(browser, key: str) -> None:
+def log(browser: Chrome, kind: str) -> list[dict[str, Any]]:
+    driver: Any = browser
+    return list(driver.get_log(kind))
+
+
+def press(browser: Chrome, key: str) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     ActionChains(browser).send_keys(key).perform()
 
 
-def names(browser, table: int = 0) -> list[str]:
+def names(browser: Chrome, table: int = 0) -> list[str]:
     script = """const table = document.querySelectorAll('table.results')[arguments[0]];
       return [...table.tBodies[0].rows].map(row => row.cells[0].innerText)"""
     return [name.replace("\u200b", "").strip() for name in browser.execute_script(script, table)]
 
 
-def chosen(browser) -> str:
+def chosen(browser: Chrome) -> str:
     return browser.execute_script("return document.querySelector('.stimuli tr.on .pick').innerText").replace(
         "\u200b", ""
     )
 
 
-def test_opens_from_a_file_without_errors_or_requests(opened) -> None:
+def test_opens_from_a_file_without_errors_or_requests(opened: Chrome) -> None:
     open_clip(opened)
     assert opened.title == f"{TITLE} · ldmbench"
-    assert [entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert [entry for entry in log(opened, "browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     requests = [
         json.loads(entry["message"])["message"]["params"]["request"]["url"]
-        for entry in opened.get_log("performance")
+        for entry in log(opened, "performance")
         if '"Network.requestWillBeSent"' in entry["message"]
     ]
     assert any(url.endswith(".flac") for url in requests)
@@ -413,12 +429,12 @@ def test_opens_from_a_file_without_errors_or_requests(opened) -> None:
     assert {url.partition(":")[0] for url in requests} <= {"file", "data", "chrome"}
 
 
-def test_hostile_text_is_shown_as_text(opened, evil) -> None:
+def test_hostile_text_is_shown_as_text(opened: Chrome, evil: str) -> None:
     shown = opened.execute_script("return [...document.querySelectorAll('.clip .text')].map(e => e.textContent)")
     assert evil in shown
 
 
-def test_headings_sort_better_first_then_worse_then_as_it_was(opened) -> None:
+def test_headings_sort_better_first_then_worse_then_as_it_was(opened: Chrome) -> None:
     original = names(opened)
 
     def press_heading(column: int) -> str | None:
@@ -451,14 +467,14 @@ def test_headings_sort_better_first_then_worse_then_as_it_was(opened) -> None:
     assert opus == ["opus@6kbps", "opus@12kbps", "opus@24kbps", "opus@64kbps"], "numbers in names sort as numbers"
 
 
-def test_intervals_appear_on_request(opened) -> None:
+def test_intervals_appear_on_request(opened: Chrome) -> None:
     script = "return getComputedStyle(document.querySelector('td .interval')).display"
     assert opened.execute_script(script) == "none"
     opened.execute_script("document.getElementById('intervals').click()")
     assert opened.execute_script(script) == "block"
 
 
-def test_filters_narrow_the_list(opened) -> None:
+def test_filters_narrow_the_list(opened: Chrome) -> None:
     def shown() -> list[str]:
         return opened.execute_script(
             """return [...document.querySelectorAll('.clip')].filter(clip => clip.offsetParent)
@@ -512,7 +528,7 @@ step();
 """
 
 
-def test_switching_keeps_the_position_without_a_gap(opened) -> None:
+def test_switching_keeps_the_position_without_a_gap(opened: Chrome) -> None:
     open_clip(opened)
     opened.execute_script("document.querySelector('.play').click()")
     wait(opened, "return [...document.querySelectorAll('audio')].some(a => a.currentTime > 0.05)")
@@ -526,7 +542,7 @@ def test_switching_keeps_the_position_without_a_gap(opened) -> None:
     assert np.abs(offsets - offsets[0]).max() < 0.08
 
 
-def test_keys_play_seek_step_and_loop(opened) -> None:
+def test_keys_play_seek_step_and_loop(opened: Chrome) -> None:
     open_clip(opened)
     heard = "return [...document.querySelectorAll('audio')].filter(a => !a.paused && a.volume > 0.1).length"
     clock = "return parseFloat(document.querySelector('.clock').textContent)"
@@ -560,7 +576,7 @@ def test_keys_play_seek_step_and_loop(opened) -> None:
     assert opened.execute_script("return document.querySelectorAll('.panel-body:not([hidden]), audio').length") == 0
 
 
-def test_without_a_loop_the_end_stops_and_goes_back(opened) -> None:
+def test_without_a_loop_the_end_stops_and_goes_back(opened: Chrome) -> None:
     open_clip(opened)
     opened.execute_script(
         "const s = document.querySelector('.seek'); s.value = 2.8; s.dispatchEvent(new Event('input'));"
@@ -570,7 +586,7 @@ def test_without_a_loop_the_end_stops_and_goes_back(opened) -> None:
     wait(opened, "return document.querySelector('.clock').textContent.startsWith('0.00')")
 
 
-def test_failed_sounds_say_so_and_cannot_be_chosen(opened) -> None:
+def test_failed_sounds_say_so_and_cannot_be_chosen(opened: Chrome) -> None:
     open_clip(opened, 1)
     row = "[...document.querySelectorAll('.stimuli .pick')].find(p => p.innerText.includes('mp3@\u200b8kbps'))"
     assert opened.execute_script(f"return {row}.innerText.includes('FAILED')")
@@ -582,7 +598,7 @@ def test_failed_sounds_say_so_and_cannot_be_chosen(opened) -> None:
     assert "encoder said: <b>8 kHz</b> not supported" in text
 
 
-def test_unscored_values_give_their_reason_and_gains_are_declared(opened) -> None:
+def test_unscored_values_give_their_reason_and_gains_are_declared(opened: Chrome) -> None:
     open_clip(opened, 2)
     text = opened.execute_script("return document.querySelector('.panel-body:not([hidden])').innerText")
     assert "PESQ-WB unscored: the output is silent (kmeans-mel@0.35kbps)" in text
@@ -591,7 +607,7 @@ def test_unscored_values_give_their_reason_and_gains_are_declared(opened) -> Non
     assert re.search(r"All sounds of this clip play \d\.\d dB lower", text)
 
 
-def test_the_spectrogram_of_the_chosen_sound_is_shown(opened) -> None:
+def test_the_spectrogram_of_the_chosen_sound_is_shown(opened: Chrome) -> None:
     open_clip(opened)
     script = """const shown = [...document.querySelectorAll('.spectrogram img')].filter(
       i => getComputedStyle(i).visibility === 'visible');
@@ -604,7 +620,7 @@ def test_the_spectrogram_of_the_chosen_sound_is_shown(opened) -> None:
     assert {"1", "4", "kHz"} <= set(labels)
 
 
-def test_points_of_the_curves_tell_their_numbers(opened) -> None:
+def test_points_of_the_curves_tell_their_numbers(opened: Chrome) -> None:
     titles = opened.execute_script(
         "return [...document.querySelectorAll('.panel .point title')].map(t => t.textContent)"
     )
@@ -617,7 +633,7 @@ def test_points_of_the_curves_tell_their_numbers(opened) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_scrolls_sideways(browser, written, width: int) -> None:
+def test_no_width_scrolls_sideways(browser: Chrome, written: Path, width: int) -> None:
     resize(browser, width, 844)
     browser.get(written.as_uri())
     open_clip(browser, 1)
@@ -626,14 +642,14 @@ def test_no_width_scrolls_sideways(browser, written, width: int) -> None:
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_dark_and_light_differ(opened) -> None:
+def test_dark_and_light_differ(opened: Chrome) -> None:
     colour = "return getComputedStyle(document.body).backgroundColor"
     light = opened.execute_script(colour)
     resize(opened, 1280, 900, "dark")
     assert opened.execute_script(colour) != light
 
 
-def test_controls_have_names(opened) -> None:
+def test_controls_have_names(opened: Chrome) -> None:
     open_clip(opened)
     nameless = opened.execute_script(
         """return [...document.querySelectorAll('button, input, select, img, svg[role=img]')].filter(e => !(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ GOOD = (
 
 
 @pytest.fixture
-def read(tmp_path: Path):
+def read(tmp_path: Path) -> Callable[[str], published.Published]:
     def read_text(text: str) -> published.Published:
         path = tmp_path / "quickstart.csv"
         path.write_text(text, encoding="utf-8")
@@ -26,7 +27,7 @@ def read(tmp_path: Path):
     return read_text
 
 
-def test_reads_numbers_labels_and_quoted_sources(read) -> None:
+def test_reads_numbers_labels_and_quoted_sources(read: Callable[[str], published.Published]) -> None:
     found = read(GOOD)
     item = found.find("opus@12kbps", "builtin-speech", "visqol_audio")
     assert item is not None
@@ -35,18 +36,18 @@ def test_reads_numbers_labels_and_quoted_sources(read) -> None:
     assert found.find("opus@6kbps", "builtin-speech", "visqol_audio") is None
 
 
-def test_rows_without_a_system_are_kept_apart(read) -> None:
+def test_rows_without_a_system_are_kept_apart(read: Callable[[str], published.Published]) -> None:
     rows = read(GOOD).extra_rows()
     assert list(rows) == ["FancyCodec"]
     assert rows["FancyCodec"]["builtin-music", "visqol_audio"].value == 3.10
     assert rows["FancyCodec"]["builtin-music", "visqol_audio"].kbps is None
 
 
-def test_an_empty_system_matches_no_run(read) -> None:
+def test_an_empty_system_matches_no_run(read: Callable[[str], published.Published]) -> None:
     assert read(GOOD).find("", "builtin-speech", "visqol_audio") is None
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(read) -> None:
+def test_a_byte_order_mark_is_no_part_of_the_header(read: Callable[[str], published.Published]) -> None:
     assert len(read("\ufeff" + GOOD).values) == 3
 
 
@@ -68,7 +69,9 @@ def test_a_byte_order_mark_is_no_part_of_the_header(read) -> None:
         (HEADER + "a,x@1,,d,m,1,s\nb,x@1,,d,m,2,s\n", ["line 3", "repeats", "x@1"]),
     ],
 )
-def test_faults_are_one_line_that_names_the_place(read, text: str, words: list[str]) -> None:
+def test_faults_are_one_line_that_names_the_place(
+    read: Callable[[str], published.Published], text: str, words: list[str]
+) -> None:
     with pytest.raises(BenchError) as caught:
         read(text)
     message = str(caught.value)

@@ -6,17 +6,21 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ldmbench.errors import BenchError
-from ldmbench.reports import latex, result
+from ldmbench.reports import latex
 from ldmbench.reports import text as table
+from ldmbench.reports.cells import number
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
+from ldmbench.suite import load_suite
 
 PUBLISHED = Published(
     (
@@ -36,7 +40,7 @@ def cell_of(built: table.Table, system: str, dataset: str, metric: str) -> table
     )
 
 
-def with_values(run: Run, metric: str, values: list[float], **facts) -> Run:
+def with_values(run: Run, metric: str, values: list[float], **facts: Any) -> Run:
     """The run with other values of one metric, clip by clip."""
     clips = [clip.id for clip in run.info.clips]
     scores = {
@@ -46,7 +50,7 @@ def with_values(run: Run, metric: str, values: list[float], **facts) -> Run:
     return Run(run.path, replace(run.info, **facts), dict(run.outputs), scores)
 
 
-def test_cells_hold_the_estimates_of_the_runs(runs) -> None:
+def test_cells_hold_the_estimates_of_the_runs(runs: list[Run]) -> None:
     built = table.build(runs)
     for run in runs:
         for column in built.columns:
@@ -59,7 +63,7 @@ def test_cells_hold_the_estimates_of_the_runs(runs) -> None:
                 assert cell.estimate == expected
 
 
-def test_rows_and_columns_keep_their_order(runs) -> None:
+def test_rows_and_columns_keep_their_order(runs: list[Run]) -> None:
     built = table.build(runs)
     assert [row.label for row in built.rows] == [run.info.system for run in runs]
     assert built.datasets == ("builtin-speech", "builtin-music", "builtin-general")
@@ -74,12 +78,12 @@ def test_rows_and_columns_keep_their_order(runs) -> None:
     assert chosen.rows[0].label == runs[-1].info.system
 
 
-def test_a_metric_has_no_column_where_it_does_not_apply(runs) -> None:
+def test_a_metric_has_no_column_where_it_does_not_apply(runs: list[Run]) -> None:
     built = table.build(runs)
     assert [c.dataset for c in built.columns if c.metric == "pesq_wb"] == ["builtin-speech"]
 
 
-def test_unknown_choices_name_the_nearest(runs) -> None:
+def test_unknown_choices_name_the_nearest(runs: list[Run]) -> None:
     with pytest.raises(BenchError, match="visqol_audio"):
         table.build(runs, ["visqol_audo"])
     with pytest.raises(BenchError, match="builtin-music"):
@@ -88,7 +92,7 @@ def test_unknown_choices_name_the_nearest(runs) -> None:
         table.build([])
 
 
-def test_best_and_second_follow_the_direction(runs) -> None:
+def test_best_and_second_follow_the_direction(runs: list[Run]) -> None:
     built = table.build(runs)
     for column_index, column in enumerate(built.columns):
         ranks = {row.label: row.cells[column_index].rank for row in built.rows}
@@ -105,7 +109,7 @@ def test_best_and_second_follow_the_direction(runs) -> None:
         assert {name for name, rank in ranks.items() if rank == 2} == {n for n, v in values.items() if v == order[1]}
 
 
-def test_equal_printed_numbers_share_a_rank(runs) -> None:
+def test_equal_printed_numbers_share_a_rank(runs: list[Run]) -> None:
     opus = [run for run in runs if run.info.system.startswith("opus")]
     a = with_values(opus[0], "visqol_audio", [4.001] * 12)
     b = with_values(opus[1], "visqol_audio", [4.004] * 12)
@@ -114,7 +118,7 @@ def test_equal_printed_numbers_share_a_rank(runs) -> None:
     assert [row.cells[0].rank for row in built.rows] == [1, 1, 2]
 
 
-def test_the_reference_and_anchors_never_win(runs) -> None:
+def test_the_reference_and_anchors_never_win(runs: list[Run]) -> None:
     built = table.build(runs)
     for row in built.rows:
         if row.system in ("reference", "lowpass@3.5khz"):
@@ -122,7 +126,7 @@ def test_the_reference_and_anchors_never_win(runs) -> None:
     assert "Not ranked: the reference and anchors (lowpass, reference), and cells short of clips" in built.notes
 
 
-def test_the_role_decides_over_ranks_and_not_the_name(runs, change) -> None:
+def test_the_role_decides_over_ranks_and_not_the_name(runs: list[Run], change: Callable[..., Run]) -> None:
     """A third party's anchor or bound wins nothing; a system that happens to be called noise may."""
     opus = [run for run in runs if run.info.system.startswith("opus")]
     best = with_values(opus[0], "visqol_audio", [4.7] * 12)
@@ -135,7 +139,7 @@ def test_the_role_decides_over_ranks_and_not_the_name(runs, change) -> None:
     assert not any("Not ranked" in note for note in built.notes)
 
 
-def test_the_note_names_the_rows_that_are_not_ranked(runs, change) -> None:
+def test_the_note_names_the_rows_that_are_not_ranked(runs: list[Run], change: Callable[..., Run]) -> None:
     roles = {"reference": "reference", "opus@6kbps": "bound", "opus@12kbps": "bound", "lowpass@3.5khz": "anchor"}
     built = table.build([change(run, role=roles.get(run.info.system, "system")) for run in runs])
     note = "Not ranked: the reference, anchors and bounds (lowpass, opus, reference), and cells short of clips"
@@ -144,7 +148,7 @@ def test_the_note_names_the_rows_that_are_not_ranked(runs, change) -> None:
     assert note.replace("the reference, ", "").replace(", reference", "") in built.notes
 
 
-def test_a_system_that_failed_on_clips_is_not_ranked(runs) -> None:
+def test_a_system_that_failed_on_clips_is_not_ranked(runs: list[Run]) -> None:
     opus = [run for run in runs if run.info.system.startswith("opus")]
     clip = opus[0].info.clips[0].id
     winner = with_values(opus[0], "visqol_audio", [4.7] * 12)
@@ -154,7 +158,7 @@ def test_a_system_that_failed_on_clips_is_not_ranked(runs) -> None:
     assert built.rows[0].cells[0].deviates
 
 
-def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs, change) -> None:
+def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs: list[Run], change: Callable[..., Run]) -> None:
     marked = [change(run, untrained=True) if run.info.system == "opus@64kbps" else run for run in runs]
     built = table.build(marked, published=PUBLISHED)
     row = next(row for row in built.rows if row.system == "opus@64kbps")
@@ -172,7 +176,7 @@ def test_untrained_runs_are_marked_everywhere_and_never_ranked(runs, change) -> 
     assert "opus@64kbps" in built.banners[0]
 
 
-def test_partial_and_interrupted_runs_are_announced(runs, change) -> None:
+def test_partial_and_interrupted_runs_are_announced(runs: list[Run], change: Callable[..., Run]) -> None:
     run = change(runs[1], limit=2)
     short = Run(run.path, runs[2].info, dict(list(runs[2].outputs.items())[:5]), runs[2].scores)
     built = table.build([run, short])
@@ -182,7 +186,7 @@ def test_partial_and_interrupted_runs_are_announced(runs, change) -> None:
     assert any(line.startswith("INTERRUPTED") and "5 of 12" in line for line in built.banners)
 
 
-def test_failures_are_loud_in_every_format(runs) -> None:
+def test_failures_are_loud_in_every_format(runs: list[Run]) -> None:
     built = table.build(runs)
     assert any(line.startswith("FAILED: mp3@8kbps on 1 of 12") and "8 kHz" in line for line in built.banners)
     assert "n=3, 1 FAILED" in table.to_terminal(built, width=200)
@@ -195,7 +199,7 @@ def test_failures_are_loud_in_every_format(runs) -> None:
     assert all(row["n"] == "3" for row in failed)
 
 
-def test_n_is_said_once_where_all_cells_agree(runs) -> None:
+def test_n_is_said_once_where_all_cells_agree(runs: list[Run]) -> None:
     built = table.build([run for run in runs if run.info.system.startswith("opus")])
     assert "builtin-speech: n = 4 clips, none failed" in built.notes
     assert "n=" not in table.to_terminal(built, width=200).split("builtin-speech: n")[0]
@@ -204,7 +208,7 @@ def test_n_is_said_once_where_all_cells_agree(runs) -> None:
     assert "builtin-music: n = 4 clips, none failed" in mixed.notes
 
 
-def test_a_system_without_bits_gets_a_dash_and_a_note(runs) -> None:
+def test_a_system_without_bits_gets_a_dash_and_a_note(runs: list[Run]) -> None:
     built = table.build(runs)
     assert cell_of(built, "reference", "builtin-speech", "kbps").estimate is None
     assert "No Bitrate for reference, lowpass@3.5khz: no bits" in built.notes
@@ -212,7 +216,7 @@ def test_a_system_without_bits_gets_a_dash_and_a_note(runs) -> None:
     assert (unscored.estimate.n, unscored.estimate.unscored, unscored.deviates) == (3, 1, True)
 
 
-def test_published_values_and_differences(runs) -> None:
+def test_published_values_and_differences(runs: list[Run]) -> None:
     built = table.build(runs, published=PUBLISHED, published_rows=True)
     cell = cell_of(built, "opus@12kbps", "builtin-speech", "visqol_audio")
     assert cell.published == 3.41
@@ -231,7 +235,9 @@ def test_published_values_and_differences(runs) -> None:
 
 
 @pytest.mark.parametrize("facts", [{"untrained": True}, {"limit": 1}])
-def test_published_values_are_refused_for_untrained_and_partial_runs(runs, change, facts) -> None:
+def test_published_values_are_refused_for_untrained_and_partial_runs(
+    runs: list[Run], change: Callable[..., Run], facts: Any
+) -> None:
     run = next(run for run in runs if run.info.system == "opus@12kbps")
     built = table.build([change(run, **facts)], published=PUBLISHED)
     assert all(cell.published is None and cell.difference is None for cell in built.rows[0].cells)
@@ -240,7 +246,7 @@ def test_published_values_are_refused_for_untrained_and_partial_runs(runs, chang
     assert f"No published numbers beside opus@12kbps: the run is {word}" in built.notes
 
 
-def test_runs_with_an_older_identity_are_named(runs, change) -> None:
+def test_runs_with_an_older_identity_are_named(runs: list[Run], change: Callable[..., Run]) -> None:
     assert not any("older identity" in note for note in table.build(runs).notes)
     parts = {part: digest for part, digest in runs[1].info.identity.items() if part != "version"}
     built = table.build([runs[0], change(runs[1], identity=parts)])
@@ -251,7 +257,7 @@ def test_runs_with_an_older_identity_are_named(runs, change) -> None:
         assert "its ID may not have changed when the audio did" in " ".join(written.split())
 
 
-def test_mixed_versions_and_clip_lists_are_not_compared(runs) -> None:
+def test_mixed_versions_and_clip_lists_are_not_compared(runs: list[Run]) -> None:
     pair = [run for run in runs if run.info.system in ("opus@6kbps", "opus@12kbps")]
     older = {key: replace(row, version=2) if key[1] == "mel_dac" else row for key, row in pair[0].scores.items()}
     built = table.build([Run(pair[0].path, pair[0].info, pair[0].outputs, older), pair[1]])
@@ -267,14 +273,14 @@ def test_mixed_versions_and_clip_lists_are_not_compared(runs) -> None:
     assert any("clip lists differ" in note for note in built.notes)
 
 
-def test_two_runs_of_one_system_are_told_apart(runs, change) -> None:
+def test_two_runs_of_one_system_are_told_apart(runs: list[Run], change: Callable[..., Run]) -> None:
     built = table.build([runs[1], change(runs[1], id="abcdef0123456789", seed=2)])
     assert [row.label for row in built.rows] == [f"opus@6kbps ({runs[1].info.id[:8]})", "opus@6kbps (abcdef01)"]
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 200])
 @pytest.mark.parametrize("intervals", [False, True])
-def test_the_terminal_never_cuts_a_number(runs, width: int, intervals: bool) -> None:
+def test_the_terminal_never_cuts_a_number(runs: list[Run], width: int, intervals: bool) -> None:
     built = table.build(runs, published=PUBLISHED)
     text = table.to_terminal(built, width=width, intervals=intervals)
     assert "…" not in text
@@ -286,7 +292,7 @@ def test_the_terminal_never_cuts_a_number(runs, width: int, intervals: bool) -> 
         assert max(map(len, text.splitlines())) <= width
 
 
-def test_colour_only_where_asked_and_only_for_the_ranked(runs) -> None:
+def test_colour_only_where_asked_and_only_for_the_ranked(runs: list[Run]) -> None:
     built = table.build(runs)
     assert "\x1b[" not in table.to_terminal(built, width=100)
     coloured = table.to_terminal(built, width=100, colour=True)
@@ -298,7 +304,7 @@ def test_colour_only_where_asked_and_only_for_the_ranked(runs) -> None:
     assert len(re.findall(r"\x1b\[1;32m", coloured)) == best
 
 
-def test_markdown_survives_hostile_names(runs, change) -> None:
+def test_markdown_survives_hostile_names(runs: list[Run], change: Callable[..., Run]) -> None:
     built = table.build([change(runs[1], system="a|b_c*<i>"), runs[2]])
     text = table.to_markdown(built)
     assert r"a\|b\_c\*&lt;i&gt;" in text
@@ -308,7 +314,7 @@ def test_markdown_survives_hostile_names(runs, change) -> None:
             assert len(cells) - 2 in (1 + len(built.positions(dataset)) for dataset in built.datasets)
 
 
-def test_markdown_marks_best_and_second(runs) -> None:
+def test_markdown_marks_best_and_second(runs: list[Run]) -> None:
     built = table.build(runs, ["mel_dac"], ["builtin-speech"])
     text = table.to_markdown(built)
     assert re.search(r"opus@64kbps \| \*\*0\.\d{3}\*\* \|", text)
@@ -316,7 +322,7 @@ def test_markdown_marks_best_and_second(runs) -> None:
     assert "Mel distance ↓" in text
 
 
-def test_csv_and_json_hold_full_precision(runs) -> None:
+def test_csv_and_json_hold_full_precision(runs: list[Run]) -> None:
     built = table.build(runs, published=PUBLISHED)
     rows = {(r["system"], r["dataset"], r["metric"]): r for r in csv.DictReader(io.StringIO(table.to_csv(built)))}
     for run in runs:
@@ -338,7 +344,7 @@ def test_csv_and_json_hold_full_precision(runs) -> None:
     assert content["columns"][place]["facts"]["better"] == "higher"
 
 
-def test_every_format_is_the_same_bytes_again(runs) -> None:
+def test_every_format_is_the_same_bytes_again(runs: list[Run]) -> None:
     def all_formats() -> list[str]:
         built = table.build(runs, published=PUBLISHED, published_rows=True)
         return [
@@ -353,13 +359,13 @@ def test_every_format_is_the_same_bytes_again(runs) -> None:
 
 
 def test_numbers_have_no_negative_zero() -> None:
-    assert result.number(-0.0004, 3) == "0.000"
-    assert result.number(-0.0006, 3) == "-0.001"
+    assert number(-0.0004, 3) == "0.000"
+    assert number(-0.0006, 3) == "-0.001"
     assert table.signed(-0.0004, 3) == "+0.000"
     assert table.signed(0.18, 2) == "+0.18"
 
 
-def test_latex_structure(runs) -> None:
+def test_latex_structure(runs: list[Run]) -> None:
     built = table.build(runs, published=PUBLISHED)
     text = table.to_latex(built, max_columns=8)
     for begin in re.findall(r"\\begin\{(\w+\*?)\}", text):
@@ -383,7 +389,7 @@ def test_latex_escapes_what_has_a_meaning() -> None:
     )
 
 
-def test_latex_compiles(runs, change, tmp_path: Path) -> None:
+def test_latex_compiles(runs: list[Run], change: Callable[..., Run], tmp_path: Path) -> None:
     program = shutil.which("pdflatex")
     if program is None:
         pytest.skip("pdflatex is not installed")
@@ -401,7 +407,7 @@ def test_latex_compiles(runs, change, tmp_path: Path) -> None:
     assert (tmp_path / "t.pdf").stat().st_size > 10_000
 
 
-def test_averages_stand_in_a_section_of_their_own(runs) -> None:
+def test_averages_stand_in_a_section_of_their_own(runs: list[Run]) -> None:
     published = Published(
         (PublishedValue("Opus 12", "opus@12kbps", 12.0, "average", "visqol_audio", 3.5, "Doe 2024, table 2"),)
     )
@@ -430,11 +436,11 @@ def test_averages_stand_in_a_section_of_their_own(runs) -> None:
     assert all(c.dataset != "average" for c in table.build(runs, None, [first.name], averages=["visqol_audio"]).columns)
 
 
-def test_only_a_suite_that_was_run_whole_is_averaged(runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_suite_that_was_run_whole_is_averaged(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     from ldmbench.reports import render
 
     named = tuple(dict.fromkeys(item.name for item in runs[0].info.datasets))
-    whole = render.load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",), "datasets": named})
+    whole = load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",), "datasets": named})
     monkeypatch.setattr(render, "load_suite", lambda _: whole)
     assert "### average" in "\n".join(render.table(runs, "md"))
     assert "### average" not in "\n".join(render.table(runs, "md", metrics=["mel_dac"]))

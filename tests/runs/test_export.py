@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import pandas as pd
 import pytest
@@ -44,9 +44,9 @@ def test_tables(tmp_path: Path, run: Run, kind: Literal["csv", "parquet"]) -> No
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"outputs.{kind}", f"scores.{kind}"]
     assert sorted(files) == sorted((tmp_path / "out").iterdir())
     read = pd.read_csv if kind == "csv" else pd.read_parquet
-    scores = read(tmp_path / "out" / f"scores.{kind}").set_index(["clip", "metric"])
+    scores: Any = read(tmp_path / "out" / f"scores.{kind}").set_index(["clip", "metric"])
     assert len(scores) == 6
-    first = scores.loc[("d/a", "snr")]
+    first: Any = scores.loc[("d/a", "snr")]
     assert (first["run"], first["suite"], first["system"], first["dataset"], first["group"], first["version"]) == (
         "a123", "mini", "opus@6kbps", "d", "f", 2,
     )  # fmt: skip
@@ -56,7 +56,7 @@ def test_tables(tmp_path: Path, run: Run, kind: Literal["csv", "parquet"]) -> No
     for key in (("d/a", "fad"), ("d/b", "snr"), ("d/b", "kbps"), ("d/b", "fad")):
         assert pd.isna(scores.loc[key, "value"]), key
     assert scores.loc[("d/b", "snr"), ["status", "message"]].tolist() == ["unscored", "silent"]
-    outputs = read(tmp_path / "out" / f"outputs.{kind}").set_index("clip")
+    outputs: Any = read(tmp_path / "out" / f"outputs.{kind}").set_index("clip")
     assert outputs.loc["d/a", "audio"] == str(tmp_path / "run" / "audio" / "a.wav")
     assert outputs.loc["d/a", "bits"] == 100
     assert pd.isna(outputs.loc["d/b", "bits"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def test_training_material_is_part_of_it(tmp_path: Path, tone: Sound) -> None:
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An adapter in a package of its own, with modules it imports in every way there is."""
     folder = tmp_path / "ldmbench_test_adapters"
     (folder / "deep").mkdir(parents=True)

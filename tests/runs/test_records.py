@@ -52,7 +52,7 @@ CLIPS = st.builds(
     missing=st.just("") | TEXT,
 )
 #: As it was written before it held all of a clip.
-OLD = {
+OLD: dict[str, Any] = {
     "id": "d/a",
     "dataset": "d",
     "path": "/a.wav",

@@ -122,10 +122,10 @@ class Bench:
         """``output`` and each metric -> the status of clips a, b, c; ``-`` where there is no score."""
         (run,) = find_runs(self.folder / "runs", "tiny+clips")
         clips = [clip.id for clip in run.info.clips]
-        rows = {"output": [run.outputs[clip].status for clip in clips]}
+        rows = {"output": [str(run.outputs[clip].status) for clip in clips]}
         for name in run.info.metrics:
             scores = [run.scores.get((clip, name)) for clip in clips]
-            rows[name] = [row.status if row else "-" for row in scores]
+            rows[name] = [str(row.status) if row else "-" for row in scores]
         return {name: " ".join(row) for name, row in rows.items()}
 
 

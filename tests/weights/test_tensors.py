@@ -16,15 +16,18 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
 
-from ldmbench.weights.record import CheckpointError  # noqa: E402
-from ldmbench.weights.tensors import fit, fitted, own_memory, read_checkpoint, read_tensors, seeded  # noqa: E402
+from ldmbench.weights.record import CheckpointError
+from ldmbench.weights.tensors import fit, fitted, own_memory, read_checkpoint, read_tensors, seeded
 
 
 @pytest.fixture
@@ -273,7 +276,7 @@ def test_buffers_without_values_are_not_left_empty() -> None:
         fitted(network, state, Path("x.pth"))
 
 
-class Tied(torch.nn.Module):  # type: ignore[misc]
+class Tied(torch.nn.Module):
     """An embedding under two names, as T5's."""
 
     def __init__(self) -> None:

@@ -20,14 +20,14 @@ from ldmbench.system.registry import resolve
 
 RATE = 16_000
 
-CAPTIONS = {
+CAPTIONS: dict[str, Any] = {
     "bell": "a bell rings",
     "dog": "a dog barks twice while a long train passes far away in the rain",
     "rain": "rain on a roof",
     "train": "a train passes",
 }
 
-VOCODER = {
+VOCODER: dict[str, Any] = {
     "model_in_dim": 64,
     "sampling_rate": RATE,
     "upsample_initial_channel": 32,
@@ -37,7 +37,7 @@ VOCODER = {
     "resblock_dilation_sizes": [[1, 3, 5]] * 3,
     "normalize_before": False,
 }
-VAE = {
+VAE: dict[str, Any] = {
     "in_channels": 1,
     "out_channels": 1,
     "down_block_types": ["DownEncoderBlock2D"] * 3,
@@ -47,7 +47,7 @@ VAE = {
     "layers_per_block": 1,
     "scaling_factor": 0.9,
 }
-UNET = {
+UNET: dict[str, Any] = {
     "sample_size": 32,
     "in_channels": 8,
     "out_channels": 8,
@@ -57,7 +57,7 @@ UNET = {
     "layers_per_block": 1,
     "attention_head_dim": 4,
 }
-SCHEDULE = {
+SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.0015,
     "beta_end": 0.0195,
@@ -66,7 +66,7 @@ SCHEDULE = {
     "clip_sample": False,
     "set_alpha_to_one": False,
 }
-T5 = {
+T5: dict[str, Any] = {
     "vocab_size": 100,
     "d_model": 32,
     "d_ff": 37,
@@ -78,7 +78,7 @@ T5 = {
     "pad_token_id": 0,
     "eos_token_id": 1,
 }
-CLAP_TEXT = {
+CLAP_TEXT: dict[str, Any] = {
     "vocab_size": 261,
     "hidden_size": 32,
     "num_hidden_layers": 2,

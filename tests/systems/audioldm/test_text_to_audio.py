@@ -26,6 +26,7 @@ from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemSpec
+from ldmbench.system.protocol import Prepares
 from ldmbench.system.registry import load_system, resolve
 
 RATE = 16_000
@@ -567,6 +568,7 @@ def test_tango_without_a_configuration_of_its_own_is_the_published_size(
 
 def shuffled(clips: list[Clip]) -> dict[str, str]:
     system = load_system(resolve("shuffled"))
+    assert isinstance(system, Prepares)
     system.setup(clips)
     return {clip.id: output.details["clip"] for clip, output in zip(clips, system.process(clips), strict=True)}
 

@@ -282,9 +282,9 @@ def test_settings_are_checked_before_anything_is_loaded(settings: str, named: st
 
 def test_untrained_needs_no_files(tiny: None, narrow: Make) -> None:
     spec = resolve("audiosr@speech:steps=1", untrained=True)
-    outputs = [samples(run(load_system(spec), narrow(0.3))[0]) for _ in range(2)]
-    assert np.array_equal(*outputs)
-    assert outputs[0].std() > 1e-3
+    first, second = (samples(run(load_system(spec), narrow(0.3))[0]) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.std() > 1e-3
 
 
 def test_card() -> None:

@@ -53,7 +53,7 @@ def test_equals_the_reference(golden: Path, name: str) -> None:
     mel, edge = signal.replace_mel(torch.from_numpy(noise("replace_mel", 512, 256) - 5), prepared.low_mel)
     assert differs("replace_mel_bin", [edge]) == 0
     assert differs("replaced_mel", mel[::32, ::4]) < 5e-3
-    wave, edge, ratio = signal.replace_band(0.1 * noise("replace_wav", 245776), prepared.lowpassed)
+    wave, edge, ratio = signal.replace_band(np.float32(0.1) * noise("replace_wav", 245776), prepared.lowpassed)
     assert differs("post_bin", [edge]) == 0
     assert differs("post_wav", wave[WAVE]) < 2e-6
     assert ratio == 0.8
