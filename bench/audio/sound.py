@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ldmbench.audio import truncation
+from ldmbench.audio import decode
 from ldmbench.audio.arrays import Waveform, Waveforms
+from ldmbench.audio.containers import Damaged
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
 
 #: File name endings that are looked for in a folder of audio.
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".w64")
 
-#: Libsndfile's word for "as many frames as there are", in FLAC streams written to a pipe.
-_UNKNOWN_LENGTH = 2**62
-
 #: Bytes before the samples of a float32 WAV: RIFF, fmt (IEEE float), fact and the head of the data chunk.
 _WAV_HEADER = 58
 
-#: Samples by which the duration in an MP4 header may be off: one frame of HE-AAC.
-_CODEC_FRAME = 2048
+#: Samples of a channel looked at together.
+_BLOCK = 1 << 20
+
+_FIX = "copy or download the file again"
+
+#: What to do about a file, by what is wrong with it.
+_FIXES = {
+    "is not audio": "replace or remove the file",
+    "cannot be decoded": "replace or remove the file",
+    "holds no audio": "remove it",
+    "holds no samples": "replace or remove the file",
+    "has an absurd header": "render the file again",
+    "has a header that contradicts itself": "copy or render the file again",
+    "is too long": "name a part of it in a list of clips, or cut it",
+    "holds streams one after another": "decode it to a WAV by a program that joins them",
+    "holds more than its header says": "decode it to a WAV by a program that joins the parts",
+    "changes its rate or channels": "decode it to a WAV of one rate",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Audio:
     """A sound: float32 samples ``[channels, time]``, nominally within [-1, 1], at ``rate`` Hz.
 
-    Samples are never clipped or re-quantised. Derived views (another rate, the mono mix) are computed
-    once per object and kept with it, so that every metric of a clip shares them.
+    Samples are never clipped or re-quantised. ``notes`` say what a user should hear about the file. Derived
+    views (another rate, the mono mix) are computed once per object and kept with it, so that every metric of a clip
+    shares them.
 
     Example:
         >>> sound = Audio.of([[0.0, 0.5, 0.0, -0.5] * 4000, [0.0] * 16000], rate=16000)
@@ -47,6 +62,7 @@ class Audio:
 
     samples: Waveform
     rate: int
+    notes: tuple[str, ...] = ()
     _views: dict[tuple[str, int], Audio] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -117,8 +133,9 @@ class Audio:
 
     def digest(self) -> str:
         """SHA-256 (hex) of rate, shape and samples: the identity of the sound, not of its file."""
-        head = struct.pack("<qqq", self.rate, *self.samples.shape)
-        return hashlib.sha256(head + np.ascontiguousarray(self.samples, "<f4").tobytes()).hexdigest()
+        total = hashlib.sha256(struct.pack("<qqq", self.rate, *self.samples.shape))
+        total.update(np.ascontiguousarray(self.samples, "<f4").data)
+        return total.hexdigest()
 
     def _mix(self) -> Audio:
         return Audio(self.samples.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32), self.rate)
@@ -134,7 +151,9 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
     """Read an audio file by its content, whatever its name ends in.
 
     WAV, FLAC, MP3, Ogg and AIFF go through libsndfile, everything else (m4a, aac, ...) through FFmpeg's
-    libraries. Integer formats are scaled to [-1, 1); floats are taken as they are, above 1.0 too.
+    libraries. Integer formats are scaled to [-1, 1); floats are taken as they are, above 1.0 too. A file is read
+    whole or refused: see ``ldmbench.audio.containers`` and ``ldmbench.audio.decode`` for what is checked. A sound of
+    more than 2 GiB of samples is refused; of a longer file a part can be read.
 
     Args:
         path: The file.
@@ -142,9 +161,38 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
         end: Last second (exclusive), or None for the end of the file.
 
     Raises:
-        BenchError: If the file is missing, unreadable, not audio, truncated, empty, or holds NaN or Inf.
+        BenchError: If the file is missing, unreadable, not audio, truncated, damaged, too long, empty, or holds NaN
+            or Inf.
     """
     path = Path(path)
+    with _named(path):
+        samples, rate, seconds, notes = decode.decode(path, start, end)
+        asked = None if end is None else round(end * rate) - round(start * rate)
+        if (start and not samples.size) or (asked is not None and samples.shape[1] < asked):
+            raise BenchError(
+                f"{path} is shorter than its place in the clip list",
+                f"{seconds:.2f} s, asked for {start:g}-{'end' if end is None else f'{end:g}'} s",
+                "fetch the file again or correct the list",
+            )
+        if not samples.size:
+            raise BenchError(f"{path} holds no samples", "a header and zero frames", "replace or remove the file")
+        _refuse_nonfinite(path, samples, rate)
+        return Audio(samples, rate, notes)
+
+
+def duration(path: Path) -> float:
+    """Seconds of sound in a file, decoded where its header only estimates them.
+
+    Raises:
+        BenchError: As ``read``.
+    """
+    with _named(path):
+        return decode.duration(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with one file into one line that names it: no file may end a run."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -152,39 +200,37 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
             raise BenchError(f"{path} is not a file", kind, "name an audio file")
         if facts.st_size == 0:
             raise BenchError(f"{path} is empty", "0 bytes", "replace or remove the file")
-        if absent := truncation.missing(path):
-            raise BenchError(f"{path} is truncated", absent, "copy or download the file again")
-        audio = _read_sndfile(path)
+        yield
+    except Damaged as error:
+        raise BenchError(f"{path} {error.what}", error.detail, _FIXES.get(error.what, _FIX)) from None
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist", fix="check the path or the clip list") from None
+    except BenchError:
+        raise
     except OSError as error:
         raise BenchError(f"{path} cannot be read", error.strerror or str(error), "check its permissions") from None
-    if audio is None:
-        audio = _read_ffmpeg(path)
-    if start or end is not None:
-        audio = _cut(audio, start, end, path)
-    if audio.length == 0:
-        raise BenchError(f"{path} holds no samples", "a header and zero frames", "replace or remove the file")
-    finite = np.isfinite(audio.samples)
-    if not finite.all():
-        channel, position = (int(index) for index in np.argwhere(~finite)[0])
-        count = int((~finite).sum())
+    except Exception as error:
+        raise BenchError(f"{path} cannot be read", f"{type(error).__name__}: {error}", _FIX) from error
+
+
+def _refuse_nonfinite(path: Path, samples: Waveform, rate: int) -> None:
+    """Raise ``BenchError`` for NaN or Inf, looked for block by block: the memory for it is bounded, too."""
+    count, where = 0, ""
+    for start in range(0, samples.shape[1], _BLOCK):
+        finite = np.isfinite(samples[:, start : start + _BLOCK])
+        if finite.all():
+            continue
+        if not count:
+            position = int(np.argmin(finite.all(axis=0)))
+            channel = int(np.argmin(finite[:, position]))
+            where = f"channel {channel} at {(start + position) / rate:.3f} s"
+        count += int(finite.size - np.count_nonzero(finite))
+    if count:
         raise BenchError(
             f"{path} holds NaN or Inf",
-            f"{count} of {finite.size} values, the first in channel {channel} at {position / audio.rate:.3f} s",
+            f"{count} of {samples.size} values, the first in {where}",
             "render the file again",
         )
-    return audio
-
-
-def promised_duration(path: Path) -> float | None:
-    """Duration in seconds by the file's header; None where only decoding would tell, or would fail."""
-    import soundfile
-
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, OSError):
-        return None
 
 
 def write(path: str | Path, audio: Audio, durable: bool = False) -> None:
@@ -222,85 +268,3 @@ def _resample(samples: Waveform, old: int, new: int) -> Waveform:
     length = round(samples.shape[1] * new / old)
     resampled = soxr.resample(samples.T, old, new, quality="VHQ").T
     return Audio(np.ascontiguousarray(resampled, np.float32), new).fit(length).samples
-
-
-def _cut(audio: Audio, start: float, end: float | None, path: Path) -> Audio:
-    first = round(start * audio.rate)
-    last = audio.length if end is None else round(end * audio.rate)
-    if first >= audio.length or last > audio.length:
-        raise BenchError(
-            f"{path} is shorter than its place in the clip list",
-            f"{audio.duration:.2f} s, asked for {start:g}-{'end' if end is None else f'{end:g}'} s",
-            "fetch the file again or correct the list",
-        )
-    return Audio(np.ascontiguousarray(audio.samples[:, first:last]), audio.rate)
-
-
-def _read_sndfile(path: Path) -> Audio | None:
-    """The file through libsndfile, or None where libsndfile does not know the format or the length."""
-    import soundfile
-
-    # Opened by number: given a name, libsndfile guesses by its ending what it cannot tell by the content.
-    number = os.open(path, os.O_RDONLY)
-    try:
-        with soundfile.SoundFile(number, closefd=False) as handle:
-            promised = handle.frames
-            if promised >= _UNKNOWN_LENGTH:
-                return None
-            samples = handle.read(dtype="float32", always_2d=True)
-            rate = int(handle.samplerate)
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string
-        # "Does not exist": what mpg123's wrapper says of two bytes that look like MP3 and are not.
-        if any(word in reason.lower() for word in ("recogni", "unknown", "not supported", "does not exist")):
-            return None
-        raise BenchError(f"{path} cannot be decoded", reason, "replace or remove the file") from None
-    finally:
-        os.close(number)
-    if len(samples) < promised:
-        raise BenchError(
-            f"{path} is truncated",
-            f"{len(samples)} of {promised} frames decode",
-            "copy or download the file again",
-        )
-    return Audio(np.ascontiguousarray(samples.T), rate)
-
-
-def _read_ffmpeg(path: Path) -> Audio:
-    import av
-
-    blocks: list[Any] = []
-    rate = promised = 0
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise BenchError(f"{path} holds no audio", "a file without an audio stream", "remove it")
-            stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp")
-            for frame in container.decode(stream):
-                rate = frame.sample_rate
-                blocks += [part.to_ndarray() for part in resampler.resample(frame)]
-            blocks += [part.to_ndarray() for part in resampler.resample(None)]
-            if "mp4" in container.format.name and stream.duration:
-                # Other containers only estimate their duration, from the size of the file.
-                promised = round(stream.duration * (stream.time_base or 0) * rate)
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        if blocks:
-            seconds = sum(block.shape[1] for block in blocks) / rate
-            raise BenchError(
-                f"{path} is truncated or damaged",
-                f"decoding stopped at {seconds:.2f} s, {reason}",
-                "copy or download the file again",
-            ) from None
-        raise BenchError(f"{path} is not audio", reason, "replace or remove the file") from None
-    if not blocks:
-        raise BenchError(f"{path} holds no samples", "an audio stream without frames", "replace or remove the file")
-    samples = np.ascontiguousarray(np.concatenate(blocks, axis=1), np.float32)
-    if samples.shape[1] < promised - _CODEC_FRAME:
-        raise BenchError(
-            f"{path} is truncated",
-            f"{samples.shape[1]} of {promised} samples decode",
-            "copy or download the file again",
-        )
-    return Audio(samples, rate)

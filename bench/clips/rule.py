@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from ldmbench.audio.sound import promised_duration
+from ldmbench.audio.sound import duration
 from ldmbench.cards import Card
 from ldmbench.errors import BenchError
 from ldmbench.names import some
@@ -92,7 +92,7 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
     notes = []
     kept = paths
     if rule.seconds is not None:
-        lengths = {path: promised_duration(folder / path) for path in paths}
+        lengths = {path: _seconds(folder / path) for path in paths}
         low, high = rule.seconds
         kept = [path for path, seconds in lengths.items() if seconds is not None and low <= seconds < high]
         if broken := [path for path, seconds in lengths.items() if seconds is None]:
@@ -118,6 +118,14 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
 def list_digest(paths: Sequence[str]) -> str:
     """SHA-256 (hex) of sorted relative paths, one a line."""
     return hashlib.sha256("".join(f"{path}\n" for path in paths).encode()).hexdigest()
+
+
+def _seconds(path: Path) -> float | None:
+    """Duration of a file, None where it cannot be read."""
+    try:
+        return duration(path)
+    except BenchError:
+        return None
 
 
 def _fitting(folder: Path, pattern: str) -> list[str]:

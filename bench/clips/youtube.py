@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldmbench.audio.sound import AUDIO_SUFFIXES, promised_duration
+from ldmbench.audio.sound import AUDIO_SUFFIXES, duration
 from ldmbench.errors import BenchError
 from ldmbench.names import some
 
@@ -122,8 +122,11 @@ def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
     chosen = {segment: paths[0] for segment, paths in by_clip.items()}
     unusable = {}
     for segment, path in chosen.items():
-        seconds = promised_duration(path)
-        if seconds is not None and seconds > LONGEST_SECONDS:
+        try:
+            seconds = duration(path)
+        except BenchError:
+            continue  # A file that cannot be read is a clip that will fail, with the reason.
+        if seconds > LONGEST_SECONDS:
             unusable[segment] = f"{path} is {seconds:.1f} s long, not the clip of {CLIP_SECONDS:g} s: cut it"
     return Found({segment: path for segment, path in chosen.items() if segment not in unusable}, unusable)
 

@@ -37,7 +37,7 @@ CODE: Mapping[tuple[str, str], set[str]] = {
     ("audio/sound.py", "Audio.at"): ALL,
     ("audio/sound.py", "read"): ALL,
     ("audio/sound.py", "write"): ALL,
-    ("audio/truncation.py", ""): ALL,
+    ("audio/decode.py", ""): ALL,
     ("audio/spectra.py", ""): {"kmeans-mel"},
     ("system/external.py", "ExternalSystem._write_job"): {"program"},
     ("systems/codecs/opus.py", "Opus.delay"): {"opus@6kbps"},

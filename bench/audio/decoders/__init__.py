@@ -1,0 +1,1 @@
+"""Decoders: libsndfile and FFmpeg's libraries give samples block by block, and every error they report."""

@@ -1,0 +1,83 @@
+"""A file that is being decoded, block by block, whatever library does it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: Samples (of all channels) decoded at once.
+BLOCK = 1 << 20
+
+Block = npt.NDArray[np.float32]
+
+
+@dataclass
+class Source:
+    """A file that is being decoded.
+
+    Attributes:
+        rate: Rate in Hz.
+        channels: Number of channels.
+        blocks: Arrays ``[time, channels]``, from sample ``start`` on.
+        start: Sample of the file at which the blocks begin.
+        promised: Samples that the headers promise, None where they promise nothing.
+        seconds: Duration where the headers have it exactly, None where only decoding tells.
+        notes: What a user should hear about the file.
+    """
+
+    rate: int
+    channels: int
+    blocks: Iterator[Block]
+    start: int = 0
+    promised: int | None = None
+    seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Patched(io.RawIOBase):
+    """A file, some bytes of whose header are read as others: sizes that its writer did not know."""
+
+    def __init__(self, path: Path, patches: Mapping[int, bytes]) -> None:
+        self._file = path.open("rb")
+        self._patches = patches
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Position in the file."""
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move; -1 where that leads out of the file."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1  # What FFmpeg expects; PyAV would print the exception.
+
+    def readinto(self, buffer: Any) -> int:
+        """Read, with the patches."""
+        position = self._file.tell()
+        content = bytearray(self._file.read(len(buffer)))
+        for at, patch in self._patches.items():
+            for index, byte in enumerate(patch, at - position):
+                if 0 <= index < len(content):
+                    content[index] = byte
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
