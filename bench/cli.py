@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ldmbench.commands.compare import compare
+from ldmbench.commands.options import as_json as _json
+from ldmbench.commands.options import runs as _runs
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
 
@@ -38,10 +41,6 @@ class _Commands(click.Group):
 
 
 _folder = click.Path(path_type=Path, file_okay=False)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-_runs = click.option(
-    "--out", type=_folder, default=Path("runs"), show_default=True, envvar="LDMBENCH_RUNS", help="Folder of all runs."
-)
 _content = click.option(
     "--content",
     type=click.Choice(["speech", "music", "general"]),
@@ -316,6 +315,9 @@ def report(
     else:
         click.echo("\n".join(render.table(runs, kind, output, metrics, intervals, published, published_rows)))
     _end(runs, allow_failures)
+
+
+cli.add_command(compare)
 
 
 @cli.command()

@@ -10,6 +10,8 @@ from typing import Any
 
 from ldmbench.reports.cells import Cell, Column, Row, Table, number
 from ldmbench.reports.latex import to_latex
+from ldmbench.reports.markdown import escape as _md
+from ldmbench.reports.markdown import row as _md_row
 from ldmbench.reports.result import build
 
 __all__ = [
@@ -270,15 +272,3 @@ def _print_section(console: Any, table: Table, dataset: str, positions: list[int
     console.width = max(width, sum(widths) + 3 * len(positions))
     console.print(grid)
     console.width = width
-
-
-def _md(text: str) -> str:
-    for character in "\\`*_[]<>|#~":
-        text = text.replace(
-            character, f"\\{character}" if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]
-        )
-    return " ".join(text.split())
-
-
-def _md_row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

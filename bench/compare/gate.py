@@ -1,0 +1,159 @@
+"""Two sets of runs as cells with verdicts: what pairs is tested, what does not compare is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ldmbench.compare.judge import Draft, draft, judge
+from ldmbench.compare.paired import FEWEST
+from ldmbench.compare.pairs import obstacle, pair
+from ldmbench.compare.records import Cell, Comparison, Rules
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import MetricFacts, load_metric
+from ldmbench.names import some, unknown
+from ldmbench.runs.records import ClipInfo
+from ldmbench.runs.results import Run
+
+
+def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules) -> Comparison:
+    """Compare NEW with BASE.
+
+    One run on each side is a pair whatever they are called; several pair by the labels of their systems.
+
+    Raises:
+        BenchError: If a metric is named that neither side has, or a rule is for one that is not compared.
+    """
+    names = _metrics(base, new, rules)
+    notes: list[str] = []
+    drafts: list[Draft] = []
+    for label, before, after in _couples(base, new, notes):
+        # By dataset, then by metric, as tables are read.
+        for dataset in (item.name for item in before.info.datasets):
+            for facts in map(_facts, names):
+                if dataset not in _datasets(before, facts):
+                    continue
+                if after is None:
+                    reason = "NEW has no run of this system"
+                    drafts.append(Draft(Cell(label, dataset, facts, "all", "not comparable", reason)))
+                else:
+                    drafts += _drafts(label, before, after, facts, dataset, rules)
+        if after is not None:
+            notes += _other_facts(before, after, names)
+    if not drafts:
+        raise BenchError("there is nothing to compare", "no metric of BASE has a direction", "name metrics with -m")
+    base_names, new_names = (tuple(f"{run.info.system} ({run.info.id})" for run in side) for side in (base, new))
+    return Comparison(base_names, new_names, judge(drafts), rules, _banners(base, new), tuple(dict.fromkeys(notes)))
+
+
+def _metrics(base: Sequence[Run], new: Sequence[Run], rules: Rules) -> list[str]:
+    """Names of the metrics to compare: those asked for, else all of BASE's that say what is better."""
+    present = list(dict.fromkeys(name for run in base for name in run.info.metrics))
+    everywhere = {name for run in (*base, *new) for name in run.info.metrics}
+    for name in rules.metrics:
+        if name not in everywhere:
+            raise unknown("metric of these runs", name, everywhere)
+        if _facts(name).better == "neither":
+            raise BenchError(f"{name} has no better and worse", "a plain fact", "compare metrics with a direction")
+    chosen = list(rules.metrics) or [
+        name for name in present if _facts(name).better != "neither" and not _facts(name).timed
+    ]
+    for name in (*rules.margins, *rules.tolerances):
+        if name not in chosen:
+            raise unknown("compared metric", name, chosen)
+    return chosen
+
+
+def _facts(name: str) -> MetricFacts:
+    return load_metric(name).facts
+
+
+def _couples(base: Sequence[Run], new: Sequence[Run], notes: list[str]) -> Iterator[tuple[str, Run, Run | None]]:
+    """(label, run of BASE, run of NEW); what only NEW has becomes a note."""
+    if len(base) == len(new) == 1:
+        labels = [run.info.system for run in (*base, *new)]
+        yield (labels[0] if labels[0] == labels[1] else " → ".join(labels)), base[0], new[0]
+        return
+    for side, name in ((base, "BASE"), (new, "NEW")):
+        systems = [run.info.system for run in side]
+        if doubled := sorted({system for system in systems if systems.count(system) > 1}):
+            raise BenchError(f"{name} has several runs of {some(doubled)}", fix="name one run folder")
+    others = {run.info.system: run for run in new}
+    for run in base:
+        yield run.info.system, run, others.pop(run.info.system, None)
+    if others:
+        notes.append(f"Only in NEW, compared with nothing: {some(sorted(others))}")
+
+
+def _datasets(run: Run, facts: MetricFacts) -> list[str]:
+    return [item.name for item in run.info.datasets if facts.applies_to(item.content)]
+
+
+def _drafts(label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, rules: Rules) -> Iterator[Draft]:
+    """The cell of all clips of a dataset, and those of its groups."""
+    cell = Cell(label, dataset, facts, "all", "undecided", margin=rules.margins.get(facts.name, 0.0))
+    problem = obstacle(base, new, facts, dataset)
+    if not problem and facts.kind not in ("mean", "ratio"):
+        problem = f"a metric of kind {facts.kind!r} has no value of its own for a clip"
+    if problem:
+        yield Draft(replace(cell, verdict="not comparable", reason=problem))
+        return
+    clips = [clip for clip in base.info.clips if clip.dataset == dataset]
+    pairs = pair(base, new, facts, clips)
+    if differ := pairs.weights_differ():
+        reason = f"what {differ} clips are counted by (words, say) differs"
+        yield Draft(replace(cell, verdict="not comparable", reason=reason))
+        return
+    # A metric without a value for any clip of both runs says nothing about either.
+    if pairs.clips or pairs.broken or pairs.recovered:
+        yield draft(cell, pairs, rules)
+        for part, members in _groups(clips, rules):
+            yield draft(replace(cell, part=part), pairs.only(members), rules)
+
+
+def _groups(clips: Sequence[ClipInfo], rules: Rules) -> Iterator[tuple[str, set[str]]]:
+    """Groups that are large enough to be tested, where there are at least two; equal groups come once."""
+    seen: list[set[str]] = []
+    for by in rules.by:
+        members: dict[str, set[str]] = {}
+        for clip in clips:
+            members.setdefault(clip.group if by == "group" else clip.language, set()).add(clip.id)
+        if len(members) < 2:
+            continue
+        for name, ids in sorted(members.items()):
+            if name and len(ids) >= FEWEST and ids not in seen:
+                seen.append(ids)
+                yield f"{by}={name}", ids
+
+
+def _other_facts(base: Run, new: Run, names: Sequence[str]) -> list[str]:
+    """What else differs: facts without a direction, metrics that only NEW has, and the seed."""
+    notes = []
+    for name in base.info.metrics:
+        facts = _facts(name)
+        if facts.better != "neither" or name not in new.info.metrics:
+            continue
+        for dataset in _datasets(base, facts):
+            before, after = (run.estimate(name, dataset) for run in (base, new))
+            if before and after and before.value is not None and after.value is not None:
+                shown = [f"{item:.{facts.digits}f}" for item in (before.value, after.value)]
+                if shown[0] != shown[1]:
+                    notes.append(f"{facts.title} on {dataset}: {' → '.join(shown)} {facts.unit}".rstrip())
+    if more := [name for name in new.info.metrics if name not in base.info.metrics and name not in names]:
+        notes.append(f"Only in NEW, compared with nothing: {some(more)}")
+    if base.info.seed != new.info.seed:
+        notes.append(f"Seed {base.info.seed} in BASE, {new.info.seed} in NEW")
+    return notes
+
+
+def _banners(base: Sequence[Run], new: Sequence[Run]) -> tuple[str, ...]:
+    lines = []
+    for side, name in ((base, "BASE"), (new, "NEW")):
+        for run in side:
+            if run.info.untrained:
+                lines.append(f"UNTRAINED: {name} has random weights; this says nothing about quality")
+            if run.info.limit:
+                lines.append(f"PARTIAL: {name} has at most {run.info.limit} clips of each dataset")
+            if run.pending:
+                lines.append(f"INTERRUPTED: {name} lacks {run.pending} of {len(run.info.clips)} clips; run it again")
+    return tuple(dict.fromkeys(lines))

@@ -1,0 +1,144 @@
+"""From the pairs of a cell to its verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ldmbench.audio.arrays import Real, Signal64
+from ldmbench.compare.paired import ALPHA, FEWEST, PairedTest, at_least, holm, paired, smallest_detectable
+from ldmbench.compare.pairs import Pairs
+from ldmbench.compare.records import Cell, ClipChange, Rules
+from ldmbench.metrics._base import MetricFacts
+
+#: Clips that a cell names as the worst.
+_WORST = 5
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A cell before the verdicts that depend on the other cells.
+
+    Attributes:
+        cell: The cell.
+        test: Its test, None where there is none.
+        settled: Whether the cell's verdict stands whatever the test says.
+    """
+
+    cell: Cell
+    test: PairedTest | None = None
+    settled: bool = True
+
+
+def draft(cell: Cell, pairs: Pairs, rules: Rules) -> Draft:
+    """A cell with the numbers of its pairs, tested."""
+    sign = 1 if cell.facts.better == "higher" else -1
+    differences, clipwise = _terms(pairs, cell.facts), _clipwise(pairs, cell.facts)
+    tolerance = rules.tolerances.get(cell.facts.name, math.inf)
+    base, new = (_estimate(side, cell.facts) for side in (pairs.base, pairs.new))
+    cell = replace(
+        cell,
+        base=base,
+        new=new,
+        difference=None if base is None or new is None else new - base,
+        n=len(pairs.clips),
+        new_failures=len(pairs.broken),
+        recovered=len(pairs.recovered),
+        without=len(pairs.without),
+        below=int((clipwise * sign < -tolerance).sum()),
+        worst=_worst(pairs, clipwise, sign),
+    )
+    test = paired(differences * sign, cell.margin)
+    if test is not None:
+        low, high = sorted((sign * test.low, sign * test.high))
+        cell = replace(cell, low=low, high=high, p=test.p)
+    settled = _broken(cell, pairs, rules) or _over_tolerance(cell, tolerance, rules)
+    if settled is None and cell.n and not differences.any() and (test is not None or pairs.unchanged):
+        settled = replace(cell, verdict="same", reason=f"equal in all {cell.n} clips")
+    if settled is None and test is None:
+        few = f"{cell.n} clip is" if cell.n == 1 else f"{cell.n} clips are"
+        settled = replace(cell, reason=f"{few} too few to test; {FEWEST} are needed")
+    return Draft(settled or cell, test, settled is not None)
+
+
+def judge(drafts: Sequence[Draft]) -> tuple[Cell, ...]:
+    """Cells with their verdicts; ``worse`` under Holm's adjustment over all tested cells."""
+    tests = [item.test for item in drafts if item.test is not None]
+    adjusted = iter(holm([test.p for test in tests]))
+    cells = []
+    for item in drafts:
+        cell, test = item.cell, item.test
+        if test is not None:
+            smallest = smallest_detectable(test.sd, test.n, cell.margin, len(tests))
+            cell = replace(cell, adjusted=next(adjusted), smallest=smallest)
+            cell = cell if item.settled else _by_interval(cell, test)
+        cells.append(cell)
+    return tuple(cells)
+
+
+def _by_interval(cell: Cell, test: PairedTest) -> Cell:
+    """The verdict that the test gives; ``test`` is signed so that positive is better."""
+    if cell.adjusted is not None and cell.adjusted <= ALPHA:
+        return replace(cell, verdict="worse", reason=f"p = {cell.adjusted:.2g} after Holm")
+    if test.low > 0:
+        return replace(cell, verdict="better")
+    if cell.margin > 0 and test.low > -cell.margin:
+        return replace(cell, verdict="same", reason=f"not worse by {cell.margin:g}")
+    if test.p <= ALPHA:
+        return replace(cell, reason=f"worse by itself (p = {test.p:.2g}), not among all cells (Holm)")
+    return replace(cell, reason=f"{cell.n} clips would show a loss of {cell.smallest:.{cell.facts.digits}g} or more")
+
+
+def _broken(cell: Cell, pairs: Pairs, rules: Rules) -> Cell | None:
+    tried = cell.n + cell.new_failures
+    if at_least(cell.new_failures, tried) <= rules.clip_budget:
+        return None
+    clip, message = pairs.broken[0]
+    reason = f"{cell.new_failures} of {tried} clips have no score any more; {clip.id}: {message}"
+    return replace(cell, verdict="failed", reason=" ".join(reason.split()))
+
+
+def _over_tolerance(cell: Cell, tolerance: float, rules: Rules) -> Cell | None:
+    if at_least(cell.below, cell.n) <= rules.clip_budget:
+        return None
+    return replace(cell, verdict="worse", reason=f"{cell.below} of {cell.n} clips worse by more than {tolerance:g}")
+
+
+def _terms(pairs: Pairs, facts: MetricFacts) -> Signal64:
+    """What each clip adds to the difference NEW minus BASE: their mean is that difference.
+
+    Of a ratio such as WER, whose denominators (words) are the same in both runs: the difference of the numerators
+    over the mean denominator.
+    """
+    if facts.kind == "ratio":
+        weight = pairs.base[:, 1].mean() if len(pairs.base) else 1.0
+        return (pairs.new[:, 0] - pairs.base[:, 0]) / (weight or 1.0)
+    return pairs.new - pairs.base
+
+
+def _clipwise(pairs: Pairs, facts: MetricFacts) -> Signal64:
+    """Differences of the clips' own values, a ratio's over the clip's own denominator (0 where that is 0)."""
+    if facts.kind != "ratio":
+        return pairs.new - pairs.base
+    weights = pairs.base[:, 1]
+    return (pairs.new[:, 0] - pairs.base[:, 0]) / np.where(weights == 0, np.inf, weights)
+
+
+def _estimate(values: Real, facts: MetricFacts) -> float | None:
+    if not len(values):
+        return None
+    if facts.kind == "ratio":
+        total = float(values[:, 1].sum())
+        return float(values[:, 0].sum()) / total if total else None
+    return float(values.mean())
+
+
+def _worst(pairs: Pairs, clipwise: Signal64, sign: int) -> tuple[ClipChange, ...]:
+    """Clips that failed, then those whose value fell most."""
+    broken = [ClipChange(clip.id, None, message) for clip, message in pairs.broken]
+    order = [index for index in np.argsort(clipwise * sign, kind="stable")[:_WORST] if clipwise[index] * sign < 0]
+    fallen = [ClipChange(pairs.clips[index].id, float(clipwise[index])) for index in order]
+    return (*broken, *fallen)[:_WORST]
