@@ -19,7 +19,7 @@ from ldmbench.clips.condition import Condition
 from ldmbench.host.memory import peak_memory
 from ldmbench.names import Setting, show
 from ldmbench.system.card import SystemCard
-from ldmbench.system.protocol import Output, System
+from ldmbench.system.protocol import Learned, Output, Prepares, System
 
 #: What the text-to-audio systems are asked for, and what recognisers should have heard.
 CAPTION = "a dog barks while rain falls on a tin roof"
@@ -126,10 +126,12 @@ def _system(task: Task) -> None:
     card = load_system_card(task.name)
     begin = time.perf_counter()
     system = load_system(resolve(system_name(card, task), task.device, untrained=True))
-    task.write(built_s=time.perf_counter() - begin, parameters=getattr(system, "parameters", None))
+    task.write(
+        built_s=time.perf_counter() - begin, parameters=system.parameters if isinstance(system, Learned) else None
+    )
     with _alone(task):
         # Of this sound's samples the error is computed; it also warms the device up.
-        (short,) = _process(system, clips_of(card, 1, SHORT_S))
+        (short,) = _process(system, _set_up(system, clips_of(card, 1, SHORT_S)))
         np.save(task.short, short.samples)
         if task.kind == "reference":
             return
@@ -144,7 +146,7 @@ def _batches(task: Task, system: System, card: SystemCard) -> None:
         if batch > 1 and time.perf_counter() + 2 * last > until:
             task.write(stopped=f"batch {batch} would not have ended in time")
             return
-        clips = clips_of(card, batch, task.seconds)
+        clips = _set_up(system, clips_of(card, batch, task.seconds))
         begin = time.perf_counter()
         times = []
         try:
@@ -159,6 +161,13 @@ def _batches(task: Task, system: System, card: SystemCard) -> None:
         last = time.perf_counter() - begin
         made = sum(item.duration for item in sounds)
         task.write(batch=batch, steps=task.steps, seconds=min(times), audio_s=made, peak_bytes=peak())
+
+
+def _set_up(system: System, clips: list[Clip]) -> list[Clip]:
+    """The clips, once the system has seen them: that is never timed."""
+    if isinstance(system, Prepares):
+        system.setup(clips)
+    return clips
 
 
 def _process(system: System, clips: Sequence[Clip]) -> list[Audio]:

@@ -50,6 +50,7 @@ def test_the_dry_run_is_small(script: ModuleType, tmp_path: Path) -> None:
     assert {task["device"] for task in tasks} == {"cpu"}
     assert max(task["largest"] for task in tasks) == 2
     assert max(task["steps"] for task in tasks) == 2
+    assert [task["precision"] for task in tasks].count("bfloat16") == 1
 
 
 def test_what_fails_and_what_comes_too_late_are_results(script: ModuleType, tmp_path: Path) -> None:
