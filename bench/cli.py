@@ -12,6 +12,7 @@ from ldmbench.commands.options import as_json as _json
 from ldmbench.commands.options import runs as _runs
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
+from ldmbench.host.streams import no_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,13 @@ _weights = click.option(
 _untrained = click.option("--untrained", is_flag=True, help="Seeded random weights; every table says UNTRAINED.")
 _jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")
 _retry_failed = click.option("--retry-failed", is_flag=True, help="Try clips and scores again that failed before.")
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds a clip may take in a system or a metric; then it has failed.",
+)
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 _allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
 _audio = click.option(
@@ -129,7 +137,8 @@ def check(suite: str, device: str, weights: Path | None, as_json: bool, **reques
     from ldmbench.runs.prepare import prepare
     from ldmbench.runs.request import Options, Request
 
-    prepared = prepare(Request(suite, **request), Options(device, weights))
+    with no_noise():
+        prepared = prepare(Request(suite, **request), Options(device, weights))
     console.print_findings(prepared.findings, as_json)
     if prepared.errors:
         raise click.exceptions.Exit(2)
@@ -166,6 +175,7 @@ def fetch(names: tuple[str, ...]) -> None:
 @click.option("--seed", type=int, help="Seed of the run.  [default: the suite's]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Clips a system gets at once.")
 @_retry_failed
+@_timeout
 @click.option("--skip-unavailable", is_flag=True, help="Leave out systems whose preflight fails, and say so.")
 @_jobs
 @_allow
@@ -179,6 +189,7 @@ def run(
     batch: int,
     jobs: int | None,
     retry_failed: bool,
+    timeout: float,
     skip_unavailable: bool,
     allow_failures: bool,
     quiet: bool,
@@ -196,10 +207,12 @@ def run(
     from ldmbench.runs.prepare import prepare
     from ldmbench.runs.request import Options, Request
 
-    options = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet)
-    prepared = prepare(Request(suite, **request), options)
+    options = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout)
+    with no_noise():
+        prepared = prepare(Request(suite, **request), options)
     plan = console.ready(prepared)
-    runs = carry_out(plan, options)
+    with no_noise():
+        runs = carry_out(plan, options)
     _show_runs(runs, as_json)
     if not (quiet or as_json):
         name = plan.suite.name
@@ -218,6 +231,7 @@ def run(
 @_weights
 @_jobs
 @_retry_failed
+@_timeout
 @_allow
 @_quiet
 @_runs
@@ -233,6 +247,7 @@ def score(
     weights: Path | None,
     jobs: int | None,
     retry_failed: bool,
+    timeout: float,
     allow_failures: bool,
     quiet: bool,
     out: Path,
@@ -250,17 +265,19 @@ def score(
     from ldmbench.runs.request import Options
     from ldmbench.suite import load_suite
 
-    options = Options(device, weights, jobs=jobs or cores(), retry_failed=retry_failed, quiet=quiet)
+    options = Options(device, weights, jobs=jobs or cores(), retry_failed=retry_failed, quiet=quiet, timeout=timeout)
     if reference is None:
         if captions is not None:
             raise BenchError("captions belong to a folder", fix="name the folder of references with --reference")
         if not metrics:
             raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
-        runs = rescore(open_runs((str(target),), out), metrics, options)
+        with no_noise():
+            runs = rescore(open_runs((str(target),), out), metrics, options)
     else:
         suite = load_suite("folders" if captions is None else "folders-text-to-audio")
         names = metrics or suite.metrics
-        runs = [score_folder(suite, target, reference, names, out, options, content, table, captions)]
+        with no_noise():
+            runs = [score_folder(suite, target, reference, names, out, options, content, table, captions)]
         for note in runs[0].info.datasets[0].notes:
             click.echo(f"note: {note}", err=True)
     _show_runs(runs, as_json)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,17 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     return make
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems of runs work in this process, where a test can see and change what they do."""
+    from ldmbench.runs.generate import generate
+
+    def here(*args: Any, isolate: bool = False) -> list[tuple[str, str]]:
+        return generate(*args)
+
+    monkeypatch.setattr("ldmbench.runs.carry_out.generate", here)
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from ldmbench.errors import describe
+from ldmbench.host.orphans import die_with_parent, end_tree
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -19,21 +22,31 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NU
 
 
 class WorkerDiedError(RuntimeError):
-    """A worker process ended without an answer, as after a segmentation fault or out of memory."""
+    """A worker process ended without an answer, as after a segmentation fault or out of memory, or took too long."""
 
 
 class Executor(Protocol):
     """Runs a function on tasks and yields ``(index, result or exception)`` in any order."""
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R | Exception]]:
-        """Yield one pair for every task; a task that fails does not stop the others."""
+    def map(
+        self, function: Callable[[T], R], tasks: Sequence[T], limits: Sequence[float] | None = None
+    ) -> Iterator[tuple[int, R | Exception]]:
+        """Yield one pair for every task; a task that fails does not stop the others.
+
+        Args:
+            function: What to do.
+            tasks: To what.
+            limits: Seconds that each task may take; only another process can be held to them.
+        """
         ...
 
 
 class Serial:
     """Runs the tasks here, one after the other."""
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R | Exception]]:
+    def map(
+        self, function: Callable[[T], R], tasks: Sequence[T], limits: Sequence[float] | None = None
+    ) -> Iterator[tuple[int, R | Exception]]:
         """Yield one pair for every task, in order."""
         for index, task in enumerate(tasks):
             try:
@@ -48,25 +61,30 @@ class Processes:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R | Exception]]:
+    def map(
+        self, function: Callable[[T], R], tasks: Sequence[T], limits: Sequence[float] | None = None
+    ) -> Iterator[tuple[int, R | Exception]]:
         """Yield one pair for every task as it finishes.
 
-        A task whose worker dies is tried once more alone; if it dies again its result is ``WorkerDiedError`` and the
-        others go on. Only a few tasks are in flight at a time, so memory does not grow with their number.
+        A task whose worker dies or takes longer than its limit is tried once more alone; if that happens again its
+        result is ``WorkerDiedError`` and the others go on. Only a few tasks are in flight at a time, so memory does not
+        grow with their number.
         """
         waiting = deque(range(len(tasks)))
         while waiting:
-            suspects = yield from self._until_broken(function, tasks, waiting)
+            suspects, _ = yield from self._until_broken(function, tasks, limits, waiting)
             for index in suspects:
                 lone = deque([index])
-                dead = yield from Processes(1)._until_broken(function, tasks, lone)
-                if dead:
+                dead, late = yield from Processes(1)._until_broken(function, tasks, limits, lone)
+                if dead and late and limits is not None:
+                    yield index, WorkerDiedError(f"took longer than {limits[index]:g} s and was ended")
+                elif dead:
                     yield index, WorkerDiedError("the worker process died (segmentation fault or out of memory)")
 
     def _until_broken(
-        self, function: Callable[[T], R], tasks: Sequence[T], waiting: deque[int]
-    ) -> Generator[tuple[int, R | Exception], None, list[int]]:
-        """Work ``waiting`` off; if a worker dies, return the tasks that were in flight."""
+        self, function: Callable[[T], R], tasks: Sequence[T], limits: Sequence[float] | None, waiting: deque[int]
+    ) -> Generator[tuple[int, R | Exception], None, tuple[list[int], bool]]:
+        """Work ``waiting`` off; if a worker dies or all are late, return what was in flight, and which it was."""
         pending: dict[Future[R], int] = {}
         with _one_thread_each(), _pool(self.jobs) as pool:
             try:
@@ -74,7 +92,14 @@ class Processes:
                     while waiting and len(pending) < 2 * self.jobs:
                         pending[pool.submit(_call, function, tasks[waiting[0]])] = waiting[0]
                         waiting.popleft()
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    # Who finishes takes the next task: while something finishes within the longest limit, at least
+                    # one worker is well, and the others are looked at when it has nothing left to do.
+                    limit = None if limits is None else max(limits[index] for index in pending.values())
+                    finished = wait(pending, limit, FIRST_COMPLETED).done
+                    if not finished:
+                        _end_workers(pool)
+                        return sorted(pending.values()), True
+                    for future in finished:
                         error = future.exception()
                         if isinstance(error, BrokenProcessPool):
                             raise error
@@ -86,27 +111,30 @@ class Processes:
                         else:
                             raise error
             except BrokenProcessPool:
-                return sorted(pending.values())
-        return []
+                return sorted(pending.values()), False
+        return [], False
 
 
 def _call(function: Callable[[T], R], task: T) -> R:
     """In the worker: the function, with errors that survive the way back."""
     try:
         return function(task)
-    except Exception as error:
+    except BaseException as error:
+        # No keyboard reaches a worker; what only a process may raise is its task's error here.
+        if not isinstance(error, Exception):
+            raise RuntimeError(describe(error)) from None
         try:
             pickle.loads(pickle.dumps(error))
         except Exception:
             # An exception that cannot be unpickled would look like a dead worker to the parent.
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+            raise RuntimeError(describe(error)) from None
         raise
 
 
-def executor(jobs: int, tasks: int) -> Executor:
-    """Processes where there are several jobs and more than one task, otherwise this process."""
+def executor(jobs: int, tasks: int, apart: bool = False) -> Executor:
+    """Processes where there are several jobs and more than one task, otherwise this process; never it if ``apart``."""
     jobs = min(jobs, tasks)
-    return Processes(jobs) if jobs > 1 else Serial()
+    return Processes(jobs) if jobs > 1 or (apart and jobs) else Serial()
 
 
 def cores() -> int:
@@ -118,23 +146,35 @@ def cores() -> int:
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     import multiprocessing
 
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
     try:
         yield pool
     except (KeyboardInterrupt, GeneratorExit):
         # Whoever interrupts does not want to wait for the longest task in flight.
-        for child in multiprocessing.active_children():
-            child.terminate()
+        _end_workers(pool)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole process group; the parent alone decides what happens."""
-    import signal
+def _end_workers(pool: ProcessPoolExecutor) -> None:
+    """Kill the workers of a pool with all they started; a worker that hangs hears no milder signal."""
+    for pid in list(pool._processes or ()):
+        end_tree(pid)
 
+
+def _begin() -> None:
+    """In a worker: it ends with the parent, and what it prints is no part of a table.
+
+    Ctrl-C reaches the whole process group; the parent alone decides what happens.
+    """
+    import signal
+    import sys
+
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
 
 
 @contextmanager

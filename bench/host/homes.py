@@ -32,8 +32,16 @@ def weights_home() -> Path:
     return Path(os.environ.get("LDMBENCH_WEIGHTS") or cache_home() / "weights").expanduser().absolute()
 
 
+def absolute_homes() -> dict[str, str]:
+    """The variables that name these folders, absolute, for processes that may change their directory."""
+    homes = {"LDMBENCH_CACHE": cache_home(), "LDMBENCH_DATA": data_home(), "LDMBENCH_WEIGHTS": weights_home()}
+    return {name: str(folder) for name, folder in homes.items() if os.environ.get(name)}
+
+
 def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file, remembered in the cache home as long as size and time of change stay the same.
+    """SHA-256 (hex) of a file, remembered in the cache home as long as nothing about it changes.
+
+    Its size and modification time are no proof, since both can be set; the kernel sets the time of the last change.
 
     Raises:
         BenchError: If the file is missing or unreadable.
@@ -42,7 +50,7 @@ def file_digest(path: Path) -> str:
         path = path.resolve(strict=True)
         before = path.stat()
         note = cache_home() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
-        state = {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
+        state = state_of(before)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(note.read_text(encoding="utf-8"))
             if {key: known[key] for key in state} == state and len(known["sha256"]) == 64:
@@ -50,11 +58,23 @@ def file_digest(path: Path) -> str:
         digest = sha256(path)
     except OSError as error:
         raise BenchError(f"{path} cannot be read", error.strerror or str(error), "check the path") from None
-    if time.time() - before.st_mtime > _SETTLED_S:
+    if settled(before):
         # The digest is right whether or not it can be remembered: a read-only cache home only costs time.
         with contextlib.suppress(BenchError), replacing(note) as handle:
             handle.write(json.dumps({**state, "sha256": digest}).encode())
     return digest
+
+
+def state_of(facts: os.stat_result) -> dict[str, int]:
+    """What is different as soon as a file was written to, replaced, or given other times."""
+    return {
+        "size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "ctime_ns": facts.st_ctime_ns, "inode": facts.st_ino
+    }  # fmt: skip
+
+
+def settled(facts: os.stat_result) -> bool:
+    """Whether the file was last changed so long ago that any later change shows in ``state_of``."""
+    return time.time() - max(facts.st_mtime, facts.st_ctime) > _SETTLED_S
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,12 @@ from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError, Unscored
+from ldmbench.errors import BenchError, Unscored, describe
 from ldmbench.names import Name, Setting, parse, show, typed, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
+
+_log = logging.getLogger(__name__)
 
 Value = float | Real
 
@@ -241,6 +244,9 @@ class _Entry:
 
 _registry: dict[str, _Entry] = {}
 
+#: Names of metrics that other packages have registered.
+_from_packages: set[str] = set()
+
 
 def metric(
     name: str, *, variants: Mapping[str, Mapping[str, Setting]] | None = None, **facts: Any
@@ -331,6 +337,12 @@ def load_metric(name: str) -> Metric:
     return built
 
 
+def from_package(name: str) -> bool:
+    """Whether a metric comes from another package than ldmbench, through an entry point."""
+    _import_all()
+    return parse(name).name in _from_packages
+
+
 def settings_title(asked: Name) -> str:
     """What a column heading adds for overridden settings, such as `` windows=all UNTRAINED``."""
     own = [f"{key}={show(value)}" for key, value in asked.settings.items() if key != "untrained"]
@@ -356,5 +368,11 @@ def _import_all() -> None:
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"ldmbench.metrics.{module.name}")
+    ours = set(_registry)
     for point in entry_points(group="ldmbench.metrics"):
-        point.load()
+        try:
+            point.load()
+        except (Exception, SystemExit) as error:
+            # Its metrics are then unknown by name; all others are there.
+            _log.warning("the metrics of %s cannot be loaded: %s", point.value, describe(error))
+    _from_packages.update(_registry.keys() - ours)

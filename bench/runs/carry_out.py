@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ldmbench.clips.card import Content
@@ -38,7 +39,7 @@ def carry_out(plan: Plan, options: Options) -> list[Run]:
     for spec in plan.specs:
         _refuse_other("device", spec, spec.device, options.device)
         _refuse_other("weights", spec, spec.weights, options.weights)
-    problems = dict(generate(plan, options))
+    problems = dict(generate(plan, options, isolate=True))
     with ExitStack() as stack:
         pairs = zip(plan.paths, plan.runs, strict=True)
         writers = [stack.enter_context(RunWriter(path, info)) for path, info in pairs]
@@ -85,7 +86,7 @@ def score_folder(
     for finding in check_plan(plan, options):
         if finding.level == "error":
             raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
-    generate(plan, options, lambda _: FolderSystem(spec, pairs))
+    generate(plan, options, partial(FolderSystem, pairs=pairs), isolate=True)
     with RunWriter(plan.paths[0], plan.runs[0]) as writer:
         measure(plan.paths, plan.clips, plan.metrics, options, [writer])
     return open_run(plan.paths[0])

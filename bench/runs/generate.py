@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import time
-import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
+from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError
+from ldmbench.errors import BenchError, describe
 from ldmbench.host import interrupt
-from ldmbench.host.memory import peak_memory
+from ldmbench.host.child import Child, ChildEndedError
 from ldmbench.host.progress import progress
-from ldmbench.metrics._base import LENGTH_TOLERANCE
+from ldmbench.runs import produce
 from ldmbench.runs.plan import Plan
+from ldmbench.runs.produce import Made, Producer
 from ldmbench.runs.records import OutputRow
-from ldmbench.runs.request import Options
+from ldmbench.runs.request import SETUP_S, Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import RunWriter, is_run
+from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
-from ldmbench.system.protocol import Adapter, Cost, Output, Prepares, System, parameters_of
+from ldmbench.system.protocol import Adapter
 from ldmbench.system.registry import load_system
 
 
-def generate(plan: Plan, options: Options, build: Adapter = load_system) -> list[tuple[str, str]]:
+def generate(
+    plan: Plan, options: Options, build: Adapter = load_system, isolate: bool = False
+) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
     Time and memory are recorded only at a batch of 1, where they belong to one clip.
@@ -37,6 +35,7 @@ def generate(plan: Plan, options: Options, build: Adapter = load_system) -> list
         plan: What to do, and where each system runs.
         options: How many clips a system gets at once, and whether those that failed are tried again.
         build: How a spec becomes a system.
+        isolate: Let systems work in another process, which may crash, hang or leave; ``build`` must be importable.
 
     Returns:
         (system, message) of every system that could not be set up; its clips stay pending and the others go on.
@@ -45,29 +44,28 @@ def generate(plan: Plan, options: Options, build: Adapter = load_system) -> list
         BenchError: If a run folder cannot be written or is in use.
     """
     not_started = []
-    todo = [pending(path, plan.clips, options.retry_failed) for path in plan.paths]
-    with progress("generate", sum(len(clips) for clips in todo), options.quiet) as advance:
-        for spec, info, path, clips in zip(plan.specs, plan.runs, plan.paths, todo, strict=True):
-            if not clips and is_run(path):
+    with ExitStack() as stack:
+        # What is pending is read while nobody else writes.
+        writers = [stack.enter_context(RunWriter(path, info)) for path, info in zip(plan.paths, plan.runs, strict=True)]
+        todo = [pending(path, plan.clips, options.retry_failed) for path in plan.paths]
+        studio = stack.enter_context(_Apart(plan, build, options)) if isolate else _Here(plan, build)
+        advance = stack.enter_context(progress("generate", sum(map(len, todo)), options.quiet))
+        for spec, writer, clips in zip(plan.specs, writers, todo, strict=True):
+            if not clips:
                 continue
-            with RunWriter(path, info) as writer:
-                if not clips:
-                    continue
-                try:
-                    system = build(spec)
-                    if isinstance(system, Prepares):
-                        system.setup(plan.clips)
-                except Exception as error:
-                    not_started.append((spec.label, _reason(error)))
-                    advance(len(clips), spec.label)
-                    continue
-                writer.set_parameters(parameters_of(system))
+            rest = len(clips)
+            try:
+                writer.set_parameters(studio.start(spec))
                 for start in range(0, len(clips), options.batch):
                     part = clips[start : start + options.batch]
-                    for row, output in _process(system, spec, part, options.batch == 1):
+                    for made in studio.process(part, options.batch == 1):
                         interrupt.check()
-                        writer.add_output(row, output.audio if output else None)
+                        _store(writer, spec, made)
                         advance(1, spec.label)
+                        rest -= 1
+            except _NotReadyError as error:
+                not_started.append((spec.label, str(error)))
+                advance(rest, spec.label)
     return not_started
 
 
@@ -79,103 +77,112 @@ def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> li
     return [clip for clip in clips if clip.id not in done or (retry_failed and done[clip.id].status == "failed")]
 
 
-def _process(
-    system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool
-) -> Iterator[tuple[OutputRow, Output | None]]:
-    """Rows for a batch; clips whose input is broken, or on which the system fails alone, become failed rows."""
-    ready = []
-    for clip in clips:
+def _store(writer: RunWriter, spec: SystemSpec, made: Made) -> None:
+    """Store a row with its sound; what no file or record can hold is the clip's failure."""
+    row, sound = made
+    try:
+        writer.add_output(row, sound)
+    except BenchError:
+        raise
+    except Exception as error:
+        message = f"{spec.card.name} returned an output that cannot be stored: {describe(error)}"
+        writer.add_output(OutputRow(row.clip, "failed", message))
+
+
+class _NotReadyError(Exception):
+    """A system cannot be set up; the message says why."""
+
+
+class _Here:
+    """Systems in this process."""
+
+    def __init__(self, plan: Plan, build: Adapter) -> None:
+        self._plan, self._build = plan, build
+        self._producer: Producer | None = None
+
+    def start(self, spec: SystemSpec) -> int | None:
+        """Get a system ready; returns the number of its learned parameters."""
+        self._producer = None  # Its memory is free before the next one needs some.
         try:
-            ready.append(clip.load() if clip.path is not None else clip)
+            self._producer = Producer(spec, self._build, self._plan.clips)
         except BenchError as error:
-            yield OutputRow(clip.id, "failed", str(error)), None
-    if not ready:
-        return
-    outputs: list[Output] = []
-    stopped: Exception | None = None
-    try:
-        # One more than there should be is enough to know; a system that never ends is not waited for.
-        for output in islice(_timed(system, spec, ready, alone), len(ready) + 1):
-            outputs.append(output)
-    except Exception as error:
-        stopped = error
-    # Outputs belong to clips by their order alone: where one is missing or too many, none can be told apart.
-    if stopped is None and len(outputs) != len(ready):
-        count = len(outputs) if len(outputs) < len(ready) else f"more than {len(ready)}"
-        stopped, outputs = BenchError(f"{spec.label} returned {count} outputs for {len(ready)} clips"), []
-    for clip, output in zip(ready, outputs, strict=False):
-        yield _row(system, clip, output)
-    if stopped is not None and len(ready) == 1:
-        yield OutputRow(ready[0].id, "failed", _reason(stopped)), None
-        return
-    for clip in ready[len(outputs) :]:
-        yield from _process(system, spec, [clip], alone=False)
+            raise _NotReadyError(str(error)) from None
+        return self._producer.parameters
+
+    def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
+        """Rows and sounds of a batch."""
+        assert self._producer is not None, "start comes first"
+        yield from self._producer.process(clips, alone)
 
 
-def _timed(system: System, spec: SystemSpec, clips: Sequence[Clip], alone: bool) -> Iterator[Output]:
-    """Outputs of a batch; with the cost of each where it was processed alone."""
-    if not alone or len(clips) != 1:
-        yield from system.process(clips)
-        return
-    with peak_memory(spec.device) as peak:
-        start = time.perf_counter()
-        outputs = list(islice(system.process(clips), 2))
-        seconds = time.perf_counter() - start
-    for output in outputs:
-        cost = Cost(seconds, peak(), parameters_of(system))
-        yield replace(output, cost=cost) if isinstance(output, Output) else output
+class _Apart:
+    """Systems in another process: whatever one of them does there, each of its clips has a row.
+
+    Systems that come with ldmbench and load no weights share one process, which saves the start of another; every
+    other system has its own, with the memory of its device to itself.
+    """
+
+    def __init__(self, plan: Plan, build: Adapter, options: Options) -> None:
+        self._plan, self._build, self._timeout = plan, build, options.timeout
+        self._child = Child()
+        self._spec: SystemSpec | None = None
+
+    def __enter__(self) -> _Apart:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.end()
+
+    def start(self, spec: SystemSpec) -> int | None:
+        """Get a system ready; returns the number of its learned parameters."""
+        if self._spec is not None and not (_shares(self._spec) and _shares(spec)):
+            self._child.end()
+        self._spec = spec
+        question = (produce.start, spec, self._build, self._plan.clips, beside.looked_into())
+        try:
+            answers: list[tuple[str, int | None]] = list(
+                self._child.ask(*question, timeout=max(self._timeout, SETUP_S))
+            )
+            ((problem, parameters),) = answers
+        except (RuntimeError, ValueError) as error:
+            raise _NotReadyError(f"{spec.label} while being set up: {error}") from None
+        if problem:
+            raise _NotReadyError(problem)
+        return parameters
+
+    def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
+        """Rows and sounds of a batch; after a crash in a batch each clip that has no row is tried alone."""
+        left = {clip.id: clip for clip in clips}
+        try:
+            for made in self._ask(clips, alone):
+                del left[made[0].clip]
+                yield made
+        except RuntimeError as error:
+            if len(clips) > 1:
+                for clip in list(left.values()):
+                    yield from self.process([clip], alone=False)
+            else:
+                yield self._once_more(clips[0], alone, error)
+
+    def _once_more(self, clip: Clip, alone: bool, error: RuntimeError) -> Made:
+        """A clip whose process was killed from outside is tried again; another crash is the system's failure."""
+        label = self._spec.label if self._spec else ""
+        if isinstance(error, ChildEndedError) and error.from_outside:
+            try:
+                (made,) = self._ask([clip], alone)
+            except RuntimeError as again:
+                error = again
+            else:
+                return made
+        return OutputRow(clip.id, "failed", f"{label}: {error}"), None
+
+    def _ask(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
+        if not self._child.started and self._spec is not None:
+            self.start(self._spec)
+        yield from self._child.ask(produce.process, clips, alone, timeout=self._timeout * len(clips))
 
 
-def _row(system: System, clip: Clip, output: Output) -> tuple[OutputRow, Output | None]:
-    try:
-        fault = _fault(system, clip, output)
-        row = None if fault else _accepted(clip, output)
-    except Exception as error:
-        # An adapter may yield anything; what cannot be stored is its failure, not the end of the run.
-        fault, row = f"{system.card.name} returned an output that cannot be stored: {_reason(error)}", None
-    if row is None:
-        return OutputRow(clip.id, "failed", fault), None
-    return row, output
-
-
-def _accepted(clip: Clip, output: Output) -> OutputRow:
-    details = dict(output.details)
-    json.dumps(details, allow_nan=False)
-    return OutputRow(
-        clip.id,
-        "ok",
-        audio=str(output.path.resolve()) if output.path else "",
-        bits=None if output.bits is None else int(output.bits),
-        tokens=None if output.tokens is None else int(np.size(output.tokens)),
-        seconds=output.cost.seconds,
-        peak_memory=output.cost.peak_memory,
-        reference=clip.loaded.digest() if clip.loaded is not None else "",
-        details=details,
-    )
-
-
-def _fault(system: System, clip: Clip, output: Output) -> str:
-    """Why an output cannot be accepted, or empty."""
-    if not isinstance(output, Output):
-        return f"{system.card.name} returned {type(output).__name__}, not an Output"
-    if output.audio is None:
-        return f"{system.card.name} returned no audio"
-    if output.audio.length == 0:
-        return f"{system.card.name} returned 0 samples"
-    wrong = int((~np.isfinite(output.audio.samples)).sum())
-    if wrong:
-        return f"{system.card.name} returned NaN or Inf in {wrong} of {output.audio.samples.size} samples"
-    if output.path is None and system.card.tasks != ("generate",) and clip.path is not None:
-        expected, found = clip.audio.duration, output.audio.duration
-        if abs(expected - found) > LENGTH_TOLERANCE:
-            return f"{system.card.name} returned {found:.3f} s for a clip of {expected:.3f} s"
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    """One line for a failed row: what was raised, and where in the adapter."""
-    if isinstance(error, BenchError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+def _shares(spec: SystemSpec) -> bool:
+    """Whether a system may have another one's process after it."""
+    ours = bool(spec.card.command) or spec.card.module.startswith("ldmbench.")
+    return ours and not spec.card.weights

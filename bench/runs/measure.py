@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from ldmbench.audio import sound as audio_io
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError, Unscored
+from ldmbench.errors import BenchError, Unscored, describe, one_line
 from ldmbench.host import interrupt
-from ldmbench.host.executor import executor
+from ldmbench.host.executor import Executor, Processes, WorkerDiedError, executor
 from ldmbench.host.progress import progress
-from ldmbench.metrics._base import DeviceMetric, Metric, Value, load_metric
+from ldmbench.metrics._base import DeviceMetric, Metric, Value, from_package, load_metric
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
@@ -59,9 +59,20 @@ class Job:
             )
 
     def output(self) -> Output:
-        """The output as the metrics see it, read back from disk."""
+        """The output as the metrics see it, read back from disk.
+
+        Raises:
+            BenchError: If it is gone or is not what the system made.
+        """
+        sound = audio_io.read(self.audio) if self.audio else None
+        if sound is not None and sound.digest() != self.row.digest:
+            raise BenchError(
+                f"the output of {self.row.clip} changed since it was made",
+                f"{self.audio} has {sound.digest()[:12]}, it was {self.row.digest[:12]}",
+                "run the suite again",
+            )
         return Output(
-            audio_io.read(self.audio) if self.audio else None,
+            sound,
             self.row.bits,
             details={**self.row.details, "token_count": self.row.tokens},
             path=self.audio,
@@ -75,6 +86,10 @@ class Task:
 
     clip: Clip
     jobs: tuple[Job, ...]
+
+    def parts(self) -> list[Task]:
+        """A task for each score."""
+        return [Task(self.clip, (replace(job, metrics=(name,)),)) for job in self.jobs for name in job.metrics]
 
 
 def measure(
@@ -95,15 +110,28 @@ def measure(
     # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
     tasks.sort(key=_weight, reverse=True)
     total = sum(len(job.metrics) for task in tasks for job in task.jobs)
+    apart = any(from_package(name) for name in local)
     with progress("score", total, options.quiet) as advance:
-        for index, result in executor(options.jobs, len(tasks)).map(score, tasks):
+        for task, rows in _scored(executor(options.jobs, len(tasks), apart), tasks, options.timeout):
             interrupt.check()
-            task = tasks[index]
-            rows = result if not isinstance(result, Exception) else list(_all_failed(task, result))
             for position in {position for position, _ in rows}:
                 writers[position].add_scores(row for owner, row in rows if owner == position)
             advance(len(rows), task.clip.id)
     _measure_on_device(runs, clips, [name for name in metrics if name not in local], options, writers)
+
+
+def _scored(
+    workers: Executor, tasks: Sequence[Task], timeout: float
+) -> Iterator[tuple[Task, list[tuple[int, ScoreRow]]]]:
+    """The rows of each task; one whose worker died is taken apart, so that only what kills or stalls it has failed."""
+    limits = [timeout * sum(len(job.metrics) for job in task.jobs) for task in tasks]
+    for index, result in workers.map(score, tasks, limits):
+        task = tasks[index]
+        parts = task.parts()
+        if isinstance(result, WorkerDiedError) and len(parts) > 1:
+            yield task, [row for _, rows in _scored(Processes(1), parts, timeout) for row in rows]
+        else:
+            yield task, list(_all_failed(task, result)) if isinstance(result, Exception) else result
 
 
 def missing(
@@ -153,17 +181,19 @@ def _score_one(metric: Metric, clip: Clip, output: Output, row: OutputRow) -> Sc
     facts = metric.facts
     try:
         value = _plain(metric.measure(clip, output), facts.kind)
-    except Exception as error:
+    except BaseException as error:
+        if interrupt.from_keyboard(error):
+            raise
         return _without_value(clip, facts.name, facts.version, row, error)
     return ScoreRow(clip.id, facts.name, facts.version, "ok", value, output=row.digest)
 
 
-def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: Exception) -> ScoreRow:
+def _without_value(clip: Clip, name: str, version: int, row: OutputRow, error: BaseException) -> ScoreRow:
     if isinstance(error, Unscored):
-        return ScoreRow(clip.id, name, version, "unscored", message=str(error), output=row.digest)
-    message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        return ScoreRow(clip.id, name, version, "unscored", message=one_line(error), output=row.digest)
+    message = str(error) if isinstance(error, BenchError | WorkerDiedError) else describe(error)
     logging.getLogger(__name__).debug("%s of %s failed", name, clip.id, exc_info=error)
-    return ScoreRow(clip.id, name, version, "failed", message=" ".join(message.split()), output=row.digest)
+    return ScoreRow(clip.id, name, version, "failed", message=message, output=row.digest)
 
 
 def _plain(value: Value, kind: str) -> float | list[float]:
@@ -239,23 +269,25 @@ class _Loaded:
             return cls(clip, job, None, error)
 
 
-def _values(metric: DeviceMetric, items: Sequence[_Loaded]) -> list[Value | Exception]:
+def _values(metric: DeviceMetric, items: Sequence[_Loaded]) -> list[Value | BaseException]:
     """A value or an exception for each; a batch that fails as a whole is tried again one by one."""
     if not items:
         return []
     try:
         outputs = [item.output for item in items if item.output is not None]
-        values = list(metric.measure_batch([item.clip for item in items], outputs))
+        values: list[Value | BaseException] = list(metric.measure_batch([item.clip for item in items], outputs))
         if len(values) != len(items):
             raise ValueError(f"the metric returned {len(values)} values for {len(items)} clips")
-    except Exception as error:
+    except BaseException as error:
+        if interrupt.from_keyboard(error):
+            raise
         return [error] if len(items) == 1 else [_values(metric, [item])[0] for item in items]
     return values
 
 
-def _device_row(metric: Metric, clip: Clip, job: Job, value: Value | Exception, writer: RunWriter) -> ScoreRow:
+def _device_row(metric: Metric, clip: Clip, job: Job, value: Value | BaseException, writer: RunWriter) -> ScoreRow:
     facts = metric.facts
-    if isinstance(value, Exception):
+    if isinstance(value, BaseException):
         return _without_value(clip, facts.name, facts.version, job.row, value)
     stored: float | list[float] | str
     try:

@@ -16,7 +16,7 @@ from ldmbench.metrics._base import untrained
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
 from ldmbench.runs.plan import Plan, make_plan
-from ldmbench.runs.request import Options, Request
+from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
 from ldmbench.runs.store import is_run
 from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
@@ -104,6 +104,7 @@ def evaluate(
     retry_failed: bool = False,
     skip_unavailable: bool = False,
     quiet: bool = False,
+    timeout: float = TIMEOUT_S,
 ) -> list[Run]:
     """Run systems on a suite; what is already in the run folder is not computed again.
 
@@ -126,6 +127,7 @@ def evaluate(
         retry_failed: Try clips and scores again that failed before.
         skip_unavailable: Leave out systems whose preflight fails.
         quiet: Show no progress.
+        timeout: Seconds that a clip may take in a system or a metric.
 
     Returns:
         The runs as they are on disk.
@@ -138,7 +140,7 @@ def evaluate(
             suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
             untrained, Path(out),
         ),
-        Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet),
+        Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout),
     )  # fmt: skip
 
 

@@ -8,6 +8,12 @@ from pathlib import Path
 from ldmbench.clips.card import Content
 from ldmbench.errors import BenchError
 
+#: Seconds that a clip may take in a system or a metric, where nothing else is asked for.
+TIMEOUT_S = 3600.0
+
+#: Seconds that a system may at least take to be set up, which loads, trains or compiles.
+SETUP_S = 3600.0
+
 
 @dataclass(frozen=True)
 class Request:
@@ -59,9 +65,10 @@ class Options:
         retry_failed: Try clips and scores again that failed before.
         skip_unavailable: Leave out systems whose preflight fails.
         quiet: Show no progress.
+        timeout: Seconds that a clip may take in a system or a metric; then it has failed.
 
     Raises:
-        BenchError: If ``batch`` or ``jobs`` is below 1.
+        BenchError: If ``batch`` or ``jobs`` is below 1, or ``timeout`` not above 0.
     """
 
     device: str = "cpu"
@@ -71,8 +78,11 @@ class Options:
     retry_failed: bool = False
     skip_unavailable: bool = False
     quiet: bool = False
+    timeout: float = TIMEOUT_S
 
     def __post_init__(self) -> None:
+        if not self.timeout > 0:
+            raise BenchError("timeout must be above 0", f"{self.timeout:g}")
         for name, value in (("batch", self.batch), ("jobs", self.jobs)):
             if value < 1:
                 raise BenchError(f"{name} must be 1 or more", f"{value}")

@@ -144,7 +144,7 @@ class RunWriter:
             relative = Path(_AUDIO) / f"{_file_name(row.clip)}.wav"
             write_audio(self.path / relative, audio, durable=True)
             row = replace(row, audio=relative.as_posix())
-        if audio is not None:
+        if audio is not None and not row.digest:
             row = replace(
                 row, digest=audio.digest(), rate=audio.rate, channels=audio.channels, seconds_audio=audio.duration
             )

@@ -31,6 +31,18 @@ class _Beside:
 _finder = _Beside()
 
 
+def looked_into() -> tuple[str, ...]:
+    """The folders of cards, for a process that shall find the same modules."""
+    return tuple(_finder.folders)
+
+
+def look_into(folders: Sequence[str]) -> None:
+    """Let modules be found in these folders, after everything that is installed."""
+    if _finder not in sys.meta_path:
+        sys.meta_path.append(_finder)
+    _finder.folders += [folder for folder in folders if folder not in _finder.folders]
+
+
 def make_importable(card: Path, module: str) -> None:
     """Let the module of a card, and what it imports, be found in the card's folder.
 
@@ -42,10 +54,7 @@ def make_importable(card: Path, module: str) -> None:
         BenchError: If another module of that name comes first.
     """
     folder = str(card.resolve().parent)
-    if _finder not in sys.meta_path:
-        sys.meta_path.append(_finder)
-    if folder not in _finder.folders:
-        _finder.folders.append(folder)
+    look_into([folder])
     name = module.partition(":")[0].partition(".")[0]
     own = _in(name, [folder])
     if own is None:

@@ -90,12 +90,13 @@ def test_what_was_handled_does_not_end_the_process(kind: str, code: int) -> None
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)], check=False).returncode == code
 
 
-@pytest.mark.parametrize(("stage", "part", "outputs"), [("generate", "_timed", 0), ("measure", "score", 2)])
+@pytest.mark.parametrize(("stage", "part", "outputs"), [("produce:Producer", "_timed", 0), ("measure", "score", 2)])
 def test_a_run_ends_and_stores_nothing_more(
     stage: str,
     part: str,
     outputs: int,
     ctrl_c: Press,
+    in_this_process: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tone: Callable[..., Audio],
@@ -103,7 +104,9 @@ def test_a_run_ends_and_stores_nothing_more(
     """Swallowed while the first clip is at work."""
     for name in "ab":
         write(tmp_path / "clips" / f"{name}.wav", tone())
-    module = importlib.import_module(f"ldmbench.runs.{stage}")
+    name, _, inside = stage.partition(":")
+    module: Any = importlib.import_module(f"ldmbench.runs.{name}")
+    module = getattr(module, inside) if inside else module
     plainly = getattr(module, part)
 
     def swallowing(*given: Any) -> Any:

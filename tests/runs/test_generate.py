@@ -149,7 +149,7 @@ def test_cost_is_measured_only_alone(make: Callable[..., Plan], tmp_path: Path) 
 
 def test_time_is_that_of_the_system(make: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(number) for number in range(0, 1000, 3))
-    monkeypatch.setattr("ldmbench.runs.generate.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("ldmbench.runs.produce.time.perf_counter", lambda: next(clock))
     assert {row.seconds for row in rows(done(make("ab"), Fake())).values()} == {3.0}
 
 

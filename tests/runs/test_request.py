@@ -130,7 +130,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_this_process: None) -> Iterator[Bench]:
     """The bench, with its metrics registered and its system importable."""
     name = "probe_system_of_a_test"
     module = module_from_spec(ModuleSpec(name, None))

@@ -1,0 +1,212 @@
+"""Systems at work: one is built and prepared, and each of its clips becomes a row with the sound that belongs to it."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import SupportsInt
+
+import numpy as np
+
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, describe
+from ldmbench.host.interrupt import from_keyboard
+from ldmbench.host.memory import peak_memory
+from ldmbench.metrics._base import LENGTH_TOLERANCE
+from ldmbench.runs.records import OutputRow
+from ldmbench.system import beside
+from ldmbench.system.card import SystemSpec
+from ldmbench.system.protocol import Adapter, Cost, Output, Prepares, System, parameters_of
+
+#: Channels a WAV can have: its header counts them in 16 bits.
+MOST_CHANNELS = 65_535
+
+#: A row, and the sound that is still to be stored.
+Made = tuple[OutputRow, Audio | None]
+
+
+class Producer:
+    """A system that is ready for clips.
+
+    Args:
+        spec: The system.
+        build: How a spec becomes a system.
+        clips: Every planned clip, for its setup.
+
+    Raises:
+        BenchError: If the system cannot be built or set up, with whatever it raised.
+    """
+
+    def __init__(self, spec: SystemSpec, build: Adapter, clips: Sequence[Clip]) -> None:
+        self.spec = spec
+        try:
+            self._system = build(spec)
+            if isinstance(self._system, Prepares):
+                self._system.setup(clips)
+            self.parameters = parameters_of(self._system)
+        except BaseException as error:
+            raise BenchError(_reason(error)) from error
+
+    def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
+        """Rows for a batch; clips whose input is broken, or on which the system fails alone, become failed rows.
+
+        Args:
+            clips: The batch.
+            alone: Measure time and memory; they belong to a clip only in a batch of one.
+        """
+        ready = []
+        for clip in clips:
+            try:
+                ready.append(clip.load() if clip.path is not None else clip)
+            except BenchError as error:
+                yield OutputRow(clip.id, "failed", str(error)), None
+        if not ready:
+            return
+        outputs: list[Output] = []
+        stopped = ""
+        try:
+            # One more than there should be is enough to know; a system that never ends is not waited for.
+            for output in islice(self._timed(ready, alone), len(ready) + 1):
+                outputs.append(output)
+        except BaseException as error:
+            stopped = _reason(error)
+        # Outputs belong to clips by their order alone: where one is missing or too many, none can be told apart.
+        if not stopped and len(outputs) != len(ready):
+            count = len(outputs) if len(outputs) < len(ready) else f"more than {len(ready)}"
+            stopped, outputs = f"{self.spec.label} returned {count} outputs for {len(ready)} clips", []
+        for clip, output in zip(ready, outputs, strict=False):
+            yield self._row(clip, output)
+        if stopped and len(ready) == 1:
+            yield OutputRow(ready[0].id, "failed", stopped), None
+            return
+        for clip in ready[len(outputs) :]:
+            yield from self.process([clip], alone=False)
+
+    def _timed(self, clips: Sequence[Clip], alone: bool) -> Iterator[Output]:
+        """Outputs of a batch; with the cost of each where it was processed alone."""
+        if not alone or len(clips) != 1:
+            yield from self._system.process(clips)
+            return
+        with peak_memory(self.spec.device) as peak:
+            start = time.perf_counter()
+            outputs = list(islice(self._system.process(clips), 2))
+            seconds = time.perf_counter() - start
+        for output in outputs:
+            cost = Cost(seconds, peak(), self.parameters)
+            yield replace(output, cost=cost) if isinstance(output, Output) else output
+
+    def _row(self, clip: Clip, output: Output) -> Made:
+        try:
+            fault = _fault(self._system, clip, output)
+            if not fault:
+                return _accepted(clip, output)
+        except BaseException as error:
+            # An adapter may yield anything; what cannot be stored is its failure, not the end of the run.
+            fault = f"{self.spec.card.name} returned an output that cannot be stored: {_reason(error)}"
+        return OutputRow(clip.id, "failed", fault), None
+
+
+def _reason(error: BaseException) -> str:
+    """One line for a failed row: what was raised, and where in the adapter; Ctrl-C is raised on."""
+    if from_keyboard(error):
+        raise error
+    if isinstance(error, BenchError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return describe(error) + where
+
+
+def _accepted(clip: Clip, output: Output) -> Made:
+    # Through JSON and a plain record: nothing of the adapter's own classes gets further than here.
+    details = json.loads(json.dumps(dict(output.details), allow_nan=False))
+    json.dumps(details, ensure_ascii=False).encode()
+    sound = output.audio
+    assert sound is not None, "a sound without audio was refused"
+    sound = Audio(np.array(sound.samples, np.float32), _whole("rate", sound.rate))
+    row = OutputRow(
+        clip.id,
+        "ok",
+        audio=str(output.path.resolve()) if output.path else "",
+        digest=sound.digest(),
+        reference=clip.loaded.digest() if clip.loaded is not None else "",
+        rate=sound.rate,
+        channels=sound.channels,
+        seconds_audio=sound.duration,
+        bits=None if output.bits is None else _whole("bits", output.bits),
+        tokens=None if output.tokens is None else int(np.size(output.tokens)),
+        seconds=output.cost.seconds,
+        peak_memory=output.cost.peak_memory,
+        details=details,
+    )
+    return row, None if output.path else sound
+
+
+def _whole(what: str, value: SupportsInt) -> int:
+    """A number of Python that is whole and not negative.
+
+    Raises:
+        ValueError: If it is another.
+    """
+    number = int(value)
+    if number != value or number < 0:
+        raise ValueError(f"{what} = {value} is no whole number from 0 on")
+    return number
+
+
+def _fault(system: System, clip: Clip, output: Output) -> str:
+    """Why an output cannot be accepted, or empty."""
+    if not isinstance(output, Output):
+        return f"{system.card.name} returned {type(output).__name__}, not an Output"
+    if output.audio is None:
+        return f"{system.card.name} returned no audio"
+    if output.audio.samples.size == 0:
+        return f"{system.card.name} returned 0 samples"
+    if output.audio.channels > MOST_CHANNELS:
+        return f"{system.card.name} returned {output.audio.channels} channels, a WAV holds {MOST_CHANNELS}"
+    wrong = int((~np.isfinite(output.audio.samples)).sum())
+    if wrong:
+        return f"{system.card.name} returned NaN or Inf in {wrong} of {output.audio.samples.size} samples"
+    if output.path is not None and not output.path.is_file():
+        return f"{system.card.name} names a file that is not there: {output.path}"
+    if output.path is None and system.card.tasks != ("generate",) and clip.path is not None:
+        expected, found = clip.audio.duration, output.audio.duration
+        if abs(expected - found) > LENGTH_TOLERANCE:
+            return f"{system.card.name} returned {found:.3f} s for a clip of {expected:.3f} s"
+    return ""
+
+
+#: The system of this process, where it is one of its own.
+_here: list[Producer] = []
+
+
+def start(
+    spec: SystemSpec, build: Adapter, clips: Sequence[Clip], folders: Sequence[str]
+) -> Iterator[tuple[str, int | None]]:
+    """In a process of its own: get a system ready; yields why it cannot be, or empty, and its learned parameters.
+
+    Args:
+        spec: The system.
+        build: How a spec becomes a system; importable.
+        clips: Every planned clip.
+        folders: Folders of cards, in which modules are looked for.
+    """
+    _here.clear()
+    beside.look_into(folders)
+    try:
+        _here.append(Producer(spec, build, clips))
+    except BenchError as error:
+        yield str(error), None
+        return
+    yield "", _here[0].parameters
+
+
+def process(clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
+    """In a process of its own: ``Producer.process`` of the system that ``start`` made."""
+    yield from _here[0].process(clips, alone)
