@@ -290,7 +290,7 @@ def score(
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File; a folder for html and curves.")
 @_metrics
 @_systems
-@click.option("--intervals", is_flag=True, help="Show 95 % bootstrap intervals.")
+@click.option("--intervals", is_flag=True, help="Show 95 % intervals.")
 @click.option("--published/--no-published", default=True, help="Show published values beside the measured ones.")
 @click.option("--published-rows", is_flag=True, help="Add rows that were only published.")
 @click.option("--anchor", default="", help="System family that BD-rates are relative to.  [default: the suite's]")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ldmbench.reports.cells import Cell, Column, Row, Table, number, unique
+from ldmbench.reports.notes import interval_notes
+from ldmbench.stats import Estimate
 
 #: Data columns that fit side by side into a page of two text columns; half as many with intervals or published values.
 MAX_COLUMNS = 8
@@ -162,8 +164,8 @@ def _cell(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str])
     if cell.deviates:
         text += f"$^{{{marks[_counts(cell)]}}}$"
     small = []
-    if estimate is not None and intervals and estimate.low is not None and estimate.high is not None:
-        small.append(f"[{_number(number(estimate.low, digits))}, {_number(number(estimate.high, digits))}]")
+    if estimate is not None and estimate.value is not None and intervals:
+        small.append(_interval(estimate, digits))
     if cell.published is not None:
         difference = ""
         if cell.difference is not None:
@@ -171,6 +173,14 @@ def _cell(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str])
             difference = ", " + _number(value if value.startswith("-") else f"+{value}")
         small.append(f"({_number(number(cell.published, digits))}{difference})")
     return text + "".join(rf" {{\scriptsize {part}}}" for part in small)
+
+
+def _interval(estimate: Estimate, digits: int) -> str:
+    """The ends in brackets, starred where few clips stand behind them; dashes where there is no interval."""
+    if estimate.low is None or estimate.high is None:
+        return "[--]"
+    ends = ", ".join(_number(number(end, digits)) for end in (estimate.low, estimate.high))
+    return f"[{ends}]{'$^{*}$' if estimate.note else ''}"
 
 
 def _number(text: str) -> str:
@@ -182,7 +192,7 @@ def _notes(table: Table, intervals: bool, marks: Mapping[str, str]) -> list[str]
     if any(cell.rank for row in table.rows for cell in row.cells):
         notes.append("Best of each column in bold, second underlined.")
     if intervals:
-        notes.append(r"In brackets: 95\,\% bootstrap intervals over clips.")
+        notes += [escape(line) + "." for line in interval_notes(table)]
     if table.sources:
         notes.append("In parentheses: published value, and ours minus it.")
     notes += [escape(note) + "." for note in table.notes]

@@ -9,6 +9,7 @@ from ldmbench.reports.cells import Table, marks_of, unique
 from ldmbench.reports.published import Published
 from ldmbench.runs.identity import VERSION
 from ldmbench.runs.results import Run
+from ldmbench.stats import ALL_ZERO, LEVEL
 
 #: Roles that are never best or second, as a note names them.
 _UNRANKED = {"reference": "the reference", "anchor": "anchors", "bound": "bounds"}
@@ -83,9 +84,52 @@ def counts(table: Table) -> list[str]:
         whole = not any(cell.deviates for cell in cells)
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
     lines += _too_few(table)
+    lines += _below_zero(table)
     if len(table.rows) > 1 and (unranked := _not_ranked(table)):
         lines.append(unranked)
     return lines
+
+
+def interval_notes(table: Table) -> list[str]:
+    """What the intervals of a table are, why some are missing, and how far they carry."""
+    shown = [
+        (table.columns[index], cell.estimate)
+        for row in table.rows
+        for index, cell in enumerate(row.cells)
+        if cell.estimate is not None and cell.estimate.value is not None
+    ]
+    lines = [f"Intervals: {LEVEL * 100:.0f} %, over clips: of what other clips like these would give"]
+    if few := sorted({item.n for _, item in shown if item.low is not None and item.note}):
+        counts = " or ".join(map(str, few))
+        lines.append(
+            f"* of {counts} clips: too few to show how skewed the scores are; skewed ones are covered less often"
+        )
+    reasons = unique(item.note for _, item in shown if item.low is None and item.note)
+    if reasons:
+        lines.append(f"No interval: {', '.join(reasons)}")
+    for n in sorted({item.n for _, item in shown if item.note == ALL_ZERO}):
+        most = 100 * (1 - (1 - LEVEL) ** (1 / n))
+        lines.append(f"All zero in {n} clips: at most {most:.0f} % of all clips differ from zero (95 % confidence)")
+    lines += unique(
+        f"Interval of {column.facts.title}: {column.facts.interval}" for column, _ in shown if column.facts.interval
+    )
+    return lines
+
+
+def _below_zero(table: Table) -> list[str]:
+    """Where an estimate of a distance is negative, which a reader may take for a fault."""
+    who: dict[int, list[str]] = {}
+    for row in table.rows:
+        for index, cell in enumerate(row.cells):
+            facts = table.columns[index].facts
+            estimate = cell.estimate
+            if facts.kind == "set" and estimate is not None and estimate.value is not None and estimate.value < 0:
+                who.setdefault(index, []).append(row.label)
+    return [
+        f"{table.columns[index].facts.title} below 0 for {', '.join(labels)} on {table.columns[index].dataset}: "
+        "an estimate of a distance too small for so few clips"
+        for index, labels in who.items()
+    ]
 
 
 def _not_ranked(table: Table) -> str:

@@ -16,6 +16,7 @@ from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.reports import bdrate, curves, drawing, media
 from ldmbench.reports import text as table
 from ldmbench.reports.cells import marks_of, number, unique
+from ldmbench.reports.notes import interval_notes
 from ldmbench.reports.published import Published
 from ldmbench.reports.result import AVERAGE, SYSTEM_FACTS
 from ldmbench.runs.records import ClipInfo, DatasetInfo
@@ -317,7 +318,7 @@ def _render(context: dict[str, Any]) -> str:
     )
     environment.globals.update(
         value_text=table.value_text, count_text=table.count_text, signed=table.signed, number=number,
-        arrows=table.ARROWS,
+        arrows=table.ARROWS, interval_notes=interval_notes,
         css=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         js="\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS),
     )  # fmt: skip

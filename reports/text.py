@@ -12,6 +12,7 @@ from ldmbench.reports.cells import Cell, Column, Row, Table, number
 from ldmbench.reports.latex import to_latex
 from ldmbench.reports.markdown import escape as _md
 from ldmbench.reports.markdown import row as _md_row
+from ldmbench.reports.notes import interval_notes
 from ldmbench.reports.result import build
 
 __all__ = [
@@ -32,7 +33,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 #: Columns of the CSV.
 CSV_COLUMNS = (
     *("system", "run", "marks", "kbps", "dataset", "metric", "unit", "better", "value", "low", "high"),
-    *("n", "failed", "unscored", "rank", "published", "difference"),
+    *("n", "failed", "unscored", "rank", "published", "difference", "note"),
 )
 
 #: Stands where a metric does not apply.
@@ -76,6 +77,7 @@ def to_terminal(table: Table, *, intervals: bool = False, width: int | None = No
     for line in (
         *(_legend(table, "green", "cyan") if colour else ()),
         *table.notes,
+        *(interval_notes(table) if intervals else ()),
         *(f"Published: {source}" for source in table.sources),
     ):
         console.print(line)
@@ -98,7 +100,8 @@ def to_markdown(table: Table, *, intervals: bool = False) -> str:
                 cells.append("<br>".join([f"{mark}{first}{mark}", *more]))
             lines.append(_md_row([_md(row_name(row)), *cells]))
         parts.append(f"### {_md(dataset)}\n\n" + "\n".join(lines))
-    notes = [*_legend(table, "bold", "italics"), *table.notes, *(f"Published: {source}" for source in table.sources)]
+    notes = [*_legend(table, "bold", "italics"), *table.notes, *(interval_notes(table) if intervals else ())]
+    notes += [f"Published: {source}" for source in table.sources]
     parts.append("\n".join(f"- {_md(line)}" for line in notes))
     return "\n\n".join(parts) + "\n"
 
@@ -150,6 +153,7 @@ def to_json(table: Table) -> str:
             "version": facts.version,
             "digits": facts.digits,
             "source": facts.source,
+            "interval": facts.interval,
         }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -157,10 +161,9 @@ def to_json(table: Table) -> str:
 def cell_lines(cell: Cell, column: Column, intervals: bool) -> list[str]:
     """What a cell says, a line for each kind of fact: value, interval, counts, published."""
     digits = column.facts.digits
-    estimate = cell.estimate
     lines = [value_text(cell, column)]
-    if estimate is not None and intervals and estimate.low is not None and estimate.high is not None:
-        lines.append(f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]")
+    if intervals and (interval := interval_text(cell, column)):
+        lines.append(interval)
     if counts := count_text(cell):
         lines.append(counts)
     if cell.published is not None:
@@ -174,6 +177,17 @@ def value_text(cell: Cell, column: Column) -> str:
     if cell.estimate is None or cell.estimate.value is None:
         return DASH
     return number(cell.estimate.value, column.facts.digits)
+
+
+def interval_text(cell: Cell, column: Column) -> str:
+    """``[0.12, 0.34]``, with a star where few clips stand behind it; without an interval why there is none."""
+    estimate = cell.estimate
+    if estimate is None or estimate.value is None:
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return f"[{estimate.note}]" if estimate.note else ""
+    ends = (number(end, column.facts.digits) for end in (estimate.low, estimate.high))
+    return f"[{', '.join(ends)}]{'*' if estimate.note else ''}"
 
 
 def count_text(cell: Cell) -> str:

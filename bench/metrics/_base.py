@@ -57,6 +57,9 @@ class MetricFacts:
         timed: True where the value changes from run to run (time, memory).
         digits: Decimals shown in tables.
         extras: Optional dependency groups of ldmbench that it needs.
+        low: Smallest value that it can have, below which no interval reaches; None where there is none.
+        high: Largest value that it can have.
+        interval: What its interval says, where it is not that of a mean over clips or of a ratio of sums.
     """
 
     name: str
@@ -73,6 +76,9 @@ class MetricFacts:
     timed: bool = False
     digits: int = 3
     extras: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
 
     def applies_to(self, content: Content) -> bool:
         """Whether the metric is defined for this kind of content."""
@@ -134,10 +140,11 @@ class BaseMetric:
 
     def aggregate(self, values: Sequence[Stored]) -> Estimate:
         """Mean over clips, ratio of sums, or the largest value."""
+        low, high = self.facts.low, self.facts.high
         if self.facts.kind == "ratio":
-            return stats.ratio(cast(Sequence[Sequence[float]], values))
+            return stats.ratio(cast(Sequence[Sequence[float]], values), low, high)
         numbers = cast(Sequence[float], values)
-        return stats.largest(numbers) if self.facts.kind == "largest" else stats.mean(numbers)
+        return stats.largest(numbers) if self.facts.kind == "largest" else stats.mean(numbers, low, high)
 
 
 class ModelMetric(BaseMetric):

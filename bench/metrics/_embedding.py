@@ -24,7 +24,14 @@ from ldmbench.weights.find import find_all
 from ldmbench.weights.record import Checkpoint, CheckpointError
 
 #: Part of the key of remembered estimates; raised when intervals change and values do not.
-_INTERVALS = 1
+_INTERVALS = 2
+
+#: What the interval of a Frechet distance and of a kernel distance says.
+OF_A_DISTANCE = "of the distance that this many clips give, which falls with their number; not of its limit"
+OF_A_KERNEL = (
+    "of the distance that this many clips give with their own references; below 0 where outputs are near these, "
+    "down to -200 over the number of clips"
+)
 
 #: Sounds whose features are asked for, and what came of it.
 Side = tuple[int, str]
@@ -172,10 +179,10 @@ class SetMetric(EmbeddingMetric):
             sides = zip(*(unpack(array) for array in arrays), strict=True)
             estimate = self.estimate(*(list(side) for side in sides))
             numbers = [np.nan if item is None else item for item in (estimate.value, estimate.low, estimate.high)]
-            known = {"estimate": np.array(numbers, np.float64)}
+            known = {"estimate": np.array(numbers, np.float64), "note": np.array(estimate.note)}
             cache.put(mark, key.hexdigest(), known)
         value, low, high = (None if np.isnan(item) else float(item) for item in known["estimate"])
-        return Estimate(value, low, high, len(values))
+        return Estimate(value, low, high, len(values), note=str(known["note"]))
 
 
 def pack(*sides: Rows) -> Rows:
@@ -206,13 +213,14 @@ def frechet_estimate(reference: Sequence[Rows], output: Sequence[Rows]) -> Estim
 
 
 def infinity_estimate(
-    reference: Sequence[Rows], output: Sequence[Rows], steps: int, smallest: int, seed: int
+    reference: Sequence[Rows], output: Sequence[Rows], steps: int, smallest: int, seed: int, replacement: bool
 ) -> Estimate:
     """Frechet distance extrapolated to infinitely many rows, without an interval; no value for too few rows."""
     (x, _), (y, _) = pooled(reference), pooled(output)
     if len(x) < 2 or len(y) <= smallest:
         return Estimate(None)
-    return Estimate(frechet.frechet_infinity(x, y, steps=steps, smallest=smallest, seed=seed))
+    value = frechet.frechet_infinity(x, y, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
+    return Estimate(value, note="an extrapolation")
 
 
 def kernel_estimate(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ldmbench import stats
 from ldmbench.audio.arrays import Rows
-from ldmbench.stats import LEVEL, RESAMPLES, Estimate
+from ldmbench.stats import Estimate
 
 Groups = NDArray[np.int64]
-
-_SEED = 20_240_502
 
 #: Rows of a kernel matrix that are held at once.
 _BLOCK = 1024
@@ -69,38 +68,45 @@ def frechet(first: ArrayLike, second: ArrayLike, groups: tuple[ArrayLike, ArrayL
     return Distance(value, _per_clip(owners[0], pull_x, clips) + _per_clip(owners[1], pull_y, clips))
 
 
-def interval(distance: Distance, level: float = LEVEL) -> Estimate:
-    """The distance with a seeded bootstrap interval over clips.
+def interval(distance: Distance) -> Estimate:
+    """The distance with its 95 % interval over clips.
 
-    Clips are drawn again ``ldmbench.stats.RESAMPLES`` times with their references, and the distance follows each
-    draw to first order (by the clips' pulls). The whole distance of each draw would mislead: a draw repeats
-    clips, its covariances lose rank, and where there are fewer clips than dimensions the repeated distance lies
-    far above the distance itself. The interval is about what this many clips give; the bias of a Frechet
-    distance at a finite number of clips, which every published value has, is part of that.
+    To first order the distance is the mean over clips of itself plus ``clips`` times each clip's pull, and the
+    interval is that of such a mean (``ldmbench.stats.around``). Drawing clips again and computing the distance of
+    each draw would mislead: a draw repeats clips, its covariances lose rank, and where there are fewer clips than
+    dimensions the repeated distance lies far above the distance itself. The interval is about what this many clips
+    give; the bias of a Frechet distance at a finite number of clips, which every published value has, is in both.
 
-    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 2.7.2 and 2.7.4
-    (nonparametric delta method, empirical influence values).
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 2.7.2 (nonparametric
+    delta method, empirical influence values).
     """
     clips = len(distance.pull)
-    if clips < 2:
-        return Estimate(distance.value, n=clips)
-    draws = np.random.default_rng(_SEED).integers(0, clips, (RESAMPLES, clips))
-    # A draw of n clips has (n - 1) / n of the variance of the clips themselves.
-    moves = distance.pull[draws].sum(axis=1) * np.sqrt(clips / (clips - 1))
-    tail = (1 - level) / 2
-    low, high = distance.value + np.quantile(moves, (tail, 1 - tail))
-    return Estimate(distance.value, max(0.0, float(low)), float(high), clips)
+    return stats.around(distance.value, distance.value + clips * distance.pull, low=0.0)
 
 
 def frechet_infinity(
-    reference: ArrayLike, output: ArrayLike, *, steps: int = 25, smallest: int = 500, seed: int = 0
+    reference: ArrayLike,
+    output: ArrayLike,
+    *,
+    steps: int = 25,
+    smallest: int = 500,
+    seed: int = 0,
+    replacement: bool = False,
 ) -> float:
     """Frechet distance extrapolated to infinitely many output rows.
 
     The distance of the whole reference to ``steps`` seeded draws of outputs, of sizes equally spaced from
     ``smallest`` to all, is fitted by a line in 1 / size; the value is the line's intercept, which may be below 0.
-    Draws are without replacement, so that the largest is all outputs (fadtk draws with replacement, unseeded,
-    which adds the bias of repeated rows).
+    Draws are without replacement, so that the largest is all outputs.
+
+    Args:
+        reference: Rows ``[n, d]``.
+        output: Rows ``[m, d]``.
+        steps: How many draws.
+        smallest: Rows of the smallest draw.
+        seed: Seed of the draws.
+        replacement: Draw with replacement, as fadtk does (there without a seed): the repeated rows make every draw's
+            distance larger, and with it the limit.
 
     Raises:
         ValueError: If there are not more than ``smallest`` outputs.
@@ -114,7 +120,8 @@ def frechet_infinity(
         raise ValueError(f"{len(y)} outputs, more than {smallest} are needed")
     random = np.random.default_rng(seed)
     sizes = np.linspace(smallest, len(y), steps).astype(np.int64)
-    values = [_frechet(x, y[random.permutation(len(y))[:size]], pulls=False)[0] for size in sizes]
+    draws = (random.choice(len(y), size, replace=replacement) for size in sizes)
+    values = [_frechet(x, y[draw], pulls=False)[0] for draw in draws]
     return float(np.polyfit(1.0 / sizes, values, 1)[1])
 
 
@@ -130,8 +137,9 @@ def kernel_distance(
 
     The kernel is exp(-distance^2 / (2 sigma^2 + 1e-8)); sigma is the median distance between two rows of the
     set named by ``bandwidth`` (the lower of two middle ones). Pairs of a row with itself are left out within a
-    set. It may be below 0. The interval is a percentile bootstrap over clips, in which two copies of one clip
-    are no pair.
+    set; between the sets all pairs count, a clip's own reference among them. It may therefore be below 0: of n
+    clips equal to their references, one row each, it is -200 / n times 1 minus the mean kernel within the set.
+    The interval is that of the jackknife over clips, each left out with its reference, at this bandwidth.
 
     Args:
         reference: Rows ``[n, d]``.
@@ -144,7 +152,8 @@ def kernel_distance(
         ValueError: If a set has fewer than two rows, their widths differ, or sigma is 0.
 
     Source: Chung et al., KAD: No more FAD!, arXiv:2502.15602; kadtk 8bda71d, ``kad.py``,
-    ``calc_kernel_audio_distance``; Gretton et al., A kernel two-sample test, JMLR 13 (2012), equation 3.
+    ``calc_kernel_audio_distance``; Gretton et al., A kernel two-sample test, JMLR 13 (2012), equation 3; the
+    jackknife: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 11.5 (pseudo-values).
     """
     x, y = _pair(reference, output)
     owners, clips = _owners(groups, len(x), len(y))
@@ -158,14 +167,13 @@ def kernel_distance(
         _kernel_sums(x, y, owners[0], owners[1], clips, gamma, within=False),
     ]
     sizes = [np.bincount(owner, minlength=clips).astype(np.float64) for owner in owners]
-    value = scale * float(_mmd(np.ones((1, clips)), sums, sizes)[0])
-    if clips < 3:
-        return Estimate(value, n=clips)
-    random = np.random.default_rng(_SEED)
-    draws = random.multinomial(clips, np.full(clips, 1 / clips), RESAMPLES).astype(np.float64)
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(scale * _mmd(draws, sums, sizes), (tail, 1 - tail))
-    return Estimate(value, float(low), float(high), clips)
+    value = scale * _mmd([table.sum() for table in sums], [size.sum() for size in sizes])
+    if clips < stats.FEWEST or any((size.sum() - size < 2).any() for size in sizes):
+        return Estimate(float(value), n=clips, note=stats.TOO_FEW)
+    # The same with each clip left out: its row and its column, in which its own pairs stand twice.
+    rest = [table.sum() - table.sum(axis=0) - table.sum(axis=1) + np.diag(table) for table in sums]
+    without = scale * _mmd(rest, [size.sum() - size for size in sizes])
+    return stats.around(float(value), clips * value - (clips - 1) * without)
 
 
 def median_distance(rows: Rows) -> float:
@@ -245,21 +253,10 @@ def _frechet(x: Rows, y: Rows, pulls: bool) -> tuple[float, Rows, Rows]:
     return value, pull_a - pull_a.mean(), pull_b - pull_b.mean()
 
 
-def _mmd(weights: Rows, sums: Sequence[Rows], sizes: Sequence[Rows]) -> Rows:
-    """Unbiased squared MMD for clip weights ``[draws, clips]`` from sums of the kernel over pairs of clips."""
-    x, y = sizes
-    within_x = _mean_over_pairs(weights, sums[0], x, x, x * (x - 1))
-    within_y = _mean_over_pairs(weights, sums[1], y, y, y * (y - 1))
-    return within_x + within_y - 2 * _mean_over_pairs(weights, sums[2], x, y, x * y)
-
-
-def _mean_over_pairs(weights: Rows, sums: Rows, first: Rows, second: Rows, own_pairs: Rows) -> Rows:
-    """Mean of the kernel over pairs of rows; pairs inside a clip count once per copy, never across its copies."""
-    own = np.diag(sums)
-    total = np.einsum("ij,ij->i", weights @ (sums - np.diag(own)), weights) + weights @ own
-    pairs = (weights @ first) * (weights @ second) - weights**2 @ (first * second) + weights @ own_pairs
-    mean: Rows = total / pairs
-    return mean
+def _mmd(sums: Sequence[Any], rows: Sequence[Any]) -> Any:
+    """Unbiased squared MMD from sums of the kernel within the sets and between them, and the rows of either set."""
+    (within_x, within_y, between), (n, m) = sums, rows
+    return within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * between / (n * m)
 
 
 def _kernel_sums(a: Rows, b: Rows, own_a: Groups, own_b: Groups, clips: int, gamma: float, within: bool) -> Rows:

@@ -15,7 +15,15 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
-from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source, frechet_estimate, kernel_estimate
+from ldmbench.metrics._embedding import (
+    OF_A_DISTANCE,
+    OF_A_KERNEL,
+    EmbeddingMetric,
+    SetMetric,
+    Source,
+    frechet_estimate,
+    kernel_estimate,
+)
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 
@@ -184,15 +192,16 @@ def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting])
 _register(
     "clap_score", _score,
     title="CLAP", needs=("output", "text"), content=("general", "music"), better="higher", kind="mean", digits=3,
+    low=-1.0, high=1.0,
     source="cosine of caption and output",
 )  # fmt: skip
 _register(
     "fad_clap", _frechet,
-    title="FAD CLAP", better="lower", kind="set", digits=3,
+    title="FAD CLAP", better="lower", kind="set", digits=3, low=0.0, interval=OF_A_DISTANCE,
     source="Frechet distance of embeddings of unit length, one for each clip",
 )  # fmt: skip
 _register(
     "kad_clap", _kernel, {"bandwidth": "output"},
-    title="KAD CLAP", better="lower", kind="set", digits=3,
+    title="KAD CLAP", better="lower", kind="set", digits=3, interval=OF_A_KERNEL,
     source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
 )  # fmt: skip

@@ -16,6 +16,8 @@ from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
 from ldmbench.metrics._embedding import (
+    OF_A_DISTANCE,
+    OF_A_KERNEL,
     EmbeddingMetric,
     SetMetric,
     Source,
@@ -31,8 +33,12 @@ from ldmbench.stats import Estimate
 _EPSILON = 1e-6
 
 _AE = "audioldm_eval 8dc07ee"
+_FADTK = "Gui et al., arXiv:2311.01616, as fadtk ec74b1f, fad.py, score_inf: draws with replacement (there unseeded)"
 _WEIGHTS: dict[str, Setting] = {"untrained": False, "official": True}
 _INFINITE: dict[str, Setting] = {"steps": 25, "smallest": 500, "seed": 0}
+_OF_SPLITS = "of the mean of 10 splits: of what a tenth of the clips gives"
+_OF_NOTHING = "none: no interval is known to cover"
+
 _RATES: dict[str, Mapping[str, Setting]] = {"32khz": {"rate": 32_000}}
 
 
@@ -70,12 +76,8 @@ def _inception(output: Sequence[Rows], splits: int, seed: int, deviation: bool) 
         return Estimate(None)
     scores = frechet.inception_scores(logits, splits, seed)
     if deviation:
-        return Estimate(float(scores.std()))
-    from scipy.special import stdtrit
-
-    mean = float(scores.mean())
-    reach = float(stdtrit(splits - 1, 0.5 + stats.LEVEL / 2) * scores.std(ddof=1) / np.sqrt(splits))
-    return Estimate(mean, mean - reach, mean + reach)
+        return Estimate(float(scores.std()), note="a spread of splits")
+    return stats.mean(scores.tolist(), low=1.0)
 
 
 def _load_panns(rate: int, *, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
@@ -141,11 +143,12 @@ def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]
     return SetMetric(facts, source, frechet_estimate)
 
 
-def _infinity(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+def _infinity(replacement: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
     steps, smallest, seed = (cast(int, settings[key]) for key in _INFINITE)
     if min(steps, smallest) < 2:
         raise BenchError(f"{facts.name} needs at least 2 steps and 2 rows", f"steps={steps}, smallest={smallest}")
-    return SetMetric(facts, source, partial(infinity_estimate, steps=steps, smallest=smallest, seed=seed))
+    draws = {"steps": steps, "smallest": smallest, "seed": seed, "replacement": replacement}
+    return SetMetric(facts, source, partial(infinity_estimate, **draws))
 
 
 def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
@@ -165,14 +168,18 @@ def _kl(
     return KlMetric(facts, source, activation)
 
 
-_register_panns("fd_panns", "FD PANNs", "embedding", _frechet, source=f"{_AE}, metrics/fid.py")
+_register_panns(
+    "fd_panns", "FD PANNs", "embedding", _frechet, low=0.0, interval=OF_A_DISTANCE, source=f"{_AE}, metrics/fid.py"
+)
 _register_panns(
     "is_panns", "IS PANNs", "logits", partial(_score, False),
-    better="higher", needs=("output",), source=f"{_AE}, metrics/isc.py, mean of 10 splits in the order of the clips",
+    better="higher", needs=("output",), low=1.0, interval=_OF_SPLITS,
+    source=f"{_AE}, metrics/isc.py, mean of 10 splits in the order of the clips",
 )  # fmt: skip
 _register_panns(
     "is_panns_std", "IS PANNs std", "logits", partial(_score, True),
-    better="neither", needs=("output",), source=f"{_AE}, metrics/isc.py, standard deviation of 10 splits",
+    better="neither", needs=("output",), low=0.0, interval=_OF_NOTHING,
+    source=f"{_AE}, metrics/isc.py, standard deviation of 10 splits",
 )  # fmt: skip
 _register_panns(
     "kl_softmax_panns", "KL softmax PANNs", "logits", partial(_kl, "softmax"),
@@ -183,27 +190,39 @@ _register_panns(
     kind="mean", digits=3, source=f"{_AE}, metrics/kl.py, kl_sigmoid: without absent classes",
 )  # fmt: skip
 _register_panns(
-    "fad_infinity_panns", "FAD-inf PANNs", "embedding", _infinity, _INFINITE,
+    "fad_infinity_panns", "FAD-inf PANNs", "embedding", partial(_infinity, False), _INFINITE, interval=_OF_NOTHING,
     source="Gui et al., arXiv:2311.01616; draws without replacement, seeded",
 )  # fmt: skip
 _register_panns(
+    "fad_infinity_fadtk_panns", "FAD-inf (fadtk) PANNs", "embedding", partial(_infinity, True), _INFINITE,
+    interval=_OF_NOTHING, source=f"{_FADTK}; embeddings of audioldm_eval's Cnn14",
+)  # fmt: skip
+_register_panns(
     "kad_panns", "KAD PANNs", "embedding", _kernel, {"bandwidth": "output"},
-    digits=3, source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
+    digits=3, interval=OF_A_KERNEL,
+    source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
 )  # fmt: skip
 _register_vggish(
-    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", _frechet,
+    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", _frechet, low=0.0, interval=OF_A_DISTANCE,
     source=f"{_AE}, metrics/fad.py: VGGish without PCA and last ReLU, first channel, zero mean, padded to 2 s",
 )  # fmt: skip
 _register_vggish(
     "fad_vggish_package", "FAD VGGish package", "frechet_audio_distance", _frechet,
-    {"activation": False, "pca": False},
+    {"activation": False, "pca": False}, low=0.0, interval=OF_A_DISTANCE,
     source="frechet-audio-distance 0.3.5, fad.py: mean over channels, resampy kaiser_best, no padding",
 )  # fmt: skip
 _register_vggish(
-    "fad_infinity_vggish", "FAD-inf VGGish", "audioldm_eval", _infinity, _INFINITE,
+    "fad_infinity_vggish", "FAD-inf VGGish", "audioldm_eval", partial(_infinity, False), _INFINITE,
+    interval=_OF_NOTHING,
     source="Gui et al., arXiv:2311.01616; loaded as audioldm_eval, draws without replacement, seeded",
 )  # fmt: skip
 _register_vggish(
+    "fad_infinity_fadtk_vggish", "FAD-inf (fadtk) VGGish", "frechet_audio_distance", partial(_infinity, True),
+    {**_INFINITE, "activation": False, "pca": False}, interval=_OF_NOTHING,
+    source=f"{_FADTK}; VGGish without PCA and last ReLU, loaded as frechet-audio-distance (fadtk converts with SoX)",
+)  # fmt: skip
+_register_vggish(
     "kad_vggish", "KAD VGGish", "audioldm_eval", _kernel, {"bandwidth": "output"},
-    digits=3, source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100; loaded as audioldm_eval",
+    digits=3, interval=OF_A_KERNEL,
+    source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100; loaded as audioldm_eval",
 )  # fmt: skip

@@ -174,6 +174,7 @@ def _register(short: str, unit: Unit, size: str) -> None:
             source=f"edits over {unit}s of all clips; Whisper {official} and its English normaliser, arXiv:2212.04356",
             content=("speech",),
             kind="ratio",
+            low=0.0,
             device=True,
             digits=2,
             extras=("models",),

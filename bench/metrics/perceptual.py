@@ -197,7 +197,9 @@ def _quiet_stderr() -> Iterator[None]:
 
 def _register_visqol(name: str, mapping: Mapper, **facts: Any) -> None:
     def build(asked: Name, settings: Mapping[str, Setting]) -> Visqol:
-        return Visqol(MetricFacts(name=str(asked), unit="MOS", better="higher", digits=2, **facts), mapping)
+        return Visqol(
+            MetricFacts(name=str(asked), unit="MOS", better="higher", digits=2, low=1.0, high=5.0, **facts), mapping
+        )
 
     register(name, build)
 
@@ -234,6 +236,9 @@ _register_visqol(
     rate=16000,
     content=("speech",),
     digits=2,
+    # The ends of the logistic curve that maps to MOS-LQO.
+    low=0.999,
+    high=4.999,
     source="ITU-T P.862.2 (2007), MOS-LQO; PyPI pesq 0.0.4, pesq(16000, ref, deg, 'wb')",
 )
 def pesq_wb(reference: Signal, estimate: Signal, rate: int) -> float:
@@ -252,6 +257,9 @@ def pesq_wb(reference: Signal, estimate: Signal, rate: int) -> float:
     rate=16000,
     content=("speech",),
     digits=2,
+    # The ends of the logistic curve that maps to MOS-LQO.
+    low=0.999,
+    high=4.999,
     variants={"8khz": {"rate": 8000}},
     source="ITU-T P.862 (2001) mapped by P.862.1 (2003) to MOS-LQO; PyPI pesq 0.0.4, pesq(rate, ref, deg, 'nb')",
 )

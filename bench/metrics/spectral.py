@@ -269,7 +269,7 @@ def _register(
         # The heading spells the distance's own settings out already; what is left to add is the rate.
         where = f"@{asked.variant}" if asked.variant else ""
         where += f":rate={at}" if "rate" in asked.settings else ""
-        facts = MetricFacts(str(asked), heading + where, better="lower", rate=at, source=source)
+        facts = MetricFacts(str(asked), heading + where, better="lower", rate=at, low=0.0, source=source)
         return SpectralMetric(facts, distance, rest)
 
     variants = {label: {"rate": hertz} for label, hertz in RATES.items() if hertz != rate}

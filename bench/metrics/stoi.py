@@ -172,7 +172,7 @@ def _normalise(segments: Real) -> Real:
 
 def _register(name: str, title: str, extended: bool, source: str) -> None:
     def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
-        facts = MetricFacts(name, title, source=source, content=("speech",))
+        facts = MetricFacts(name, title, source=source, content=("speech",), low=-1.0, high=1.0)
         return StoiMetric(facts, extended)
 
     register(name, build)

