@@ -59,7 +59,7 @@ def mean(values: Sequence[float], low: float | None = None, high: float | None =
     Example:
         >>> estimate = mean([3.0, 4.0, 5.0, 4.5, 3.5])
         >>> estimate.value, estimate.n, round(estimate.low, 2), round(estimate.high, 2)
-        (4.0, 5, 2.79, 5.21)
+        (4.0, 5, 3.02, 4.98)
     """
     array = np.asarray(values, np.float64)
     if array.size == 0:
