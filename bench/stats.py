@@ -48,7 +48,7 @@ class Estimate:
     note: str = ""
 
 
-def mean(values: Sequence[float], low: float | None = None, high: float | None = None) -> Estimate:
+def mean(values: ArrayLike, low: float | None = None, high: float | None = None) -> Estimate:
     """Arithmetic mean over clips with the interval of ``around``.
 
     Args:
@@ -143,7 +143,7 @@ def largest(values: Sequence[float]) -> Estimate:
     return Estimate(float(max(values)) if len(values) else None, n=len(values), note="a largest value")
 
 
-def ratio(pairs: Sequence[Sequence[float]], low: float | None = None, high: float | None = None) -> Estimate:
+def ratio(pairs: ArrayLike, low: float | None = None, high: float | None = None) -> Estimate:
     """Sum of numerators over sum of denominators (corpus WER, kbps), with the interval of its linear terms.
 
     A clip moves the ratio R by (e - R w) / mean(w), e and w its numerator and denominator; the interval is that

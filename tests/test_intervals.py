@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +69,16 @@ def documented(row: str) -> list[float]:
 @pytest.mark.parametrize("name", MEANS)
 def test_intervals_of_means_cover_as_the_docs_say(name: str) -> None:
     draw, truth, (low, high) = MEANS[name]
-    found = [coverage(lambda random, n=n: stats.mean(draw(random, n), low, high), truth, n) for n in SIZES]
+
+    def estimate(n: int, random: np.random.Generator) -> Estimate:
+        return stats.mean(draw(random, n), low, high)
+
+    found = [coverage(partial(estimate, n), truth, n) for n in SIZES]
     assert np.greater_equal(found, LEAST.get(name, ELSEWHERE)).all(), found
     assert found == pytest.approx(documented(name), abs=0.02), found
 
 
-def _errors(random: np.random.Generator, n: int, rate: float) -> Estimate:
+def _errors(n: int, rate: float, random: np.random.Generator) -> Estimate:
     """Word errors in bursts: utterances of 3 to 25 words, the rate of each drawn around ``rate``."""
     words = random.integers(3, 26, n)
     return stats.ratio(np.stack([random.binomial(words, random.beta(0.5, 0.5 / rate - 0.5, n)), words], axis=1), 0.0)
@@ -84,7 +89,7 @@ def _errors(random: np.random.Generator, n: int, rate: float) -> Estimate:
     ("WER 10 %", 0.10, (0.60, 0.70, 0.80, 0.85, 0.90, 0.92)), ("WER 3 %", 0.03, (0.2, 0.25, 0.3, 0.5, 0.73, 0.90)),
 ])  # fmt: skip
 def test_intervals_of_ratios_cover_as_the_docs_say(name: str, rate: float, least: tuple[float, ...]) -> None:
-    found = [coverage(lambda random, n=n: _errors(random, n, rate), rate, n) for n in SIZES]
+    found = [coverage(partial(_errors, n, rate), rate, n) for n in SIZES]
     assert np.greater_equal(found, least).all(), found
     assert found == pytest.approx(documented(name), abs=0.02), found
 

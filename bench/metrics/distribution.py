@@ -147,8 +147,8 @@ def _infinity(replacement: bool, facts: MetricFacts, source: Source, settings: M
     steps, smallest, seed = (cast(int, settings[key]) for key in _INFINITE)
     if min(steps, smallest) < 2:
         raise BenchError(f"{facts.name} needs at least 2 steps and 2 rows", f"steps={steps}, smallest={smallest}")
-    draws = {"steps": steps, "smallest": smallest, "seed": seed, "replacement": replacement}
-    return SetMetric(facts, source, partial(infinity_estimate, **draws))
+    estimate = partial(infinity_estimate, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
+    return SetMetric(facts, source, estimate)
 
 
 def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:

@@ -457,7 +457,7 @@ def test_only_a_suite_that_was_run_whole_is_averaged(runs: list[Run], monkeypatc
 # ---- intervals
 
 
-def test_intervals_of_four_clips_are_marked_and_missing_ones_have_their_reason(runs) -> None:
+def test_intervals_of_four_clips_are_marked_and_missing_ones_have_their_reason(runs: list[Run]) -> None:
     built = table.build(runs)
     text = table.to_terminal(built, intervals=True, width=200)
     assert re.search(r"\[\d\.\d\d, \d\.\d\d\]\*", text), "four clips: marked"
