@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ldmbench.commands.baseline import baseline
 from ldmbench.commands.compare import compare
 from ldmbench.commands.options import as_json as _json
 from ldmbench.commands.options import runs as _runs
@@ -335,6 +336,7 @@ def report(
 
 
 cli.add_command(compare)
+cli.add_command(baseline)
 
 
 @cli.command()

@@ -55,6 +55,8 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
     """
     done = []
     for old in runs:
+        if not old.path.is_dir():
+            raise BenchError(f"{old.path} is a baseline", "it holds no sound to score", "score the run it was made of")
         info = replace(old.info, metrics=(*old.info.metrics, *(m for m in metrics if m not in old.info.metrics)))
         with RunWriter(old.path, info) as writer:
             measure([old.path], old.info.planned(), metrics, options, [writer])

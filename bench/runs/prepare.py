@@ -13,6 +13,7 @@ from ldmbench.clips.clip import Dataset
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import untrained
+from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
 from ldmbench.runs.plan import Plan, make_plan
@@ -160,7 +161,7 @@ def _path(path: str | Path | None) -> Path | None:
 
 
 def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -> list[Run]:
-    """Runs named by suites, run folders or folders above them, as their suites list the systems.
+    """Runs named by suites, run folders, folders above them, or baseline files, as their suites list the systems.
 
     Args:
         targets: The names.
@@ -175,6 +176,9 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
         path = Path(target)
         if is_run(path):
             runs.append(open_run(path))
+            continue
+        if is_baseline(path):
+            runs += read_baseline(path)
             continue
         found = find_runs(root, target)
         if not found and path.is_dir():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ldmbench import stats
+from ldmbench.audio.arrays import Real
 from ldmbench.metrics._base import load_metric
 from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.store import read_records, read_vector, run_folders
@@ -19,11 +20,12 @@ class Run:
     """One system on one suite, as read from disk.
 
     Attributes:
-        path: The run folder.
+        path: The run folder, or the file of a baseline.
         info: ``run.json``.
         outputs: Newest row of each clip.
         scores: Newest row of each (clip, metric) that belongs to the clip's present output.
         problem: Why the system could not be set up just now, empty where it could.
+        vectors: Vectors by the names that score rows give them, where they are not files of the run folder.
     """
 
     path: Path
@@ -31,6 +33,7 @@ class Run:
     outputs: dict[str, OutputRow]
     scores: dict[tuple[str, str], ScoreRow]
     problem: str = ""
+    vectors: dict[str, Real] = field(default_factory=dict)
 
     @property
     def pending(self) -> int:
@@ -107,7 +110,11 @@ class Run:
         return values, failed, unscored
 
     def _value(self, row: ScoreRow) -> Any:
-        return read_vector(self.path, row.value) if isinstance(row.value, str) else row.value
+        return self.vector(row.value) if isinstance(row.value, str) else row.value
+
+    def vector(self, name: str) -> Real:
+        """The vector that a score row calls ``name``."""
+        return self.vectors[name] if name in self.vectors else read_vector(self.path, name)
 
 
 def open_run(path: str | Path) -> Run:

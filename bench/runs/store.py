@@ -54,10 +54,23 @@ def read_records(path: Path) -> Records:
         raise BenchError(f"{path} is not a run of this version", str(error), "run it again") from None
 
 
-def _records(path: Path, content: dict[str, Any]) -> Records:
+def read_info(content: dict[str, Any]) -> RunInfo:
+    """The record of a run from its JSON.
+
+    Raises:
+        TypeError: If a field is there that this version does not know, or one lacks.
+        KeyError: If one lacks.
+    """
     content["datasets"] = tuple(DatasetInfo(**{**item, "notes": tuple(item["notes"])}) for item in content["datasets"])
     content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
     content["metrics"] = tuple(content["metrics"])
+    if "role" not in content:
+        content["role"] = _role_of(content["system"])
+    return RunInfo(**content)
+
+
+def _records(path: Path, content: dict[str, Any]) -> Records:
+    info = read_info(content)
     outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / _OUTPUTS)}
     scores = {}
     for line in read_journal(path / _SCORES):
@@ -65,9 +78,7 @@ def _records(path: Path, content: dict[str, Any]) -> Records:
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:
             scores[row.clip, row.metric] = row
-    if "role" not in content:
-        content["role"] = _role_of(content["system"])
-    return RunInfo(**content), outputs, scores
+    return info, outputs, scores
 
 
 def _role_of(system: str) -> Role:
