@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
 from ldmbench.cli import cli
@@ -34,6 +35,9 @@ def test_every_example_parses(line: str) -> None:
     """Click accepts the words of the example: command, options and their types."""
     words = shlex.split(line)
     command = cli.commands[words[0]]
+    if isinstance(command, click.Group):
+        words = words[1:]
+        command = command.commands[words[0]]
     context = command.make_context(words[0], words[1:])
     assert context.params
 
