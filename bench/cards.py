@@ -51,10 +51,10 @@ def load_card(path: Path, model: type[C], **extra: Any) -> C:
     except ValidationError as error:
         faults = []
         for fault in error.errors():
-            place = ".".join(str(part) for part in fault["loc"])
+            key = ".".join(str(part) for part in fault["loc"])
             if fault["type"] == "extra_forbidden":
-                known = ", ".join(model.model_fields) if len(fault["loc"]) == 1 else ""
-                faults.append(f"unknown key {place!r}" + (f", known are {known}" if known else ""))
+                allowed = ", ".join(model.model_fields) if len(fault["loc"]) == 1 else ""
+                faults.append(f"unknown key {key!r}" + (f", known are {allowed}" if allowed else ""))
             else:
-                faults.append(f"{place}: {fault['msg']}" if place else fault["msg"])
+                faults.append(f"{key}: {fault['msg']}" if key else fault["msg"])
         raise BenchError(f"{path} is not a valid card", "; ".join(faults), "correct the card") from None

@@ -116,16 +116,16 @@ def sections(family: str, edge: float, order: int = 8) -> Real:
     import scipy.signal
 
     if family == "cheby1":
-        found = scipy.signal.cheby1(order, RIPPLE_DB, edge, output="sos")
+        sos = scipy.signal.cheby1(order, RIPPLE_DB, edge, output="sos")
     elif family == "butter":
-        found = scipy.signal.butter(order, edge, output="sos")
+        sos = scipy.signal.butter(order, edge, output="sos")
     elif family == "ellip":
-        found = scipy.signal.ellip(order, RIPPLE_DB, STOP_DB, edge, output="sos")
+        sos = scipy.signal.ellip(order, RIPPLE_DB, STOP_DB, edge, output="sos")
     elif family == "bessel":
-        found = scipy.signal.bessel(order, edge, output="sos")
+        sos = scipy.signal.bessel(order, edge, output="sos")
     else:
         raise ValueError(f"no family of filters called {family!r}")
-    return np.asarray(found, np.float64)
+    return np.asarray(sos, np.float64)
 
 
 @lru_cache

@@ -63,14 +63,14 @@ class NetworkExtractor:
             BenchError: If a sound cannot be prepared (too short, say), naming the reason.
         """
         keys = [digest(sound) for sound in sounds]
-        found: dict[str, Embedding] = {}
+        embeddings: dict[str, Embedding] = {}
         inputs: dict[str, NDArray[np.float32]] = {}
         for key, sound in zip(keys, sounds, strict=True):
-            if key in found or key in inputs:
+            if key in embeddings or key in inputs:
                 continue
-            known = cache.get(self.fingerprint, key)
-            if known is not None:
-                found[key] = known
+            cached = cache.get(self.fingerprint, key)
+            if cached is not None:
+                embeddings[key] = cached
             else:
                 inputs[key] = self.prepare(sound)
         if inputs and not self._loaded:
@@ -79,9 +79,9 @@ class NetworkExtractor:
         for group in _groups(inputs, self.batch, self.largest):
             outputs = self.forward(np.stack([inputs.pop(key) for key in group]))
             for position, key in enumerate(group):
-                found[key] = _checked({layer: array[position] for layer, array in outputs.items()})
-                cache.put(self.fingerprint, key, found[key])
-        return [found[key] for key in keys]
+                embeddings[key] = _checked({layer: array[position] for layer, array in outputs.items()})
+                cache.put(self.fingerprint, key, embeddings[key])
+        return [embeddings[key] for key in keys]
 
     def load(self) -> None:
         """Read the weights and build the network; called once, before the first ``forward``.

@@ -32,10 +32,10 @@ def get(fingerprint: str, key: str) -> Arrays | None:
     """
     home = cache_home()
     with _lock:
-        known = _memory.get((home, fingerprint, key))
-        if known is not None:
+        kept = _memory.get((home, fingerprint, key))
+        if kept is not None:
             _memory.move_to_end((home, fingerprint, key))
-            return known
+            return kept
     try:
         with np.load(_path(fingerprint, key), allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}

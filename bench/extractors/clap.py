@@ -186,12 +186,12 @@ class Clap(NetworkExtractor):
             self._tokenizer = self._load_tokenizer()
         tokenize, identity = self._tokenizer
         mark = make_fingerprint(network="clap text", weights=self._identity, tokens=identity)
-        found: dict[str, NDArray[np.float32]] = {}
+        embeddings: dict[str, NDArray[np.float32]] = {}
         fresh: dict[int, dict[str, list[int]]] = defaultdict(dict)
         for caption in dict.fromkeys(captions):
-            known = cache.get(mark, _key(caption))
-            if known is not None:
-                found[caption] = known["embedding"]
+            cached = cache.get(mark, _key(caption))
+            if cached is not None:
+                embeddings[caption] = cached["embedding"]
             else:
                 tokens = tokenize(caption)
                 fresh[len(tokens)][caption] = tokens
@@ -204,9 +204,9 @@ class Clap(NetworkExtractor):
                 part = names[start : start + 32]
                 rows = self._embed_tokens([group[name] for name in part])
                 for caption, row in zip(part, rows, strict=True):
-                    found[caption] = row
+                    embeddings[caption] = row
                     cache.put(mark, _key(caption), {"embedding": row})
-        return np.stack([found[caption] for caption in captions])
+        return np.stack([embeddings[caption] for caption in captions])
 
     def _embed_tokens(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Embeddings ``[captions, 512]`` of captions of equally many tokens."""

@@ -158,8 +158,8 @@ class OfficialLayout:
             CheckpointError: If they are not.
         """
         for key, expected in front_end().items():
-            found = self.front[key]
-            if not (found - expected).abs().max() <= 1e-5 * expected.abs().max():
+            stored = self.front[key]
+            if not (stored - expected).abs().max() <= 1e-5 * expected.abs().max():
                 raise CheckpointError(
                     f"{path} is not a checkpoint of LAION-CLAP", f"{key} is another front end", "use the official one"
                 )

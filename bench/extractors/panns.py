@@ -272,8 +272,8 @@ def _verify_kernels(module: Any, front: FrontEnd, path: Path) -> None:
     kernel = dft_kernels(front.window)
     stft = module.spectrogram_extractor.stft
     for name, expected in (("conv_real", kernel.real), ("conv_imag", kernel.imag)):
-        found = getattr(stft, name).weight.detach().numpy()[:, 0]
-        if not np.allclose(found, expected, rtol=0, atol=1e-5):
+        kernels = getattr(stft, name).weight.detach().numpy()[:, 0]
+        if not np.allclose(kernels, expected, rtol=0, atol=1e-5):
             raise CheckpointError(
                 f"{path} is not a checkpoint of PANNs Cnn14",
                 f"spectrogram_extractor.stft.{name}.weight is not the Hann-windowed DFT",

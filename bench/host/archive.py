@@ -32,9 +32,9 @@ def extract(archive: Path, folder: Path) -> None:
                 with content, target.open("wb") as handle:
                     shutil.copyfileobj(content, handle, 1 << 20)
             for file in sorted(path for path in Path(work).rglob("*") if path.is_file()):
-                place = folder / file.relative_to(work)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(place)
+                home = folder / file.relative_to(work)
+                home.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(home)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise BenchError(f"{archive} cannot be unpacked", str(error), "remove it and fetch again") from None
     except OSError as error:

@@ -51,16 +51,16 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
             if path.is_file() and file_digest(path) == sha256.lower():
                 return path
             earlier = part.is_file()
-            found = _receive_all(url, part, progress)
-            if found != sha256.lower() and earlier:
+            digest = _receive_all(url, part, progress)
+            if digest != sha256.lower() and earlier:
                 # What was there may have been the beginning of something else.
                 part.unlink()
-                found = _receive_all(url, part, progress)
-            if found != sha256.lower():
+                digest = _receive_all(url, part, progress)
+            if digest != sha256.lower():
                 part.unlink()
                 raise BenchError(
                     f"{url} is not the file that was pinned",
-                    f"SHA-256 {found}, expected {sha256.lower()}",
+                    f"SHA-256 {digest}, expected {sha256.lower()}",
                     "try again; if it stays so, the file was changed at its source",
                 )
             part.replace(path)

@@ -174,15 +174,15 @@ class SetMetric(EmbeddingMetric):
         for array in arrays:
             key.update(np.int64(array.size).tobytes() + array.tobytes())
         mark = make_fingerprint(metric=self.facts.name, version=self.facts.version, intervals=_INTERVALS)
-        known = cache.get(mark, key.hexdigest())
-        if known is None:
+        cached = cache.get(mark, key.hexdigest())
+        if cached is None:
             sides = zip(*(unpack(array) for array in arrays), strict=True)
             estimate = self.estimate(*(list(side) for side in sides))
             numbers = [np.nan if item is None else item for item in (estimate.value, estimate.low, estimate.high)]
-            known = {"estimate": np.array(numbers, np.float64), "note": np.array(estimate.note)}
-            cache.put(mark, key.hexdigest(), known)
-        value, low, high = (None if np.isnan(item) else float(item) for item in known["estimate"])
-        return Estimate(value, low, high, len(values), note=str(known["note"]))
+            cached = {"estimate": np.array(numbers, np.float64), "note": np.array(estimate.note)}
+            cache.put(mark, key.hexdigest(), cached)
+        value, low, high = (None if np.isnan(item) else float(item) for item in cached["estimate"])
+        return Estimate(value, low, high, len(values), note=str(cached["note"]))
 
 
 def pack(*sides: Rows) -> Rows:

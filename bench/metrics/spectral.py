@@ -238,8 +238,8 @@ def _gain(target: Features, other: Features, match: str) -> np.float32:
     """Factor for ``other`` that makes the mean magnitudes in the lowest bins equal; 1 where it has none there."""
     if match == "none":
         return np.float32(1.0)
-    found = re.fullmatch(r"low(\d+)", match)
-    percent = int(found[1]) if found else 0
+    band = re.fullmatch(r"low(\d+)", match)
+    percent = int(band[1]) if band else 0
     bins = int(target.shape[1] * percent / 100)
     if not (1 <= bins <= target.shape[1]):
         raise BenchError(f"unknown energy matching {match!r}", fix="use match=none or match=low10 (percent of bins)")

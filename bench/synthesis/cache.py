@@ -84,13 +84,13 @@ def materialise(generator: str, rows: Sequence[Mapping[str, str]]) -> Materialis
 def versions() -> str:
     """What decides the last bits of the samples, as one line."""
     packages = ("numpy", "scipy", "soxr", "espeakng-loader")
-    found = []
+    lines = []
     for package in packages:
         try:
-            found.append(f"{package} {metadata.version(package)}")
+            lines.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            found.append(f"{package} missing")
-    return f"{', '.join(found)} on {platform.system()} {platform.machine()}"
+            lines.append(f"{package} missing")
+    return f"{', '.join(lines)} on {platform.system()} {platform.machine()}"
 
 
 def _known(path: Path, pinned: str, entry: _Entry | None) -> _Entry | None:
@@ -124,10 +124,10 @@ def _build(generator: str, name: str, path: Path) -> None:
     from ldmbench.names import unknown
     from ldmbench.synthesis.recipe import recipes
 
-    known = recipes(generator)
-    if name not in known:
-        raise unknown(f"built-in {generator} clip", name, known)
-    recipe = known[name]
+    by_id = recipes(generator)
+    if name not in by_id:
+        raise unknown(f"built-in {generator} clip", name, by_id)
+    recipe = by_id[name]
     samples = recipe.pcm()
     with replacing(path, OTHER_CACHE) as handle:
         scipy.io.wavfile.write(handle, recipe.rate, samples.T)

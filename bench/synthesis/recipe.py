@@ -74,12 +74,12 @@ def index(recipes: Iterable[Recipe]) -> dict[str, Recipe]:
     Raises:
         ValueError: If two have the same id.
     """
-    found: dict[str, Recipe] = {}
+    by_id: dict[str, Recipe] = {}
     for recipe in recipes:
-        if recipe.id in found:
+        if recipe.id in by_id:
             raise ValueError(f"two built-in clips are called {recipe.id}")
-        found[recipe.id] = recipe
-    return found
+        by_id[recipe.id] = recipe
+    return by_id
 
 
 def recipes(generator: str) -> dict[str, Recipe]:

@@ -157,7 +157,7 @@ def own_memory(model: Any) -> None:
 
 
 def check_keys(
-    path: Path, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str], title: str = ""
+    path: Path, lacking: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str], title: str = ""
 ) -> None:
     """Raise unless there are no such keys.
 
@@ -166,7 +166,7 @@ def check_keys(
     """
     faults = [
         f"{len(keys)} {word} ({some(keys)})"
-        for word, keys in (("missing", missing), ("superfluous", unexpected), ("of another shape", misshapen))
+        for word, keys in (("missing", lacking), ("superfluous", unexpected), ("of another shape", misshapen))
         if keys
     ]
     if faults:

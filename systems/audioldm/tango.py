@@ -63,9 +63,9 @@ class Tango(LatentDiffusion):
         words = T5Config(**self._t5_config(folder))
         t5 = fitted(lambda: T5EncoderModel(words), _below("text_encoder.", state), path)
         self.models = {"text_encoder": t5, "unet": unet, "vae": vae, "vocoder": vocoder}
-        places = [name for name in _T5_PLACES if any((folder / name / file).is_file() for file in _T5_FILES)]
-        place = places[0] if places else ""
-        self.tokenizer = load_tokenizer(T5Tokenizer, folder, place, t5.config.vocab_size, TOKENS)
+        holders = [name for name in _T5_PLACES if any((folder / name / file).is_file() for file in _T5_FILES)]
+        holder = holders[0] if holders else ""
+        self.tokenizer = load_tokenizer(T5Tokenizer, folder, holder, t5.config.vocab_size, TOKENS)
         self._schedule()
 
     def untrained(self) -> None:
@@ -148,17 +148,17 @@ class Tango(LatentDiffusion):
 
         The published folders name a file of the code repository.
         """
-        for place in (folder / named, folder / Path(named).name) if named else ():
-            if place.is_file():
-                content = read_json(place, f"{folder} is not a folder of Tango")
+        for candidate in (folder / named, folder / Path(named).name) if named else ():
+            if candidate.is_file():
+                content = read_json(candidate, f"{folder} is not a folder of Tango")
                 return {key: value for key, value in content.items() if not key.startswith("_")}
         return configs.TANGO_UNET
 
     def _t5_config(self, folder: Path) -> dict[str, Any]:
         """FLAN-T5's configuration: the ``config.json`` in the folder, or that of FLAN-T5-large."""
-        for place in _T5_PLACES:
-            if (folder / place / "config.json").is_file():
-                return read_json(folder / place / "config.json", f"{folder} is not a folder of Tango")
+        for name in _T5_PLACES:
+            if (folder / name / "config.json").is_file():
+                return read_json(folder / name / "config.json", f"{folder} is not a folder of Tango")
         return configs.FLAN_T5_LARGE
 
 

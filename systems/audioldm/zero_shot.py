@@ -111,7 +111,7 @@ class ZeroShot(AudioLDM):
 
         posterior = vae.encode(torch.from_numpy(np.stack(mels)[:, None]).to(vae.device, vae.dtype)).latent_dist
         observed: Tensor = (posterior.mean + posterior.std * noise(posterior.mean)) * vae.config.scaling_factor
-        known = torch.from_numpy(np.stack(masks)[:, None]).to(observed)
+        kept = torch.from_numpy(np.stack(masks)[:, None]).to(observed)
         scheduler.set_timesteps(self.steps)
         times = scheduler.timesteps
 
@@ -124,9 +124,9 @@ class ZeroShot(AudioLDM):
 
         def blend(step: int, _: object, latents: Tensor) -> None:
             # In place: the pipeline goes on with this very tensor.
-            latents.copy_(known * at(step + 1) + (1 - known) * latents)
+            latents.copy_(kept * at(step + 1) + (1 - kept) * latents)
 
-        start = known * at(0) + (1 - known) * noise(observed)
+        start = kept * at(0) + (1 - kept) * noise(observed)
         waves = self.run(prompts, frames, generators, latents=start, callback=blend)
         details: list[Mapping[str, object]] = []
         for index, (clip, sound, (mean, gain)) in enumerate(zip(clips, inputs, levels, strict=True)):
@@ -143,20 +143,20 @@ class ZeroShot(AudioLDM):
         Raises:
             BenchError: If everything or nothing is known, for the clip ``name``.
         """
-        known = np.ones((frames // self.shrink, self._bands // self.shrink), np.float32)
+        kept = np.ones((frames // self.shrink, self._bands // self.shrink), np.float32)
         if condition.kind == "gap":
             cell = self.hop * self.shrink / self.rate
-            known[math.floor(condition.start_s / cell) : math.ceil(condition.end_s / cell)] = 0.0
+            kept[math.floor(condition.start_s / cell) : math.ceil(condition.end_s / cell)] = 0.0
         else:
             upper = mel.mel_edges(self._bands, LOWEST, HIGHEST)[2:]
-            known[:, int((upper <= cutoff(condition)).sum()) // self.shrink :] = 0.0
-        if not 0 < known.mean() < 1:
+            kept[:, int((upper <= cutoff(condition)).sum()) // self.shrink :] = 0.0
+        if not 0 < kept.mean() < 1:
             raise BenchError(
                 f"{self.card.name} has nothing to do on {name}",
-                f"{'nothing' if known.mean() == 0 else 'everything'} is known below {HIGHEST:g} Hz under {condition}",
+                f"{'nothing' if kept.mean() == 0 else 'everything'} is known below {HIGHEST:g} Hz under {condition}",
                 "use a condition that removes a part of the clip",
             )
-        return known
+        return kept
 
     @property
     def _bands(self) -> int:

@@ -118,9 +118,9 @@ class AudioSR:
 
         work = [self._start(clip.input) for clip in clips]
         jobs = [
-            _Job(index, number, place)
+            _Job(index, number, span)
             for index, item in enumerate(work)
-            for number, place in enumerate(pieces(len(item.wave)))
+            for number, span in enumerate(pieces(len(item.wave)))
         ]
         with torch.inference_mode():
             for blocks in sorted({job.blocks for job in jobs}):
@@ -156,23 +156,23 @@ class AudioSR:
         for job in jobs:
             item = work[job.clip]
             wave = item.wave[job.place]
-            found = prepare(wave, self.lowpass)
-            item.cutoffs[job.number] = found.cutoff_hz if found else None
-            if found:
-                sounding.append((job, found))
+            prepared = prepare(wave, self.lowpass)
+            item.cutoffs[job.number] = prepared.cutoff_hz if prepared else None
+            if prepared:
+                sounding.append((job, prepared))
             else:
                 item.restored[job.place] += wave * fade(job.place, len(item.wave))
         if not sounding:
             return
         noises = [seeded_noise(clips[job.clip].seed, "audiosr", job.number) for job, _ in sounding]
-        results = self.restore([found for _, found in sounding], noises)
-        for (job, found), (wave, ratio) in zip(sounding, results, strict=True):
+        results = self.restore([prepared for _, prepared in sounding], noises)
+        for (job, prepared), (wave, ratio) in zip(sounding, results, strict=True):
             item = work[job.clip]
             if self.level == "upstream" and job.length == len(item.wave):
                 levelled = peak_normalised(wave)[: job.length]
             else:
                 # Both were divided out of the band that was there: the peak before, the edge's ratio after.
-                levelled = wave[: job.length] * (found.gain * ratio) + found.mean
+                levelled = wave[: job.length] * (prepared.gain * ratio) + prepared.mean
             item.restored[job.place] += levelled * fade(job.place, len(item.wave))
 
     def _start(self, sound: Audio) -> _Work:

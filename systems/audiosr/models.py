@@ -166,9 +166,9 @@ class Models:
         import torch
 
         frames = mels.shape[1]
-        given = mels.to(self.vocoder.device)
+        inputs = mels.to(self.vocoder.device)
         return torch.cat(
-            [self.vocoder(given[few]) for few in mel_batches(len(given), frames, given.device, MOST_FRAMES)]
+            [self.vocoder(inputs[few]) for few in mel_batches(len(inputs), frames, inputs.device, MOST_FRAMES)]
         )
 
 
@@ -185,8 +185,8 @@ def load(folder: Path) -> Models:
     alphas = [float(value) for value in values["alphas_cumprod"].flatten()]
     scale = float(values["scale_factor"].flatten()[0])
     if len(alphas) != TRAINED_STEPS or not all(0 <= value <= 1 for value in alphas) or not 0 < scale < math.inf:
-        found = f"{len(alphas)} steps, scale factor {scale:g}"
-        raise BenchError(f"the schedule in {path} cannot be used", found, "use the official file")
+        schedule = f"{len(alphas)} steps, scale factor {scale:g}"
+        raise BenchError(f"the schedule in {path} cannot be used", schedule, "use the official file")
     return Models(
         load_unet(unet, UNET, path),
         load_vae({**encoder, **decoder}, VAE, path),

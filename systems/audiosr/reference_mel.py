@@ -59,11 +59,11 @@ class ReferenceMel:
         wave = resampled(mono, sound.rate)
         padded, gain, mean = normalised(wave)
         made = np.zeros(len(wave), np.float32)
-        for place in pieces(len(wave)):
-            count = place.stop - place.start
-            piece = padded[place.start : place.start + -(-count // HOP) * HOP]
+        for span in pieces(len(wave)):
+            count = span.stop - span.start
+            piece = padded[span.start : span.start + -(-count // HOP) * HOP]
             mel, _ = spectrogram(piece)
             with torch.inference_mode():
                 heard = self.vocoder(mel[None].to(self.spec.device))[0].float().cpu().numpy()
-            made[place] += heard[:count] * fade(place, len(wave))
+            made[span] += heard[:count] * fade(span, len(wave))
         return Audio.of(made * gain + mean, RATE).fit(length)

@@ -109,8 +109,8 @@ def cutoff_bin(magnitudes: Any) -> int:
     Source: Liu et al. 2023 (arXiv:2309.07314), section 3 (0.99 there); ``locate_cutoff_freq`` in audiosr/utils.py.
     """
     below = np.cumsum(np.asarray(magnitudes, np.float64).sum(axis=0))
-    found = np.flatnonzero(below[1:] < ROLL_OFF * below[-1])
-    return int(found[-1]) + 1 if len(found) else 0
+    bins = np.flatnonzero(below[1:] < ROLL_OFF * below[-1])
+    return int(bins[-1]) + 1 if len(bins) else 0
 
 
 def cutoff_hz(magnitudes: Any) -> float:

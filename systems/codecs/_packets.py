@@ -232,8 +232,8 @@ def coding_rate(rate: int, allowed: Sequence[int], low: int, high: int) -> int:
     """
     candidates = [candidate for candidate in sorted(allowed) if low <= candidate <= high]
     if not candidates:
-        known = ", ".join(str(candidate) for candidate in sorted(allowed))
-        raise BenchError(f"no coding rate between {low} and {high} Hz", f"the encoder has {known}", "change the limits")
+        rates = ", ".join(str(candidate) for candidate in sorted(allowed))
+        raise BenchError(f"no coding rate between {low} and {high} Hz", f"the encoder has {rates}", "change the limits")
     return next((candidate for candidate in candidates if candidate >= rate), candidates[-1])
 
 

@@ -39,13 +39,13 @@ class Opus(PacketCodec):
         self.frame_ms = f"{spec.settings['frame_ms']:g}"
         self.vbr = str(spec.settings["vbr"])
         self.constant = self.vbr == "off"
-        for setting, value, known in (
+        for setting, value, choices in (
             ("application", self.application, ("audio", "voip")),
             ("frame_ms", self.frame_ms, _FRAMES_MS),
             ("vbr", self.vbr, ("off", "on", "constrained")),
         ):
-            if value not in known:
-                raise BenchError(f"opus has no {setting} {value!r}", fix=f"choose one of {', '.join(known)}")
+            if value not in choices:
+                raise BenchError(f"opus has no {setting} {value!r}", fix=f"choose one of {', '.join(choices)}")
 
     def encoder_options(self) -> dict[str, str]:
         """Application, frame duration and kind of bit-rate."""

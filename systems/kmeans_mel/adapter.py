@@ -159,15 +159,15 @@ def trained(source: str, vocab: int) -> Codebooks:
     geometry = (RATE, HOP, WINDOW, BANDS, FLOOR, PATCH, KEPT)
     key = hashlib.sha256(repr((settings, geometry)).encode()).hexdigest()[:32]
     path = cache_home() / "kmeans-mel" / f"{key}.npz"
-    found = _read_codebooks(path, vocab)
-    if found is None:
+    codebooks = _read_codebooks(path, vocab)
+    if codebooks is None:
         with only_one(str(path)):
             # Another worker may have finished the training while this one waited.
-            found = _read_codebooks(path, vocab)
-            if found is None:
-                found = fit(material, vocab)
-                _write_codebooks(path, found)
-    return found
+            codebooks = _read_codebooks(path, vocab)
+            if codebooks is None:
+                codebooks = fit(material, vocab)
+                _write_codebooks(path, codebooks)
+    return codebooks
 
 
 def fit(material: Dataset, vocab: int) -> Codebooks:
@@ -235,13 +235,13 @@ def _read_codebooks(path: Path, vocab: int) -> Codebooks | None:
     """The cached codebooks, or None where they are missing or damaged (a zip member carries a checksum)."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            found = Codebooks(archive["centroids"], float(archive["mean"]), float(archive["deviation"]))
+            codebooks = Codebooks(archive["centroids"], float(archive["mean"]), float(archive["deviation"]))
     except FileNotFoundError:
         return None
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError):
         return None
-    fits = found.centroids.shape == (STAGES, vocab, DIM) and found.centroids.dtype == np.float32
-    return found if fits else None
+    fits = codebooks.centroids.shape == (STAGES, vocab, DIM) and codebooks.centroids.dtype == np.float32
+    return codebooks if fits else None
 
 
 def _write_codebooks(path: Path, codebooks: Codebooks) -> None:
@@ -254,10 +254,10 @@ def nearest(points: Features, centroids: Features) -> NDArray[np.int64]:
     from threadpoolctl import threadpool_limits
 
     half = 0.5 * np.einsum("vd,vd->v", centroids, centroids)
-    found = np.empty(len(points), np.int64)
+    indices = np.empty(len(points), np.int64)
     # One BLAS thread: the split of a product over threads may change its last digit, and with it a token.
     with threadpool_limits(1, "blas"):
         for first in range(0, len(points), 512):
             block = points[first : first + 512]
-            found[first : first + 512] = np.argmin(half - block @ centroids.T, axis=1)
-    return found
+            indices[first : first + 512] = np.argmin(half - block @ centroids.T, axis=1)
+    return indices

@@ -70,20 +70,20 @@ def unet_name(key: str, layers: int, attentions: int = 2) -> str:
         attentions: Transformers after each residual block: 2 with ``extra_sa_layer`` and one condition.
     """
 
-    def down(found: re.Match[str]) -> str:
-        level, layer = divmod(int(found[1]) - 1, layers + 1)
-        part = int(found[2])
+    def down(match: re.Match[str]) -> str:
+        level, layer = divmod(int(match[1]) - 1, layers + 1)
+        part = int(match[2])
         inside = f"attentions.{layer * attentions + part - 1}" if part else f"resnets.{layer}"
         return f"down_blocks.{level}.{inside}."
 
-    def up(found: re.Match[str]) -> str:
-        level, layer = divmod(int(found[1]), layers + 1)
-        part = int(found[2])
+    def up(match: re.Match[str]) -> str:
+        level, layer = divmod(int(match[1]), layers + 1)
+        part = int(match[2])
         inside = f"attentions.{layer * attentions + part - 1}" if part else f"resnets.{layer}"
         return f"up_blocks.{level}.{inside}."
 
-    def middle(found: re.Match[str]) -> str:
-        part = int(found[1])
+    def middle(match: re.Match[str]) -> str:
+        part = int(match[1])
         inside = {0: "resnets.0", attentions + 1: "resnets.1"}.get(part, f"attentions.{part - 1}")
         return f"mid_block.{inside}."
 
@@ -144,17 +144,17 @@ def parts(
     modules: list[dict[str, Tensor]] = [{} for _ in prefixes]
     strange = []
     for key, value in state.items():
-        found = [index for index, prefix in enumerate(prefixes) if key.startswith(prefix)]
+        owners = [index for index, prefix in enumerate(prefixes) if key.startswith(prefix)]
         # Unused first: a part of a module (an encoder that is not needed) may be left out.
         if any(re.search(pattern, key) for pattern in unused):
             continue
-        if found:
-            modules[found[0]][key.removeprefix(prefixes[found[0]])] = value
+        if owners:
+            modules[owners[0]][key.removeprefix(prefixes[owners[0]])] = value
         elif key not in wanted:
             strange.append(key)
-    missing = [key for key in wanted if key not in state]
-    missing += [f"{prefix}*" for prefix, module in zip(prefixes, modules, strict=True) if not module]
-    check_keys(path, missing, sorted(strange), [])
+    lacking = [key for key in wanted if key not in state]
+    lacking += [f"{prefix}*" for prefix, module in zip(prefixes, modules, strict=True) if not module]
+    check_keys(path, lacking, sorted(strange), [])
     return modules, {key: state[key] for key in wanted}
 
 

@@ -60,18 +60,18 @@ def load_part(kind: type[T], folder: Path, name: str) -> T:
     Raises:
         BenchError: If files are missing or damaged, or any key is missing, superfluous or of another shape.
     """
-    place, loader = folder / name, cast(Any, kind)
-    read_json(place / "config.json", f"{folder} lacks {name}")
+    part_folder, loader = folder / name, cast(Any, kind)
+    read_json(part_folder / "config.json", f"{folder} lacks {name}")
     try:
         model, report = loader.from_pretrained(
-            place, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+            part_folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except Exception as error:  # these libraries raise whatever their readers do
         raise BenchError(f"{name} in {folder} cannot be loaded", short(error), "fetch it again") from error
-    missing = not_ending(report["missing_keys"], (*STORED_BEFORE, *TIED))
+    lacking = not_ending(report["missing_keys"], (*STORED_BEFORE, *TIED))
     unexpected = not_ending(report["unexpected_keys"], STORED_BEFORE)
     mismatched = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
-    check_keys(place, missing, unexpected, mismatched)
+    check_keys(part_folder, lacking, unexpected, mismatched)
     return cast(T, model)
 
 
@@ -104,8 +104,8 @@ def untrained_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
 
 def parameters(models: Iterable[Module]) -> int:
     """Number of learned values in the models, each counted once."""
-    found = {id(value): value.numel() for model in models for value in model.parameters()}
-    return sum(found.values())
+    sizes = {id(value): value.numel() for model in models for value in model.parameters()}
+    return sum(sizes.values())
 
 
 def for_inference(model: Module, device: str, precision: str = "float32") -> None:

@@ -25,21 +25,21 @@ def load_tokenizer(kind: type[T], folder: Path, name: str, vocabulary: int, posi
     Raises:
         BenchError: If files are missing, or the tokenizer does not know the encoder's vocabulary.
     """
-    place = folder / name
+    holder = folder / name
     complete = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
-    if not any(all((place / file).is_file() for file in files) for files in complete):
+    if not any(all((holder / file).is_file() for file in files) for files in complete):
         raise BenchError(
             f"{folder} lacks {name or 'a tokenizer'}",
-            f"{place} holds none of {', '.join(' and '.join(files) for files in complete)}",
+            f"{holder} holds none of {', '.join(' and '.join(files) for files in complete)}",
             "fetch it again or correct --weights",
         )
     try:
-        tokenizer: T = kind.from_pretrained(place, local_files_only=True)
+        tokenizer: T = kind.from_pretrained(holder, local_files_only=True)
     except Exception as error:
         raise BenchError(f"{name} in {folder} cannot be loaded", short(error), "fetch it again") from error
     if not _VOCABULARY * vocabulary <= len(tokenizer) <= vocabulary:
         raise BenchError(
-            f"the tokenizer in {place} is not the encoder's",
+            f"the tokenizer in {holder} is not the encoder's",
             f"it knows {len(tokenizer)} tokens, the encoder {vocabulary}",
             "use the official files",
         )

@@ -107,10 +107,10 @@ class SemantiCodec(Codec):
 
     def _coded(self, sounds: Sequence[Audio]) -> list[Stream]:
         """Streams of sounds."""
-        found: list[list[Tokens]] = [[] for _ in sounds]
+        codes: list[list[Tokens]] = [[] for _ in sounds]
         for owner, tokens, _ in self._windows(sounds):
-            found[owner].append(tokens)
-        layers = [np.concatenate(windows).T for windows in found]
+            codes[owner].append(tokens)
+        layers = [np.concatenate(windows).T for windows in codes]
         bits = self.vocab.bit_length() - 1 + 13
         return [Stream(tokens, tokens.shape[1] * bits, tokens) for tokens in layers]
 

@@ -50,8 +50,8 @@ def positions() -> Any:
     patch = torch.arange(count, dtype=torch.float64)
     rates = 10_000.0 ** -(torch.arange(WIDTH // 4, dtype=torch.float64) / (WIDTH // 4))
     columns = []
-    for place in (patch % GRID[0], patch // GRID[0]):
-        angle = place[:, None] * rates
+    for position in (patch % GRID[0], patch // GRID[0]):
+        angle = position[:, None] * rates
         columns += [angle.sin(), angle.cos()]
     table = torch.zeros(1, count + 1, WIDTH)
     table[0, 1:] = torch.cat(columns, dim=1)

@@ -91,11 +91,11 @@ class Decoder:
 
     def sounds(self, latents: Any, samples: Sequence[int]) -> list[Signal]:
         """The first ``samples`` samples of each window, of scaled latents ``[n, 8, 256, 16]``."""
-        found: list[Signal] = []
+        pieces: list[Signal] = []
         for few in mel_batches(len(latents), FRAMES, latents.device, MOST_FRAMES):
             waves = self.wave(self.mel(latents[few]), max(samples[few]))
-            found += [wave[:count] for wave, count in zip(waves, samples[few], strict=True)]
-        return found
+            pieces += [wave[:count] for wave, count in zip(waves, samples[few], strict=True)]
+        return pieces
 
     def mel(self, latents: Any) -> Any:
         """Log-mel spectrograms ``[n, 1024, 64]`` of scaled latents."""

@@ -105,8 +105,8 @@ def active_frames(bank: Any) -> int:
     A single one counts as none: the reference fails on it and carries on with 0.
     """
     # In float64, where the mean of equal float32 values is exactly that value.
-    found = torch.nonzero(bank.double().std(dim=-1) > 1e-7)[:, 0]
-    return int(found[-1]) + 1 if len(found) > 1 or len(found) == len(bank) else 0
+    active = torch.nonzero(bank.double().std(dim=-1) > 1e-7)[:, 0]
+    return int(active[-1]) + 1 if len(active) > 1 or len(active) == len(bank) else 0
 
 
 def stacked(features: Any, stack: int) -> Any:
@@ -119,8 +119,8 @@ def stacked(features: Any, stack: int) -> Any:
 
 def nearest(features: Any, codebook: Any, norms: Any) -> Any:
     """Index of the row of ``codebook`` ``[v, d]`` nearest to each of ``features`` ``[n, d]``, the lowest of equals."""
-    found = [torch.argmin(norms - 2 * (block @ codebook.T), dim=1) for block in features.split(_ROWS)]
-    return torch.cat(found)
+    indices = [torch.argmin(norms - 2 * (block @ codebook.T), dim=1) for block in features.split(_ROWS)]
+    return torch.cat(indices)
 
 
 def position_table(length: int) -> Any:
