@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ldmbench.audio.sound import AUDIO_SUFFIXES
 from ldmbench.clips.card import list_datasets, load_dataset_card, read_list
+from ldmbench.clips.table import read_table
 from ldmbench.clips.youtube import Segment, label, read_captions, segments_of
 from ldmbench.errors import BenchError
 from ldmbench.names import some
@@ -54,7 +55,7 @@ def captions_for(source: str | Path, clips: Sequence[str]) -> Captions:
     if name in list_datasets() and not Path(source).exists():
         texts, spare = _by_video(_rows_of_dataset(name), clips, name)
     else:
-        columns, rows = _read(Path(source))
+        columns, rows = read_table(Path(source), "name a CSV of captions, or a dataset", _FORMS)
         if set(columns) == set(BY_PATH):
             texts, spare = _by_path([(row["path"], row["text"]) for row in rows], clips, name)
         elif set(columns) - {_IGNORED} == set(BY_VIDEO):
@@ -78,31 +79,6 @@ def captions_for(source: str | Path, clips: Sequence[str]) -> Captions:
     return Captions(texts, tuple(notes))
 
 
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            columns = list(reader.fieldnames or [])
-            rows = []
-            for row in reader:
-                # DictReader files surplus fields under None and leaves missing ones None.
-                if None in row or None in row.values():
-                    raise BenchError(
-                        f"{path} line {reader.line_num} has the wrong number of fields",
-                        fix="quote captions that hold commas",
-                    )
-                rows.append(row)
-    except FileNotFoundError:
-        raise BenchError(f"{path} does not exist", fix="name a CSV of captions, or a dataset") from None
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read", error.strerror or str(error)) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BenchError(f"{path} is not a CSV in UTF-8", str(error)) from None
-    if len(set(columns)) < len(columns):
-        raise BenchError(f"{path} names a column twice", ", ".join(columns), _FORMS)
-    return columns, rows
-
-
 def _rows_of_dataset(name: str) -> list[tuple[str, str, str]]:
     card = load_dataset_card(name)
     if card.source.kind != "youtube":
@@ -113,18 +89,19 @@ def _rows_of_dataset(name: str) -> list[tuple[str, str, str]]:
 
 
 def _by_path(rows: Iterable[tuple[str, str]], clips: Sequence[str], name: str) -> tuple[dict[str, str], list[str]]:
-    names = set(clips)
+    # The same letters, composed and decomposed (macOS), are the same name.
+    names = {unicodedata.normalize("NFC", clip): clip for clip in clips}
     rows_of: dict[str, list[str]] = {}
     texts: dict[str, str] = {}
     spare = []
     for written, text in rows:
         # The whole path first: only where a.wav lies beside a.flac is the ending part of a clip's name.
-        path = Path(written).as_posix()
+        path = unicodedata.normalize("NFC", Path(written).as_posix())
         ending = next((suffix for suffix in AUDIO_SUFFIXES if path.lower().endswith(suffix)), "")
         clip = path if path in names else path.removesuffix(path[len(path) - len(ending) :]) if ending else path
         rows_of.setdefault(clip, []).append(written)
         if clip in names:
-            texts[clip] = text
+            texts[names[clip]] = text
         else:
             spare.append(written)
     _refuse_repeats(rows_of, name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import csv
+import os
+import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from ldmbench.audio.sound import AUDIO_SUFFIXES
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
+from ldmbench.clips.table import read_table
 from ldmbench.errors import BenchError
 from ldmbench.host.homes import file_digest
 from ldmbench.names import some
@@ -25,9 +28,10 @@ def load_folder(
 ) -> Dataset:
     """Every audio file below ``folder``, in the order of their paths.
 
-    Hidden files are passed over; files that are not audio by their name are left out and named in the
-    notes. With a CSV (``table``, or ``clips.csv`` in the folder) the clips are its rows: ``path`` relative to
-    the folder, and optionally ``text``, ``group`` and ``language``.
+    Hidden files are passed over; files that are not audio by their name, links that lead nowhere or to a folder,
+    pipes and devices, and folders that cannot be opened are left out and named in the notes. With a CSV (``table``,
+    or ``clips.csv`` in the folder) the clips are its rows: ``path`` relative to the folder, and optionally ``text``,
+    ``group`` and ``language``.
 
     Args:
         folder: The folder.
@@ -42,13 +46,17 @@ def load_folder(
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder", fix="name an existing folder of audio files")
     name = name or folder.name
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path, folder)]
+    files, refused = _walk(folder)
     # What is no UTF-8 cannot be written into a run's records.
     misnamed = [path for path in files if not _utf8(path)]
     files = [path for path in files if _utf8(path)]
     table = Path(table).resolve() if table else folder / CSV_NAME
     listed = table.exists() or table != folder / CSV_NAME
-    rows = _read_table(table) if listed else [{"path": str(path.relative_to(folder))} for path in files if _audio(path)]
+    rows = (
+        _listed(table, folder, files)
+        if listed
+        else [{"path": str(path.relative_to(folder))} for path in files if _audio(path)]
+    )
     if not rows:
         kinds = ", ".join(sorted({path.suffix or path.name for path in files})) or "no files"
         raise BenchError(f"{folder} holds no audio", kinds, f"it should hold one of {', '.join(AUDIO_SUFFIXES)}")
@@ -57,6 +65,8 @@ def load_folder(
     skipped = [str(path.relative_to(folder)) for path in files if not _audio(path) and path != table]
     if skipped:
         notes.append(f"{name}: left out, not audio by their names: {some(skipped)}")
+    for reason, names in refused.items():
+        notes.append(f"{name}: left out, {reason}: {some(sorted(names))}")
     if misnamed:
         odd = [str(path.relative_to(folder)).encode(errors="backslashreplace").decode() for path in misnamed]
         notes.append(f"{name}: left out, names that are not UTF-8: {some(odd)}")
@@ -94,24 +104,68 @@ def _clips(folder: Path, rows: Sequence[Mapping[str, str]], name: str, content: 
     return clips
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
+def _walk(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
+    """Files below a folder in the order of their paths, and what is named like a sound and is none, by the reason."""
+    files: list[Path] = []
+    refused: dict[str, list[str]] = {}
+
+    def refuse(path: Path, reason: str) -> None:
+        shown = str(path.relative_to(folder)).encode(errors="backslashreplace").decode()
+        refused.setdefault(reason, []).append(shown)
+
+    def unreadable(error: OSError) -> None:
+        refuse(Path(error.filename), f"cannot be opened ({error.strerror})")
+
+    for parent, below, names in os.walk(folder, onerror=unreadable):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for name in below:
+            path = Path(parent, name)
+            if path.is_symlink():
+                refuse(path, "links to folders")
+            elif _audio(path):
+                refuse(path, "folders with the name of a sound")
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if reason := _no_file(path):
+                if _audio(path) or path.is_symlink():
+                    refuse(path, reason)
+            else:
+                files.append(path)
+    return sorted(files), refused
+
+
+def _no_file(path: Path) -> str:
+    """Why ``path`` is no file, or empty."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            columns = reader.fieldnames or []
-            rows = [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
+        return "" if stat.S_ISREG(path.stat().st_mode) else "devices and pipes"
     except FileNotFoundError:
-        raise BenchError(
-            f"{path} does not exist", fix="name an existing CSV with the columns path,text,group"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BenchError(f"{path} is not a CSV in UTF-8", str(error)) from None
+        return "links to what is not there"
+    except OSError as error:
+        return f"links that lead nowhere ({error.strerror})" if path.is_symlink() else f"{error.strerror}"
+
+
+def _listed(table: Path, folder: Path, files: Sequence[Path]) -> list[dict[str, str]]:
+    """Rows of a table, each with the path as the file system writes it: composed letters or decomposed ones."""
+    names = {unicodedata.normalize("NFC", str(path.relative_to(folder))): path for path in files}
+    rows = _read_table(table)
+    for row in rows:
+        same = names.get(unicodedata.normalize("NFC", str(Path(row["path"]))))
+        if same is not None and not (folder / row["path"]).exists():
+            row["path"] = str(same.relative_to(folder))
+    return rows
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    fix = f"use {', '.join(_COLUMNS)} (path is required)"
+    columns, rows = read_table(path, "name an existing CSV with the columns path,text,group", fix, short_rows=True)
     unknown = [column for column in columns if column not in _COLUMNS]
     if "path" not in columns or unknown:
         raise BenchError(
             f"{path} has the wrong columns",
             ", ".join(columns) or "none",
-            f"use {', '.join(_COLUMNS)} (path is required)",
+            fix,
         )
     for number, row in enumerate(rows, 2):
         relative = Path(row["path"])
@@ -143,7 +197,3 @@ def _utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,16 +45,17 @@ def pair_folders(
     references = load_folder(reference, content, table)
     outputs = load_folder(generated, content)
     by_name = {_label(clip.id): clip.path for clip in outputs.clips if clip.path}
-    clips = tuple(clip for clip in references.clips if _label(clip.id) in by_name)
+    same = _same_name(by_name, [_label(clip.id) for clip in references.clips])
+    clips = tuple(clip for clip in references.clips if _label(clip.id) in same)
     if not clips:
         raise BenchError(
             f"no file of {generated} has the name of one of {reference}",
             f"{len(outputs.clips)} and {len(references.clips)} files, as {_first(outputs)} and {_first(references)}",
             "name each generated file like its reference",
         )
-    pairs = {clip.id: by_name[_label(clip.id)] for clip in clips}
+    pairs = {clip.id: by_name[same[_label(clip.id)]] for clip in clips}
     notes = [*references.notes, *outputs.notes]
-    alone = sorted(set(by_name) - {_label(clip.id) for clip in clips})
+    alone = sorted(set(by_name) - set(same.values()))
     if alone:
         notes.append(f"{generated.name}: {len(alone)} without a reference, left out: {some(alone)}")
     unpaired = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
@@ -64,6 +67,23 @@ def pair_folders(
         notes += matched.notes
     digest = clips_digest(clips, [references.digest, *(file_digest(path) for path in pairs.values())])
     return replace(references, clips=clips, digest=digest, notes=tuple(notes)), pairs
+
+
+def _same_name(generated: Iterable[str], references: Iterable[str]) -> dict[str, str]:
+    """Name of a reference -> that of its generated file: the same, or the same letters composed otherwise (macOS)."""
+    exact = set(generated)
+    composed: dict[str, list[str]] = {}
+    for name in exact:
+        composed.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    wanted = list(references)
+    pairs = {name: name for name in wanted if name in exact}
+    taken = set(pairs)
+    for name in wanted:
+        free = [other for other in composed.get(unicodedata.normalize("NFC", name), ()) if other not in taken]
+        if name not in pairs and len(free) == 1:
+            pairs[name] = free[0]
+            taken.add(free[0])
+    return pairs
 
 
 def _label(clip_id: str) -> str:

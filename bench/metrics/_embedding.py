@@ -17,7 +17,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerprint
 from ldmbench.metrics import _frechet as frechet
-from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value
+from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value, mix
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_all
@@ -119,9 +119,12 @@ class EmbeddingMetric(ModelMetric):
             try:
                 if output.audio is None:
                     raise BenchError(f"{clip.id} has no output audio", fix="use a metric that does not need audio")
+                mix(output.audio, "the output")
                 pair = {(position, "reference"): clip.audio} if both else {}
+                for sound in pair.values():
+                    mix(sound, "the reference")
                 sounds |= {**pair, (position, "output"): output.audio}
-            except BenchError as error:
+            except (BenchError, Unscored) as error:
                 values[position] = error
         heard = _embed(extractor, sounds)
         for position in range(len(clips)):

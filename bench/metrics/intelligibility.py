@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -13,12 +14,15 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors.whisper import CHECKPOINTS, Recogniser
-from ldmbench.metrics._base import MetricFacts, ModelMetric, Value, register, settings_title
+from ldmbench.metrics._base import MetricFacts, ModelMetric, Value, mix, register, settings_title
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_file
 
 Unit = Literal["word", "character"]
+
+#: How lists name English before the first ``-`` or ``_``: BCP 47, ISO 639-2, and the word itself.
+_ENGLISH = ("en", "eng", "english")
 
 
 class Errors(NamedTuple):
@@ -125,11 +129,12 @@ def _pair(clip: Clip, output: Output) -> tuple[str, Audio]:
         raise BenchError(f"{clip.id} has no output audio", fix="use a metric that does not need audio")
     if not clip.text:
         raise Unscored("the clip has no transcript")
-    if clip.language and clip.language.lower().partition("-")[0] != "en":
+    if clip.language and re.split(r"[-_ (]", clip.language.strip().lower())[0] not in _ENGLISH:
         raise Unscored(f"the transcript is in {clip.language!r}, and the normaliser is for English")
     reference = normalise(clip.text)
     if not any(character.isalnum() for character in reference):
         raise Unscored("the transcript holds no words after normalisation")
+    mix(output.audio, "the output")
     return reference, output.audio
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ldmbench.audio.arrays import Signal
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, MetricFacts, metric, refuse_silence, register
+from ldmbench.metrics._base import BaseMetric, MetricFacts, metric, mix, refuse_silence, register
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 
@@ -68,9 +68,8 @@ class Visqol(BaseMetric):
                 "trim the output to the reference",
             )
         rate = self.facts.rate
-        return visqol(
-            reference.mono().at(rate).samples[0], estimate.mono().at(rate).samples[0], rate, mapping=self.mapping
-        )
+        first, second = mix(reference, "the reference").at(rate), mix(estimate, "the output").at(rate)
+        return visqol(first.samples[0], second.samples[0], rate, mapping=self.mapping)
 
 
 def visqol(reference: Signal, estimate: Signal, rate: int, *, mapping: Mapper) -> float:

@@ -15,7 +15,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import Padding, magnitudes, mel_filters
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
+from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, each_channel, refuse_silence, register, sounds
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 
@@ -37,11 +37,15 @@ _SHARED = (2048, 512)
 
 @dataclass
 class SpectralMetric(BaseMetric):
-    """A distance between two mono sounds of equal rate and length; spectra are shared through ``remember``."""
+    """A distance between two mono sounds of equal rate and length; spectra are shared through ``remember``.
+
+    With ``channels`` at ``each`` it is the mean over pairs of channels, in place of that of the mono mixes.
+    """
 
     facts: MetricFacts
     distance: Callable[..., float]
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    channels: str = "mix"
 
     def measure(self, clip: Clip, output: Output) -> float:
         """The distance at ``facts.rate``.
@@ -50,11 +54,14 @@ class SpectralMetric(BaseMetric):
             Unscored: If the clip is too short for the largest window.
             BenchError: If the value is not finite: NaN or Inf in the audio.
         """
-        reference, estimate = sounds(clip, output, self.facts.rate)
-        value = self.distance(reference, estimate, **self.settings)
+        if self.channels == "each":
+            pairs = each_channel(clip, output, self.facts.rate)
+        else:
+            pairs = [sounds(clip, output, self.facts.rate)]
+        value = float(np.mean([self.distance(reference, estimate, **self.settings) for reference, estimate in pairs]))
         if not np.isfinite(value):
             raise BenchError(f"{self.facts.name} of {clip.id} is {value}", fix="look for NaN or Inf in the output")
-        return float(value)
+        return value
 
 
 def mel_distance(
@@ -265,16 +272,28 @@ def _register(
     def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
         rest = dict(settings)
         at = int(rest.pop("rate"))
+        channels = str(rest.pop("channels", "mix"))
+        if channels not in ("mix", "each"):
+            raise BenchError(f"{asked.name} does not know channels={channels}", fix="use mix or each")
         heading = title.format(**rest).removesuffix(" none")
         # The heading spells the distance's own settings out already; what is left to add is the rate.
         where = f"@{asked.variant}" if asked.variant else ""
-        where += f":rate={at}" if "rate" in asked.settings else ""
+        own = {"rate": at, "channels": channels}
+        shown = [f"{key}={value}" for key, value in own.items() if key in asked.settings]
+        where += f":{','.join(shown)}" if shown else ""
         facts = MetricFacts(str(asked), heading + where, better="lower", rate=at, low=0.0, source=source)
-        return SpectralMetric(facts, distance, rest)
+        return SpectralMetric(facts, distance, rest, channels)
 
-    variants = {label: {"rate": hertz} for label, hertz in RATES.items() if hertz != rate}
+    variants: dict[str, Mapping[str, Setting]] = {
+        label: {"rate": hertz} for label, hertz in RATES.items() if hertz != rate
+    }
+    if defaults and "channels" in defaults:
+        variants["per-channel"] = {"channels": "each"}
     register(name, build, variants=variants, defaults={"rate": rate, **(defaults or {})})
 
+
+#: The losses of audiotools take every channel for itself; ``@per-channel`` is what DAC's own script prints for stereo.
+_PER_CHANNEL = {"channels": "mix"}
 
 _AUDIOTOOLS = "descript-audiotools, audiotools/metrics/spectral.py"
 
@@ -284,6 +303,7 @@ _register(
     "MEL (DAC)",
     44_100,
     f"{_AUDIOTOOLS} MelSpectrogramLoss as configured in descript-audio-codec conf/final/44khz.yml",
+    _PER_CHANNEL,
 )
 _register(
     "mel_audiotools",
@@ -291,8 +311,16 @@ _register(
     "MEL (audiotools)",
     44_100,
     f"{_AUDIOTOOLS} MelSpectrogramLoss, class defaults",
+    _PER_CHANNEL,
 )
-_register("stft_dac", stft_distance, "STFT (DAC)", 44_100, f"{_AUDIOTOOLS} MultiScaleSTFTLoss, class defaults")
+_register(
+    "stft_dac",
+    stft_distance,
+    "STFT (DAC)",
+    44_100,
+    f"{_AUDIOTOOLS} MultiScaleSTFTLoss, class defaults",
+    _PER_CHANNEL,
+)
 _register(
     "lsd",
     lsd,

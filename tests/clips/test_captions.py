@@ -154,7 +154,7 @@ def test_captions_change_the_run_and_nothing_else_does(folders: tuple[Path, Path
         ),
         ([["path", "text", "group"], ["rain", "a", "g"]], r"wrong columns"),
         ([["path"], ["rain"]], r"wrong columns"),
-        ([["path", "text"], ["rain", "a", "roof"]], r"line 2 has the wrong number of fields .*quote captions"),
+        ([["path", "text"], ["rain", "a", "roof"]], r"line 2 has the wrong number of fields .*quote texts"),
         ([["path", "text"], ["rain"]], r"line 2 has the wrong number of fields"),
         ([["path", "text"], ["snow", "a"]], r"no caption for any of the 3 clips"),
         ([["path", "text"], ["rain", "  "]], r"no caption for any of the 3 clips"),

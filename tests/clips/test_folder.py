@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -143,6 +146,40 @@ def test_the_digest_follows_the_content(folder: Path, tone: Sound) -> None:
     assert len({before, changed, load_folder(folder).digest}) == 3
 
 
+def test_what_is_named_like_a_sound_and_is_none_is_named(folder: Path, tmp_path: Path, tone: Sound) -> None:
+    audio.write(tmp_path / "elsewhere" / "d.wav", tone(0.1))
+    (folder / "dangling.wav").symlink_to(tmp_path / "none.wav")
+    (folder / "loop.wav").symlink_to(folder / "loop.wav")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "null.wav").symlink_to("/dev/null")
+    (folder / "dir.wav").mkdir()
+    audio.write(folder / "dir.wav" / "inner.wav", tone(0.1))
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    (folder / "annexed.wav").symlink_to(tmp_path / "elsewhere" / "d.wav")
+    dataset = load_folder(folder)
+    assert [clip.id for clip in dataset.clips] == [
+        "clips/a", "clips/annexed", "clips/b", "clips/deep/er/c", "clips/dir.wav/inner",
+    ]  # fmt: skip
+    notes = "\n".join(dataset.notes)
+    assert "left out, links to what is not there: dangling.wav" in notes
+    assert re.search(r"left out, links that lead nowhere \(.*\): loop\.wav", notes)
+    assert "left out, devices and pipes: null.wav, pipe.wav" in notes
+    assert "left out, folders with the name of a sound: dir.wav" in notes
+    assert "left out, links to folders: more" in notes
+
+
+def test_a_folder_that_cannot_be_opened_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("er"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", closed)
+    assert "clips: left out, cannot be opened (Permission denied): deep/er" in load_folder(folder).notes
+
+
 # The table
 
 
@@ -164,6 +201,16 @@ def test_rows_give_order_texts_and_groups(folder: Path) -> None:
 def test_columns_may_be_missing_and_rows_short(folder: Path) -> None:
     table(folder, "path,text\r\na.wav\r\nb.wav,hello\r\n")
     assert [clip.text for clip in load_folder(folder).clips] == [None, "hello"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_path_in_other_letters_of_unicode(tmp_path: Path, tone: Sound, form: Literal["NFC", "NFD"]) -> None:
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    audio.write(tmp_path / "d" / unicodedata.normalize(form, "Größe.wav"), tone(0.1))
+    table(tmp_path / "d", f"path,text\n{unicodedata.normalize(other, 'Größe.wav')},hello\n")
+    (clip,) = load_folder(tmp_path / "d").clips
+    assert clip.text == "hello"
+    assert clip.audio.length == 1600
 
 
 def test_a_byte_order_mark_of_excel(folder: Path) -> None:
@@ -204,6 +251,14 @@ def test_a_row_without_its_file_fails_when_it_is_heard(folder: Path) -> None:
         ("path\na.wav\n./a.wav\n", r"lists files twice: a\.wav"),
         (b"path\n\xff\xfe.wav\n", "is not a CSV in UTF-8"),
         ("path\n", "holds no audio"),
+        (
+            "path,text\na.wav,so, my fellow\n",
+            r"line 2 has the wrong number of fields \(fix: quote texts",
+        ),
+        ('path,text\na.wav,"And so\nb.wav,ask not\n', "is not a CSV in UTF-8"),
+        ('path,text\na.wav,"And so\nb.wav,ask not"\n', "line 2 has a field that ends on line 3: a quote that nothing"),
+        ('path,text\na.wav,"And" so\n', "is not a CSV in UTF-8"),
+        ("path,text,text\na.wav,one,two\n", "names a column twice: path, text, text"),
     ],
 )
 def test_a_wrong_table(folder: Path, text: str | bytes, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_one_name_with_two_endings_is_not_guessed(make: Callable[..., Path]) -> 
     assert {name: path.name for name, path in both.items()} == {
         "ref/a.flac": "a.flac", "ref/a.wav": "a.wav", "ref/b": "b.wav",
     }  # fmt: skip
+
+
+def test_the_same_letters_composed_otherwise_pair(make: Callable[..., Path]) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "Größe") for form in ("NFC", "NFD"))  # type: ignore[arg-type]
+    reference, generated = make("ref", f"{composed}.wav", "a.wav"), make("gen", f"{decomposed}.wav", "a.wav")
+    dataset, pairs = pair_folders(generated, reference)
+    assert {name: path.stem for name, path in pairs.items()} == {"ref/a": "a", f"ref/{composed}": decomposed}
+    assert dataset.notes == ()
+
+
+def test_two_names_of_the_same_letters_pair_exactly(make: Callable[..., Path]) -> None:
+    names = [unicodedata.normalize(form, "Größe.wav") for form in ("NFC", "NFD")]  # type: ignore[arg-type]
+    _, pairs = pair_folders(make("gen", *names), make("ref", *names))
+    assert {name.partition("/")[2]: path.stem for name, path in pairs.items()} == {n[:-4]: n[:-4] for n in names}
 
 
 def test_texts_come_with_the_reference(make: Callable[..., Path], tmp_path: Path) -> None:

@@ -134,6 +134,13 @@ def clip_of(text: str | None, language: str = "en") -> Clip:
     return Clip("test/clip", "test", content="speech", text=text, language=language)
 
 
+@pytest.mark.parametrize("tag", ["en", "EN", "en-GB", "en_us", "eng", "English", "english (US)"])
+def test_names_of_english(tag: str) -> None:
+    from ldmbench.metrics.intelligibility import _pair
+
+    assert _pair(clip_of("hello there", tag), Output(Audio.of(np.ones(100), 16_000)))[0] == "hello there"
+
+
 def sound_of(first: float) -> Output:
     return Output(Audio.of([first, 0.0], 16_000))
 
