@@ -63,7 +63,7 @@ def test_one_name_with_two_endings_is_not_guessed(make: Callable[..., Path]) -> 
 
 
 def test_the_same_letters_composed_otherwise_pair(make: Callable[..., Path]) -> None:
-    composed, decomposed = (unicodedata.normalize(form, "Größe") for form in ("NFC", "NFD"))  # type: ignore[arg-type]
+    composed, decomposed = (unicodedata.normalize(form, "Größe") for form in ("NFC", "NFD"))
     reference, generated = make("ref", f"{composed}.wav", "a.wav"), make("gen", f"{decomposed}.wav", "a.wav")
     dataset, pairs = pair_folders(generated, reference)
     assert {name: path.stem for name, path in pairs.items()} == {"ref/a": "a", f"ref/{composed}": decomposed}
@@ -71,7 +71,7 @@ def test_the_same_letters_composed_otherwise_pair(make: Callable[..., Path]) -> 
 
 
 def test_two_names_of_the_same_letters_pair_exactly(make: Callable[..., Path]) -> None:
-    names = [unicodedata.normalize(form, "Größe.wav") for form in ("NFC", "NFD")]  # type: ignore[arg-type]
+    names = [unicodedata.normalize(form, "Größe.wav") for form in ("NFC", "NFD")]
     _, pairs = pair_folders(make("gen", *names), make("ref", *names))
     assert {name.partition("/")[2]: path.stem for name, path in pairs.items()} == {n[:-4]: n[:-4] for n in names}
 
