@@ -17,7 +17,8 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerprint
 from ldmbench.metrics import _frechet as frechet
-from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value, mix
+from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value
+from ldmbench.metrics._pair import mix
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_all

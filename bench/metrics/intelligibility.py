@@ -14,7 +14,8 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors.whisper import CHECKPOINTS, Recogniser
-from ldmbench.metrics._base import MetricFacts, ModelMetric, Value, mix, register, settings_title
+from ldmbench.metrics._base import MetricFacts, ModelMetric, Value, register, settings_title
+from ldmbench.metrics._pair import mix
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_file

@@ -19,7 +19,8 @@ import numpy as np
 from ldmbench.audio.arrays import Signal
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, MetricFacts, metric, mix, refuse_silence, register
+from ldmbench.metrics._base import BaseMetric, MetricFacts, metric, register
+from ldmbench.metrics._pair import mix, refuse_silence
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from ldmbench.audio.arrays import Real, Signal
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import metric, refuse_silence
+from ldmbench.metrics._base import metric
+from ldmbench.metrics._pair import refuse_silence
 
 
 @metric(

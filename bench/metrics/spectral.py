@@ -15,7 +15,8 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import Padding, magnitudes, mel_filters
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, each_channel, refuse_silence, register, sounds
+from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, register
+from ldmbench.metrics._pair import each_channel, refuse_silence, sounds
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 

@@ -14,7 +14,8 @@ from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, refuse_silence, register, sounds
+from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, register
+from ldmbench.metrics._pair import refuse_silence, sounds
 from ldmbench.names import Name, Setting
 from ldmbench.system.protocol import Output
 

@@ -18,7 +18,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, describe
 from ldmbench.host.interrupt import from_keyboard
 from ldmbench.host.memory import peak_memory
-from ldmbench.metrics._base import LENGTH_TOLERANCE
+from ldmbench.metrics._pair import LENGTH_TOLERANCE
 from ldmbench.runs.records import OutputRow
 from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
