@@ -16,9 +16,8 @@ from ldmbench.host.device import check_device
 from ldmbench.names import Setting
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
-from ldmbench.systems.latent.parts import parameters
+from ldmbench.systems.latent.parts import for_inference, parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
-from ldmbench.weights.tensors import own_memory
 
 if TYPE_CHECKING:
     import torch
@@ -134,8 +133,6 @@ class LatentDiffusion:
         return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
     def _prepare(self) -> None:
-        import torch
-
         device = self.spec.device
         check_device(device)
         if self.spec.untrained:
@@ -143,9 +140,7 @@ class LatentDiffusion:
         else:
             self.load(self.spec.weights_folder())
         for model in self.models.values():
-            model.requires_grad_(False).eval().to(device=device, dtype=getattr(torch, self.precision))
-            if torch.device(device).type == "cpu":
-                own_memory(model)
+            for_inference(model, device, self.precision)
         self.rate = int(self.models["vocoder"].config.sampling_rate)
 
 

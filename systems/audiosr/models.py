@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ldmbench.errors import BenchError
 from ldmbench.systems.audiosr.signal import MELS, RATE
@@ -17,7 +17,11 @@ from ldmbench.systems.latent.parts import for_inference, parameters, untrained_v
 from ldmbench.systems.latent.v_diffusion import Noise, Watch, cosine_alphas, ddim, guided
 from ldmbench.weights.tensors import read_tensors, seeded
 
-Tensor = Any
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
+    from torch import Tensor
+    from transformers import SpeechT5HifiGan
 
 FILE = "pytorch_model.bin"
 
@@ -87,9 +91,9 @@ class Models:
         parameters: Learned values of all models together.
     """
 
-    unet: Any
-    vae: Any
-    vocoder: Any
+    unet: AudioLDM2UNet2DConditionModel
+    vae: AutoencoderKL
+    vocoder: SpeechT5HifiGan
     alphas_cumprod: list[float]
     scale: float
     parameters: int = field(init=False)
@@ -147,7 +151,8 @@ class Models:
 
         seen = torch.cat([latents, conditions], 1).to(self.unet.dtype)
         any_batch(self.unet, seen, times)
-        return self.unet(seen, times, encoder_hidden_states=None, return_dict=False)[0]
+        velocity: Tensor = self.unet(seen, times, encoder_hidden_states=None, return_dict=False)[0]
+        return velocity
 
     def decode(self, latents: Tensor) -> Tensor:
         """Log-mels ``[n, frames, 256]`` of latents."""
@@ -196,7 +201,7 @@ def load(folder: Path) -> Models:
     )
 
 
-def load_vocoder_alone(folder: Path) -> Any:
+def load_vocoder_alone(folder: Path) -> SpeechT5HifiGan:
     """The vocoder in the official file in ``folder``.
 
     Raises:
@@ -206,7 +211,7 @@ def load_vocoder_alone(folder: Path) -> Any:
     return load_vocoder(_stored(path)[0][1], VOCODER, path)
 
 
-def _stored(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _stored(path: Path) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
     """Tensors of U-Net, vocoder, decoder and encoder under their own names, and what stands alone."""
     names = ("model.diffusion_model.", "first_stage_model.vocoder.", "first_stage_model.", "cond_stage_models.0.vae.")
     return parts(read_tensors(path, "state_dict"), names, ("alphas_cumprod", "scale_factor"), UNUSED, path)
@@ -214,7 +219,8 @@ def _stored(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def untrained() -> Models:
     """Models of the official shapes with seeded random weights, on the cosine schedule of the reference's config."""
-    from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
 
     return Models(
         seeded(lambda: AudioLDM2UNet2DConditionModel(**UNET)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class ReferenceMel:
         self.card = spec.card
         check_device(spec.device)
         with quiet():
-            self.vocoder: Any = (
+            self.vocoder = (
                 untrained_vocoder(models.VOCODER)
                 if spec.untrained
                 else models.load_vocoder_alone(spec.weights_folder())

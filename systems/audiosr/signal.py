@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ldmbench.audio.arrays import Signal
+from ldmbench.audio.arrays import Features, Real, Signal
 from ldmbench.audio.filters import sections
 from ldmbench.audio.spectra import mel_filters
 
-Tensor = Any
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RATE = 48_000
 #: Samples per mel frame, and the STFT behind the mel spectrogram.
@@ -103,7 +104,7 @@ def spectrogram(wave: Signal) -> tuple[Tensor, Tensor]:
     return mel.T.contiguous(), bins.T[:, :-1]
 
 
-def cutoff_bin(magnitudes: Any) -> int:
+def cutoff_bin(magnitudes: Tensor | Features | Real) -> int:
     """The highest bin of ``[frames, bins]`` below which lies less than 98.5 % of the magnitudes' sum, 0 if none.
 
     Source: Liu et al. 2023 (arXiv:2309.07314), section 3 (0.99 there); ``locate_cutoff_freq`` in audiosr/utils.py.
@@ -113,7 +114,7 @@ def cutoff_bin(magnitudes: Any) -> int:
     return int(bins[-1]) + 1 if len(bins) else 0
 
 
-def cutoff_hz(magnitudes: Any) -> float:
+def cutoff_hz(magnitudes: Tensor | Features | Real) -> float:
     """The end of the band in Hz, of magnitudes ``[frames, 1024]`` up to 24 kHz, at least 1 kHz.
 
     The reference implementation takes a band that ends below 1 kHz for a full one, and then cannot design its filter.

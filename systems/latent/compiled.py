@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ldmbench.errors import BenchError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
-def compiled(unet: Any, device: str) -> None:
+
+def compiled(unet: Module, device: str) -> None:
     """Let ``unet`` be compiled at its first call; class and configuration stay.
 
     It has to become one graph: whatever cannot be traced, and more shapes than torch keeps graphs for, are errors, not
@@ -37,7 +41,7 @@ def compiled(unet: Any, device: str) -> None:
     unet.compile(fullgraph=True, dynamic=False)
 
 
-def any_batch(unet: Any, *tensors: Any) -> None:
+def any_batch(unet: Module, *tensors: Tensor) -> None:
     """Where ``unet`` is compiled: ``tensors`` that it is about to see may be of any batch size in the same graph.
 
     Otherwise every number of windows would be compiled anew, and a second graph for a size would round differently

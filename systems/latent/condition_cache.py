@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+    from torch import Tensor
+    from torch.nn import Module
 
 
 class ConditionCache:
@@ -12,7 +17,7 @@ class ConditionCache:
     called outside the model, so that its forward stores nothing and stays one graph for ``torch.compile``.
     """
 
-    def __init__(self, unet: Any, width: int) -> None:
+    def __init__(self, unet: Module, width: int) -> None:
         """Serve every attention of ``unet`` to a condition of ``width`` channels."""
         self._attentions = [
             module
@@ -25,13 +30,13 @@ class ConditionCache:
     def __len__(self) -> int:
         return len(self._attentions)
 
-    def keep(self, condition: Any) -> None:
+    def keep(self, condition: Tensor) -> None:
         """Project ``condition`` ``[n, tokens, width]``, unless it is the tensor that is kept."""
         for attention in self._attentions:
             if attention.processor.condition is not condition:
                 attention.processor.keep(attention, condition)
 
-    def kept(self) -> list[Any]:
+    def kept(self) -> list[Tensor]:
         """All keys and values ``[n, heads, tokens, d]`` that are kept."""
         return [tensor for attention in self._attentions for tensor in attention.processor.projected or ()]
 
@@ -48,12 +53,17 @@ class KeptAttention:
     """
 
     def __init__(self) -> None:
-        self.condition: Any = None
-        self.projected: tuple[Any, Any] | None = None
+        self.condition: Tensor | None = None
+        self.projected: tuple[Tensor, Tensor] | None = None
 
     def __call__(
-        self, attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, attention_mask: Any = None, **_: Any
-    ) -> Any:
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **_: object,
+    ) -> Tensor:
         """``softmax(q k / sqrt(d)) v`` and its projection; masks are not used by the systems that keep conditions."""
         from torch.nn.functional import scaled_dot_product_attention
 
@@ -65,9 +75,10 @@ class KeptAttention:
             keys, values = _projected(attn, encoder_hidden_states)
         mixed = scaled_dot_product_attention(_heads(attn, attn.to_q(hidden_states)), keys, values)
         mixed = mixed.transpose(1, 2).flatten(2)
-        return attn.to_out[1](attn.to_out[0](mixed))
+        projected: Tensor = attn.to_out[1](attn.to_out[0](mixed))
+        return projected
 
-    def keep(self, attn: Any, condition: Any) -> None:
+    def keep(self, attn: Attention, condition: Tensor) -> None:
         """Project ``condition`` for the calls to come."""
         self.condition, self.projected = condition, _projected(attn, condition)
 
@@ -76,10 +87,10 @@ class KeptAttention:
         self.condition = self.projected = None
 
 
-def _projected(attn: Any, condition: Any) -> tuple[Any, Any]:
+def _projected(attn: Attention, condition: Tensor) -> tuple[Tensor, Tensor]:
     return _heads(attn, attn.to_k(condition)), _heads(attn, attn.to_v(condition))
 
 
-def _heads(attn: Any, values: Any) -> Any:
+def _heads(attn: Attention, values: Tensor) -> Tensor:
     """``[n, length, heads * d]`` as ``[n, heads, length, d]``."""
     return values.view(len(values), values.shape[1], attn.heads, -1).transpose(1, 2)

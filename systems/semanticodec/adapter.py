@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,11 @@ from ldmbench.systems.latent.compiled import compiled
 from ldmbench.systems.latent.parts import for_inference, parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ldmbench.systems.latent.v_diffusion import Noise
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -30,7 +35,7 @@ class _Job:
     index: int
     last: bool
     span: slice
-    noise: Any
+    noise: Noise
     samples: int
 
 
@@ -126,7 +131,7 @@ class SemantiCodec(Codec):
             for owner, window, feature in zip(owners, tokens, features, strict=True):
                 yield owner, window.cpu().numpy().astype(np.int64), feature.cpu().numpy()
 
-    def _banks(self, sounds: Sequence[Audio]) -> Iterator[tuple[int, int, Any]]:
+    def _banks(self, sounds: Sequence[Audio]) -> Iterator[tuple[int, int, Tensor]]:
         """Of each window in turn: the number of its sound, how many tokens it holds, and its filterbank."""
         from ldmbench.systems.semanticodec.tokens import each_bank
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 RATE = 16_000
 FRAMES = 1024
@@ -22,7 +20,7 @@ MEAN, DEVIATION = -4.2677393, 4.5689974
 _FIRST_USED = 9
 
 
-def filterbank(waveform: Any, frames: int) -> Any:
+def filterbank(waveform: Tensor, frames: int) -> Tensor:
     """Normalised log filterbank ``[frames, 128]`` of a mono signal ``[time]`` at 16 kHz, zero-padded or cut.
 
     The signal's mean is removed before. Padding comes before the normalisation, so padded frames are not zero.
@@ -39,7 +37,7 @@ def filterbank(waveform: Any, frames: int) -> Any:
     return (bank - MEAN) / (DEVIATION * 2)
 
 
-def positions() -> Any:
+def positions() -> Tensor:
     """The fixed position table ``[1, 513, 768]``; row 0 belongs to the class token.
 
     The table is laid out for 8 x 64 patches while patches are counted as 64 x 8: so it was trained.
@@ -69,17 +67,18 @@ class AudioMAE(nn.Module):
     def __init__(self, depth: int = 12, heads: int = 12) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        self.pos_embed: Any
+        self.pos_embed: Tensor
         self.register_buffer("pos_embed", positions())
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(1, WIDTH, PATCH, PATCH)})
         self.blocks = nn.ModuleList(_Block(heads) for _ in range(depth))
         self.norm = nn.LayerNorm(WIDTH, eps=1e-6)
 
-    def patches(self, bank: Any) -> Any:
+    def patches(self, bank: Tensor) -> Tensor:
         """Projected patches without positions ``[n, 512, 768]``."""
-        return self.patch_embed["proj"](bank[:, None]).flatten(2).transpose(1, 2)
+        projected: Tensor = self.patch_embed["proj"](bank[:, None])
+        return projected.flatten(2).transpose(1, 2)
 
-    def forward(self, bank: Any) -> Any:
+    def forward(self, bank: Tensor) -> Tensor:
         """Contextual features of windows of the filterbank."""
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(bank), -1, -1)
         hidden = torch.cat([first, self.patches(bank) + self.pos_embed[:, 1:]], dim=1)
@@ -101,10 +100,10 @@ class _Block(nn.Module):
         self.norm2 = nn.LayerNorm(WIDTH, eps=1e-6)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(WIDTH, 4 * WIDTH), "fc2": nn.Linear(4 * WIDTH, WIDTH)})
 
-    def forward(self, hidden: Any) -> Any:
+    def forward(self, hidden: Tensor) -> Tensor:
         hidden = hidden + self.attn(self.norm1(hidden))
-        wide = nn.functional.gelu(self.mlp["fc1"](self.norm2(hidden)))
-        return hidden + self.mlp["fc2"](wide)
+        narrow: Tensor = self.mlp["fc2"](nn.functional.gelu(self.mlp["fc1"](self.norm2(hidden))))
+        return hidden + narrow
 
 
 class _Attention(nn.Module):
@@ -116,8 +115,9 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
         self.proj = nn.Linear(WIDTH, WIDTH)
 
-    def forward(self, hidden: Any) -> Any:
+    def forward(self, hidden: Tensor) -> Tensor:
         count, length, _ = hidden.shape
         split = self.qkv(hidden).view(count, length, 3, self.heads, WIDTH // self.heads).permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(split[0], split[1], split[2])
-        return self.proj(mixed.transpose(1, 2).reshape(count, length, WIDTH))
+        projected: Tensor = self.proj(mixed.transpose(1, 2).reshape(count, length, WIDTH))
+        return projected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,12 @@ from ldmbench.systems.latent.condition_cache import ConditionCache
 from ldmbench.systems.latent.mel_batches import mel_batches
 from ldmbench.systems.latent.parts import for_inference
 from ldmbench.systems.latent.v_diffusion import Noise, Watch, ddim, guided
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
+    from torch import Tensor
+    from transformers import SpeechT5HifiGan
 
 #: Latent of one window: channels, time, frequency.
 LATENT = (8, 256, 16)
@@ -46,16 +52,16 @@ class Decoder:
         scale_factor: Latents are divided by it before they are decoded.
     """
 
-    unet: Any
-    vae: Any
-    vocoder: Any
+    unet: AudioLDM2UNet2DConditionModel
+    vae: AutoencoderKL
+    vocoder: SpeechT5HifiGan
     alphas_cumprod: Sequence[float]
     scale_factor: float
     _kept: ConditionCache | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.unet is not None:
-            self._kept = ConditionCache(self.unet, self.unet.config.cross_attention_dim[0][1])
+            self._kept = ConditionCache(self.unet, self.unet.config["cross_attention_dim"][0][1])
 
     def to(self, device: str, precision: str) -> None:
         """Move to a device; the U-Net in ``precision``, what is run once in float32."""
@@ -65,23 +71,24 @@ class Decoder:
 
     def latents(
         self,
-        context: Any,
-        without: Any,
+        context: Tensor,
+        without: Tensor,
         noises: Sequence[Noise],
         steps: int,
         cfg: float,
         eta: float,
         watch: Watch | None = None,
-    ) -> Any:
+    ) -> Tensor:
         """Latents ``[n, 8, 256, 16]`` of windows under conditions ``[n, tokens, width]``, still scaled."""
         dtype, kept = self.unet.dtype, self._kept
         assert kept is not None
 
-        def evaluate(latents: Any, times: Any, condition: Any) -> Any:
+        def evaluate(latents: Tensor, times: Tensor, condition: Tensor) -> Tensor:
             kept.keep(condition)
             seen = latents.to(dtype)
             any_batch(self.unet, seen, times, condition, *kept.kept())
-            return self.unet(seen, times, encoder_hidden_states=condition).sample
+            velocity: Tensor = self.unet(seen, times, encoder_hidden_states=condition).sample
+            return velocity
 
         predict = guided(evaluate, context.to(dtype), without.to(dtype), cfg)
         try:
@@ -89,7 +96,7 @@ class Decoder:
         finally:
             kept.forget()
 
-    def sounds(self, latents: Any, samples: Sequence[int]) -> list[Signal]:
+    def sounds(self, latents: Tensor, samples: Sequence[int]) -> list[Signal]:
         """The first ``samples`` samples of each window, of scaled latents ``[n, 8, 256, 16]``."""
         pieces: list[Signal] = []
         for few in mel_batches(len(latents), FRAMES, latents.device, MOST_FRAMES):
@@ -97,11 +104,12 @@ class Decoder:
             pieces += [wave[:count] for wave, count in zip(waves, samples[few], strict=True)]
         return pieces
 
-    def mel(self, latents: Any) -> Any:
+    def mel(self, latents: Tensor) -> Tensor:
         """Log-mel spectrograms ``[n, 1024, 64]`` of scaled latents."""
-        return self.vae.decode(latents / self.scale_factor).sample[:, 0]
+        images: Tensor = self.vae.decode(latents / self.scale_factor).sample
+        return images[:, 0]
 
-    def wave(self, mel: Any, samples: int) -> Waveforms:
+    def wave(self, mel: Tensor, samples: int) -> Waveforms:
         """The first ``samples`` samples of the vocoder's output for mel spectrograms ``[..., 1024, 64]``."""
         *count, length, bands = mel.shape
         frames = min(length, -(-samples // HOP) + _REACH)

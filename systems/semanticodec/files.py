@@ -6,7 +6,7 @@ import itertools
 import math
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ldmbench.errors import BenchError
 from ldmbench.systems.latent import configs as configs
@@ -14,6 +14,15 @@ from ldmbench.systems.latent import keys as keys
 from ldmbench.systems.latent.v_diffusion import cosine_alphas
 from ldmbench.systems.semanticodec.decoder import Decoder
 from ldmbench.weights.tensors import fitted, read_tensors
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from torch import Tensor
+    from torch.nn import Module
+
+    from ldmbench.systems.semanticodec.tokens import Coder
+
+M = TypeVar("M", bound="Module")
 
 #: Stored by the encoder's file and not needed: AudioMAE's own decoder, and the bookkeeping of training codebooks.
 ENCODER_UNUSED = (
@@ -47,7 +56,7 @@ def checkpoint_files(stack: int, vocab: int) -> tuple[str, str, str]:
     return f"{folder}/encoder.ckpt", f"{folder}/decoder.ckpt", codebook
 
 
-def read_coder(folder: Path, stack: int, vocab: int) -> Any:
+def read_coder(folder: Path, stack: int, vocab: int) -> Coder:
     """The coder with the weights of the official files.
 
     Raises:
@@ -106,7 +115,7 @@ def unet_config(stack: int) -> dict[str, Any]:
     return keys.unet_config(8, 8, CHANNELS, HEADS, (None, Geometry(stack).context))
 
 
-def untrained_coder(stack: int, vocab: int) -> Any:
+def untrained_coder(stack: int, vocab: int) -> Coder:
     """The coder in full size with seeded weights under which tokens vary."""
     import torch
 
@@ -120,7 +129,8 @@ def untrained_coder(stack: int, vocab: int) -> Any:
 def untrained_decoder(stack: int) -> Decoder:
     """The decoder in full size with seeded weights of unit gain and a cosine schedule."""
     import torch
-    from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     with torch.device("meta"):
@@ -133,7 +143,7 @@ def untrained_decoder(stack: int) -> Decoder:
 _FIX = "use the official file"
 
 
-def _read_codebook(path: Path, vocab: int, width: int) -> Any:
+def _read_codebook(path: Path, vocab: int, width: int) -> Tensor:
     """Semantic centroids ``[vocab, width]``.
 
     Raises:
@@ -154,13 +164,14 @@ def _read_codebook(path: Path, vocab: int, width: int) -> Any:
     return torch.from_numpy(table)
 
 
-def _without_encoder(vae: Any) -> Any:
+def _without_encoder(vae: AutoencoderKL) -> AutoencoderKL:
     """Only what decodes is kept and counted."""
-    vae.encoder = vae.quant_conv = None
+    for name in ("encoder", "quant_conv"):
+        vae.register_module(name, None)
     return vae
 
 
-def _drawn(model: Any) -> Any:
+def _drawn(model: M) -> M:
     """``model``, made without memory, with a seeded value for every weight, drawn from its name.
 
     Gains make untrained tokens and sounds vary; at the usual initialisation HiFi-GAN is silent.
@@ -186,6 +197,6 @@ def _drawn(model: Any) -> Any:
                 value.normal_(1.0, 0.1, generator=generator)
             else:
                 value.normal_(0.0, 0.05, generator=generator)
-        for name, value in model.named_buffers():
-            value.copy_(positions() if name.endswith("pos_embed") else torch.full_like(value, float(name == "scale")))
+        for name, buffer in model.named_buffers():
+            buffer.copy_(positions() if name.endswith("pos_embed") else torch.full_like(buffer, float(name == "scale")))
     return model.eval()

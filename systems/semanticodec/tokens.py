@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ldmbench.systems.semanticodec import audiomae as audiomae
 
@@ -82,7 +81,7 @@ def windows(samples: int) -> int:
     return samples // WINDOW + 1
 
 
-def each_bank(waveform: Any) -> Iterator[Any]:
+def each_bank(waveform: Tensor) -> Iterator[Tensor]:
     """Filterbanks ``[1024, 128]`` of the windows of a mono sound ``[time]``, one after the other.
 
     They are those of the whole padded sound: its mean is removed, and frames reach into the next window.
@@ -94,12 +93,12 @@ def each_bank(waveform: Any) -> Iterator[Any]:
         yield audiomae.filterbank(padded[start : start + WINDOW + _INTO_NEXT], audiomae.FRAMES)
 
 
-def banks(waveform: Any) -> Any:
+def banks(waveform: Tensor) -> Tensor:
     """All filterbanks ``[windows, 1024, 128]`` of a mono sound ``[time]``."""
     return torch.stack(list(each_bank(waveform)))
 
 
-def active_frames(bank: Any) -> int:
+def active_frames(bank: Tensor) -> int:
     """Frames of a window ``[1024, 128]`` up to the last that is not constant.
 
     A single one counts as none: the reference fails on it and carries on with 0.
@@ -109,7 +108,7 @@ def active_frames(bank: Any) -> int:
     return int(active[-1]) + 1 if len(active) > 1 or len(active) == len(bank) else 0
 
 
-def stacked(features: Any, stack: int) -> Any:
+def stacked(features: Tensor, stack: int) -> Tensor:
     """Patches ``[n, 512, 768]`` as tokens ``[n, 512 / stack, 768 * stack]``: 1 x 1, 1 x 2 or 2 x 2 (time x band)."""
     down, across = {1: (1, 1), 2: (1, 2), 4: (2, 2)}[stack]
     count, (long, high) = len(features), audiomae.GRID
@@ -117,13 +116,13 @@ def stacked(features: Any, stack: int) -> Any:
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(count, 512 // stack, audiomae.WIDTH * stack)
 
 
-def nearest(features: Any, codebook: Any, norms: Any) -> Any:
+def nearest(features: Tensor, codebook: Tensor, norms: Tensor) -> Tensor:
     """Index of the row of ``codebook`` ``[v, d]`` nearest to each of ``features`` ``[n, d]``, the lowest of equals."""
-    indices = [torch.argmin(norms - 2 * (block @ codebook.T), dim=1) for block in features.split(_ROWS)]
+    indices = [torch.argmin(norms - 2 * (block @ codebook.T), dim=1) for block in torch.split(features, _ROWS)]
     return torch.cat(indices)
 
 
-def position_table(length: int) -> Any:
+def position_table(length: int) -> Tensor:
     """Sinusoidal positions ``[length, 192]``: sines in even columns, cosines in odd ones."""
     rates = torch.exp(torch.arange(0, POSITIONS, 2) * -(math.log(10_000.0) / POSITIONS))
     angles = torch.arange(length)[:, None] * rates
@@ -146,7 +145,7 @@ class Coder(nn.Module):
         self.semantic = nn.Parameter(torch.zeros(vocab, width))
         self.acoustic = nn.Parameter(torch.zeros(ACOUSTIC, width))
 
-    def forward(self, bank: Any, counts: list[int]) -> tuple[list[Any], list[Any]]:
+    def forward(self, bank: Tensor, counts: list[int]) -> tuple[list[Tensor], list[Tensor]]:
         """Tokens ``[counts[i], 2]`` (semantic, acoustic) and features ``[counts[i], width]`` of each window.
 
         Args:
@@ -157,38 +156,39 @@ class Coder(nn.Module):
         cuts = [self.cut(window) for window in bank]
         rows = [max(count, cut) for count, cut in zip(counts, cuts, strict=True)]
         flat = torch.cat([window[:count] for window, count in zip(features, rows, strict=True)])
-        semantic = nearest(flat, self.semantic, self.semantic.square().sum(dim=1)).split(rows)
+        semantic = torch.split(nearest(flat, self.semantic, self.semantic.square().sum(dim=1)), rows)
         hidden = self.project(
             self.residual(features, [index[:cut] for index, cut in zip(semantic, cuts, strict=True)], max(counts))
         )
         wanted = torch.cat([window[:count] for window, count in zip(hidden, counts, strict=True)])
-        acoustic = nearest(wanted, self.acoustic, self.acoustic.square().sum(dim=1)).split(counts)
+        acoustic = torch.split(nearest(wanted, self.acoustic, self.acoustic.square().sum(dim=1)), counts)
         tokens = [
             torch.stack([first[:count], second], dim=1)
             for first, second, count in zip(semantic, acoustic, counts, strict=True)
         ]
         return tokens, [window[:count] for window, count in zip(features, counts, strict=True)]
 
-    def features(self, bank: Any) -> Any:
+    def features(self, bank: Tensor) -> Tensor:
         """Unquantised AudioMAE features ``[n, 512 / stack, 768 * stack]``."""
         return stacked(self.audiomae(bank), self.geometry.stack)
 
-    def cut(self, bank: Any) -> int:
+    def cut(self, bank: Tensor) -> int:
         """Tokens of a window ``[1024, 128]`` before the padding."""
         return math.ceil(self.geometry.length * (active_frames(bank) / audiomae.FRAMES))
 
-    def residual(self, features: Any, semantic: list[Any], count: int) -> Any:
+    def residual(self, features: Tensor, semantic: list[Tensor], count: int) -> Tensor:
         """The LSTM's first ``count`` outputs ``[n, count, 4 * width]``, from features and their centroids."""
         given = torch.full((*features.shape[:2], 2 * self.geometry.width), EMPTY).to(features)
         for row, feature, index in zip(given, features, semantic, strict=True):
             row[: len(index)] = torch.cat([feature[: len(index)], self.semantic[index]], dim=1)
-        return self.lstm(given)[0][:, :count]
+        outputs: Tensor = self.lstm(given)[0]
+        return outputs[:, :count]
 
-    def codewords(self, tokens: Any) -> Any:
+    def codewords(self, tokens: Tensor) -> Tensor:
         """Acoustic codewords and semantic centroids ``[n, 2 * width]`` of tokens ``[n, 2]``."""
         return torch.cat([self.acoustic[tokens[:, 1]], self.semantic[tokens[:, 0]]], dim=1)
 
-    def condition(self, tokens: list[Any]) -> tuple[Any, Any]:
+    def condition(self, tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Conditional and unconditional context ``[n, 512 / stack, context]`` of windows of tokens ``[t, 2]``."""
         shape = self.geometry
         places = position_table(shape.length).to(self.acoustic)

@@ -88,6 +88,30 @@ def test_alone_in_a_batch_and_again_are_the_same(system: Build, narrow: Make) ->
         assert np.abs(together[index] - alone[index]).max() < 1e-5 * max(1.0, np.abs(alone[index]).max())
 
 
+def test_every_normalisation_is_exact(system: Build, narrow: Make) -> None:
+    """An autoencoder's attention returns tensors on which torch's own is not, by the number of threads."""
+    adapter: Any = system()
+    norms = [
+        module
+        for model in (adapter.models.unet, adapter.models.vae)
+        for module in model.modules()
+        if isinstance(module, torch.nn.GroupNorm)
+    ]
+    errors = []
+
+    def compare(norm: torch.nn.GroupNorm, given: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        image, weight, bias = (value.double() for value in (given[0], norm.weight, norm.bias))
+        exact = torch.nn.functional.group_norm(image, norm.num_groups, weight, bias, norm.eps)
+        errors.append(float((output - exact).abs().max() / exact.abs().max()))
+        assert given[0].is_contiguous()
+
+    for norm in norms:
+        norm.register_forward_hook(compare)
+    run(adapter, narrow(0.5))
+    assert len(errors) >= len(norms) > 40
+    assert max(errors) < 1e-6
+
+
 def test_silence_stays_silence(system: Build, narrow: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = system()
     still = Audio.of(np.full(22_050, 0.125), 44_100)
