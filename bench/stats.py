@@ -101,7 +101,7 @@ def around(value: float, values: ArrayLike, low: float | None = None, high: floa
     skewness = float((deviations**3).mean() / (deviations**2).mean() ** 1.5)
     t = _student(n - 1)
     # Ends of Hall's interval in standard errors below and above the value.
-    below, above = (max(t, sign * _hall(sign * t, skewness, n)) for sign in (1, -1))
+    below, above = (max(t, sign * hall(sign * t, skewness, n)) for sign in (1, -1))
     return _estimate(value, value - below * error, value + above * error, n, (low, high), FEW if n < MARKED else "")
 
 
@@ -167,7 +167,7 @@ def ratio(pairs: ArrayLike, low: float | None = None, high: float | None = None)
     return around(value, value + (numerators - value * weights) / weights.mean(), low, high)
 
 
-def _hall(y: float, skewness: float, n: int) -> float:
+def hall(y: float, skewness: float, n: int) -> float:
     """Hall's inverse transform of a quantile; the interval's ends lie at minus this many standard errors."""
     if abs(skewness) < 1e-6:
         return y

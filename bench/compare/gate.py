@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ldmbench.compare.judge import Draft, draft, judge
+from ldmbench.compare.judge import Draft, draft, judge, numbers_of_clips
 from ldmbench.compare.paired import FEWEST
-from ldmbench.compare.pairs import obstacle, pair
+from ldmbench.compare.pairs import Pairs, obstacle, pair
 from ldmbench.compare.records import Cell, Comparison, Rules
-from ldmbench.errors import BenchError
+from ldmbench.compare.sets import numbers_of_set
+from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import some, unknown
 from ldmbench.runs.records import ClipInfo
@@ -61,6 +62,9 @@ def _metrics(base: Sequence[Run], new: Sequence[Run], rules: Rules) -> list[str]
     for name in (*rules.margins, *rules.tolerances):
         if name not in chosen:
             raise unknown("compared metric", name, chosen)
+    for name in rules.tolerances:
+        if _facts(name).kind == "set":
+            raise BenchError(f"{name} has no tolerance", "clips have no value of their own", "give it a margin")
     return chosen
 
 
@@ -93,8 +97,8 @@ def _drafts(label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, r
     """The cell of all clips of a dataset, and those of its groups."""
     cell = Cell(label, dataset, facts, "all", "undecided", margin=rules.margins.get(facts.name, 0.0))
     problem = obstacle(base, new, facts, dataset)
-    if not problem and facts.kind not in ("mean", "ratio"):
-        problem = f"a metric of kind {facts.kind!r} has no value of its own for a clip"
+    if not problem and facts.kind == "largest":
+        problem = "a largest value has no test"
     if problem:
         yield Draft(replace(cell, verdict="not comparable", reason=problem))
         return
@@ -106,9 +110,21 @@ def _drafts(label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, r
         return
     # A metric without a value for any clip of both runs says nothing about either.
     if pairs.clips or pairs.broken or pairs.recovered:
-        yield draft(cell, pairs, rules)
+        if facts.kind == "set":
+            yield _set_draft(cell, base, new, pairs, rules)
+            return
+        yield draft(cell, pairs, numbers_of_clips(pairs, facts, cell.margin), rules)
         for part, members in _groups(clips, rules):
-            yield draft(replace(cell, part=part), pairs.only(members), rules)
+            own = pairs.only(members)
+            yield draft(replace(cell, part=part), own, numbers_of_clips(own, facts, cell.margin), rules)
+
+
+def _set_draft(cell: Cell, base: Run, new: Run, pairs: Pairs, rules: Rules) -> Draft:
+    """The cell of a metric over sets; its groups are no cells: what holds for few clips was not measured."""
+    try:
+        return draft(cell, pairs, numbers_of_set(base, new, pairs, cell.metric, cell.margin), rules)
+    except Unscored as reason:
+        return Draft(replace(cell, verdict="not comparable", reason=str(reason)))
 
 
 def _groups(clips: Sequence[ClipInfo], rules: Rules) -> Iterator[tuple[str, set[str]]]:

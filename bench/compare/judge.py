@@ -33,34 +33,65 @@ class Draft:
     settled: bool = True
 
 
-def draft(cell: Cell, pairs: Pairs, rules: Rules) -> Draft:
-    """A cell with the numbers of its pairs, tested."""
-    sign = 1 if cell.facts.better == "higher" else -1
-    differences, clipwise = _terms(pairs, cell.facts), _clipwise(pairs, cell.facts)
+@dataclass(frozen=True)
+class Numbers:
+    """What a cell's pairs come to.
+
+    Attributes:
+        base: The estimate of BASE over the pairs, None where there is none.
+        new: That of NEW.
+        terms: ``[n]``, what each clip adds to the difference NEW minus BASE.
+        clipwise: ``[n]``, the difference of the clips' own values.
+        test: The test of the terms, None where there are too few.
+        fewest: How many there must be.
+    """
+
+    base: float | None
+    new: float | None
+    terms: Signal64
+    clipwise: Signal64
+    test: PairedTest | None
+    fewest: int = FEWEST
+
+
+def sign_of(facts: MetricFacts) -> int:
+    """What a difference is multiplied by so that positive is better."""
+    return 1 if facts.better == "higher" else -1
+
+
+def numbers_of_clips(pairs: Pairs, facts: MetricFacts, margin: float) -> Numbers:
+    """The numbers of a metric that has a value for each clip."""
+    terms = _terms(pairs, facts)
+    base, new = (_estimate(side, facts) for side in (pairs.base, pairs.new))
+    return Numbers(base, new, terms, _clipwise(pairs, facts), paired(terms * sign_of(facts), margin))
+
+
+def draft(cell: Cell, pairs: Pairs, numbers: Numbers, rules: Rules) -> Draft:
+    """A cell with its numbers, and its verdict where it needs no other cell."""
+    sign, test = sign_of(cell.facts), numbers.test
     tolerance = rules.tolerances.get(cell.facts.name, math.inf)
-    base, new = (_estimate(side, cell.facts) for side in (pairs.base, pairs.new))
+    both = numbers.base is not None and numbers.new is not None
     cell = replace(
         cell,
-        base=base,
-        new=new,
-        difference=None if base is None or new is None else new - base,
+        base=numbers.base,
+        new=numbers.new,
+        difference=numbers.new - numbers.base if both else None,  # type: ignore[operator]
         n=len(pairs.clips),
         new_failures=len(pairs.broken),
         recovered=len(pairs.recovered),
         without=len(pairs.without),
-        below=int((clipwise * sign < -tolerance).sum()),
-        worst=_worst(pairs, clipwise, sign),
+        below=int((numbers.clipwise * sign < -tolerance).sum()),
+        worst=_worst(pairs, numbers.clipwise, sign),
     )
-    test = paired(differences * sign, cell.margin)
     if test is not None:
         low, high = sorted((sign * test.low, sign * test.high))
         cell = replace(cell, low=low, high=high, p=test.p)
     settled = _broken(cell, pairs, rules) or _over_tolerance(cell, tolerance, rules)
-    if settled is None and cell.n and not differences.any() and (test is not None or pairs.unchanged):
+    if settled is None and cell.n and not numbers.terms.any() and (test is not None or pairs.unchanged):
         settled = replace(cell, verdict="same", reason=f"equal in all {cell.n} clips")
     if settled is None and test is None:
         few = f"{cell.n} clip is" if cell.n == 1 else f"{cell.n} clips are"
-        settled = replace(cell, reason=f"{few} too few to test; {FEWEST} are needed")
+        settled = replace(cell, reason=f"{few} too few to test; {numbers.fewest} are needed")
     return Draft(settled or cell, test, settled is not None)
 
 

@@ -9,11 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ldmbench.stats import hall
+
 #: One-sided error of "worse"; intervals cover 1 - 2 * ALPHA.
 ALPHA = 0.05
 
 #: Below so many pairs nothing is tested.
 FEWEST = 6
+
+#: Below so many clips no metric over sets is tested: below it, no level was measured.
+FEWEST_OF_SET = 20
+
+#: Draws of signs behind a test of a metric over sets.
+FLIPS = 9999
+
+_SEED, _BLOCK = 20_261_128, 500
 
 #: Power at which the smallest detectable difference is stated.
 POWER = 0.8
@@ -80,8 +90,43 @@ def paired(differences: ArrayLike, margin: float = 0.0) -> PairedTest | None:
     t = float(stdtrit(n - 1, 1 - ALPHA))
     ratio = (mean + margin) / error
     p = float(max(stdtr(n - 1, ratio), stdtr(n - 1, _transform(ratio, skewness, n))))
-    below, above = max(t, _inverse(t, skewness, n)), max(t, -_inverse(-t, skewness, n))
+    below, above = max(t, hall(t, skewness, n)), max(t, -hall(-t, skewness, n))
     return PairedTest(n, mean, mean - below * error, mean + above * error, p, sd)
+
+
+def by_signs(differences: ArrayLike, value: float, margin: float = 0.0) -> PairedTest | None:
+    """Test by random signs, for numbers whose signs are exchangeable where nothing changed.
+
+    ``p`` is the share of ``FLIPS`` seeded draws of signs whose sum is as far down as the observed one, which is counted
+    among them: a set against itself has p = 1.
+
+    Args:
+        differences: ``[n]``, what each clip adds to the difference of two sets, signed so that positive is better.
+        value: The difference itself, which the mean of ``differences`` is to first order.
+        margin: How much worse is still fine.
+
+    Returns:
+        The test, None below ``FEWEST_OF_SET`` numbers.
+
+    Source: Fisher, The Design of Experiments (1935), section 21; the count: Phipson and Smyth, Stat. Appl. Genet. Mol.
+    Biol. 9 (2010).
+    """
+    from scipy.special import stdtrit
+
+    values = np.asarray(differences, np.float64)
+    n = values.size
+    if n < FEWEST_OF_SET:
+        return None
+    shifted = values + margin
+    limit = float(shifted.sum()) + 1e-9 * float(np.abs(shifted).sum())
+    random, counted = np.random.default_rng(_SEED), 1
+    # Drawn in blocks: all signs of 10,000 clips at once would be 800 MB.
+    for start in range(0, FLIPS, _BLOCK):
+        signs = random.integers(0, 2, (min(_BLOCK, FLIPS - start), n), np.int8)
+        counted += int((shifted.sum() - 2 * (signs @ shifted) <= limit).sum())
+    sd = float(values.std(ddof=1))
+    reach = float(stdtrit(n - 1, 1 - ALPHA)) * sd / math.sqrt(n)
+    return PairedTest(n, value, value - reach, value + reach, counted / (FLIPS + 1), sd)
 
 
 def smallest_detectable(sd: float, n: int, margin: float = 0.0, cells: int = 1) -> float:
@@ -134,10 +179,3 @@ def at_least(count: int, n: int) -> float:
 def _transform(y: float, skewness: float, n: int) -> float:
     root = math.sqrt(n)
     return y + skewness * y * y / (3 * root) + skewness**2 * y**3 / (27 * n) + skewness / (6 * root)
-
-
-def _inverse(y: float, skewness: float, n: int) -> float:
-    if abs(skewness) < 1e-6:
-        return y
-    root = math.sqrt(n)
-    return float(np.cbrt(1 + skewness / root * (y - skewness / (6 * root))) - 1) * 3 * root / skewness

@@ -21,7 +21,7 @@ class Pairs:
 
     Attributes:
         clips: Clips with a score in both runs.
-        base: Their values in BASE: ``[n]``, or ``[n, 2]`` numerators and denominators.
+        base: Their values in BASE: ``[n]``, or ``[n, 2]`` numerators and denominators; 0 of a metric over sets.
         new: Their values in NEW.
         broken: Clips with a score in BASE only, and why NEW has none.
         recovered: Clips with a score in NEW only.
@@ -81,10 +81,10 @@ def pair(base: Run, new: Run, facts: MetricFacts, clips: Sequence[ClipInfo]) -> 
             broken.append((clip, reason))
         else:
             (without if after is None else recovered).append(clip)
-    width = (2,) if facts.kind == "ratio" else ()
-    first, second = (np.asarray(side, np.float64).reshape(len(both), *width) for side in values)
     digests = [(clip.id, base.outputs[clip.id].digest, new.outputs[clip.id].digest) for clip in both]
     equal = frozenset(name for name, before, after in digests if before and before == after)
+    width = (2,) if facts.kind == "ratio" else ()
+    first, second = (np.asarray(side, np.float64).reshape(len(both), *width) for side in values)
     return Pairs(tuple(both), first, second, tuple(broken), tuple(recovered), tuple(without), equal)
 
 
@@ -142,7 +142,7 @@ def _scores_differ(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str
 
 
 def _value(run: Run, clip: ClipInfo, metric: str) -> tuple[float | list[float] | None, str]:
-    """A clip's value, or why there is none."""
+    """A clip's value (0 where it is a vector, of a metric over sets), or why there is none."""
     output, score = run.outputs.get(clip.id), run.scores.get((clip.id, metric))
     if output is None:
         return None, "not run"
@@ -150,8 +150,10 @@ def _value(run: Run, clip: ClipInfo, metric: str) -> tuple[float | list[float] |
         return None, output.message or "failed"
     if score is None:
         return None, "not scored"
-    if score.status != "ok" or score.value is None or isinstance(score.value, str):
+    if score.status != "ok" or score.value is None:
         return None, score.message or score.status
+    if isinstance(score.value, str):
+        return 0.0, ""
     numbers = score.value if isinstance(score.value, list) else [score.value]
     if not all(map(math.isfinite, numbers)):
         return None, f"the value is {score.value}"

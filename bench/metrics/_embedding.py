@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmbench.audio.arrays import Rows
+from ldmbench.audio.arrays import Real, Rows
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
@@ -159,15 +159,42 @@ class SetMetric(EmbeddingMetric):
         facts: The metric's facts.
         source: Where the embeddings come from.
         estimate: Estimate from the clips' rows: one list of ``[frames, dim]`` for each side.
+        differences: What each clip adds to the difference between two sets of outputs (``_swaps``), from the clips'
+            rows of the reference (where the metric has one), the first and the second output; or why there is no
+            such thing.
     """
 
-    def __init__(self, facts: MetricFacts, source: Source, estimate: Callable[..., Estimate]) -> None:
+    def __init__(
+        self,
+        facts: MetricFacts,
+        source: Source,
+        estimate: Callable[..., Estimate],
+        differences: Callable[..., Real] | str,
+    ) -> None:
         super().__init__(facts, source)
         self.estimate = estimate
+        self._differences = differences
 
     def compare(self, *rows: Rows) -> Value:
         """The rows as one vector."""
         return pack(*rows)
+
+    def differences(self, base: Sequence[Rows], new: Sequence[Rows]) -> Real:
+        """What each clip adds to the second set's value minus the first's; the mean is that difference to first order.
+
+        Args:
+            base: Packed values of the clips in one run.
+            new: Of the same clips in another.
+
+        Raises:
+            Unscored: If there is no such thing, or the references of both runs were not embedded alike.
+        """
+        if isinstance(self._differences, str):
+            raise Unscored(self._differences)
+        first, second = ([list(side) for side in zip(*map(unpack, values), strict=True)] for values in (base, new))
+        for one, other in zip(first[:-1], second[:-1], strict=True):
+            _same_reference(one, other)
+        return self._differences(*first, second[-1])
 
     def aggregate(self, values: Sequence[Stored]) -> Estimate:
         """The distance, remembered in the cache home by the digest of its clips' rows."""
@@ -201,6 +228,16 @@ def unpack(vector: Rows) -> list[Rows]:
     counts = vector[2 : 2 + sides].astype(np.int64)
     rows = vector[2 + sides :].reshape(-1, width)
     return [np.asarray(part) for part in np.split(rows, np.cumsum(counts)[:-1])]
+
+
+def _same_reference(first: Sequence[Rows], second: Sequence[Rows]) -> None:
+    """Raise ``Unscored`` where one run embedded the references otherwise than the other.
+
+    Other hardware moves embeddings by rounding, far below a hundredth of their size; other weights do not.
+    """
+    for index, (one, other) in enumerate(zip(first, second, strict=True)):
+        if one.shape != other.shape or np.abs(one - other).max(initial=0) > 0.01 * np.abs(one).max(initial=0):
+            raise Unscored(f"the extractor's weights: the embeddings of reference {index + 1} differ between the runs")
 
 
 def pooled(side: Sequence[Rows]) -> tuple[Rows, NDArray[np.int64]]:

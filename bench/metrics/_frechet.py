@@ -84,6 +84,12 @@ def interval(distance: Distance) -> Estimate:
     return stats.around(distance.value, distance.value + clips * distance.pull, low=0.0)
 
 
+def pulls_of_output(reference: Rows, output: Rows) -> Rows:
+    """The pull ``[m]`` of each output row on the distance: how it moves, to first order, where the row counts more."""
+    x, y = _pair(reference, output)
+    return _frechet(x, y, pulls=True)[2]
+
+
 def frechet_infinity(
     reference: ArrayLike,
     output: ArrayLike,

@@ -14,6 +14,7 @@ from ldmbench.audio.arrays import Rows
 from ldmbench.errors import BenchError
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _frechet as frechet
+from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
 from ldmbench.metrics._embedding import (
     OF_A_DISTANCE,
@@ -140,7 +141,7 @@ def _register_vggish(
 
 
 def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
-    return SetMetric(facts, source, frechet_estimate)
+    return SetMetric(facts, source, frechet_estimate, swaps.frechet_differences)
 
 
 def _infinity(replacement: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
@@ -148,18 +149,23 @@ def _infinity(replacement: bool, facts: MetricFacts, source: Source, settings: M
     if min(steps, smallest) < 2:
         raise BenchError(f"{facts.name} needs at least 2 steps and 2 rows", f"steps={steps}, smallest={smallest}")
     estimate = partial(infinity_estimate, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
-    return SetMetric(facts, source, estimate)
+    return SetMetric(facts, source, estimate, "an extrapolated distance has no test; compare the Frechet distance")
 
 
 def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
     bandwidth = settings["bandwidth"]
     if bandwidth not in ("output", "reference"):
         raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
-    return SetMetric(facts, source, partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth)))
+    # With each output's own bandwidth, two distances are on two scales.
+    scales = f"each run has a bandwidth of its own; score {facts.name} with bandwidth=reference to compare"
+    estimate = partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth))
+    return SetMetric(facts, source, estimate, swaps.kernel_differences if bandwidth == "reference" else scales)
 
 
 def _score(deviation: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
-    return SetMetric(facts, source, partial(_inception, splits=10, seed=2020, deviation=deviation))
+    estimate = partial(_inception, splits=10, seed=2020, deviation=deviation)
+    differences = "a deviation of splits has no test" if deviation else swaps.inception_differences
+    return SetMetric(facts, source, estimate, differences)
 
 
 def _kl(
