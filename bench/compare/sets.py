@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ldmbench.audio.arrays import Real
 from ldmbench.compare.judge import Numbers, sign_of
 from ldmbench.compare.paired import FEWEST_OF_SET, by_signs
 from ldmbench.compare.pairs import Pairs
@@ -22,20 +23,20 @@ def numbers_of_set(base: Run, new: Run, pairs: Pairs, name: str, margin: float) 
     metric = load_metric(name)
     if not isinstance(metric, SetMetric):
         raise Unscored(f"{name} does not say what a clip adds to the difference of two sets")
-    sides = []
+    sides: list[list[Real]] = []
     for run in (base, new):
         rows = [run.scores[clip.id, name].value for clip in pairs.clips]
         sides.append([run.vector(value) for value in rows if isinstance(value, str)])
     nothing = np.zeros(len(pairs.clips))
     if len(pairs.clips) < FEWEST_OF_SET:
         terms = nothing if pairs.unchanged else np.full(len(pairs.clips), np.nan)
-        return Numbers(*(metric.aggregate(side).value for side in sides), terms, nothing, None, FEWEST_OF_SET)
+        first, second = (metric.aggregate(side).value for side in sides)
+        return Numbers(first, second, terms, nothing, None, FEWEST_OF_SET)
     terms = metric.differences(*sides)
     if all(np.array_equal(*both) for both in zip(*sides, strict=True)):
         terms = nothing  # What is left of equal sets is rounding.
-    values = [metric.aggregate(side).value for side in sides]
-    if values[0] is None or values[1] is None:
-        return Numbers(*values, terms, nothing, None, FEWEST_OF_SET)
+    first, second = (metric.aggregate(side).value for side in sides)
+    if first is None or second is None:
+        return Numbers(first, second, terms, nothing, None, FEWEST_OF_SET)
     sign = sign_of(metric.facts)
-    test = by_signs(terms * sign, sign * (values[1] - values[0]), margin)
-    return Numbers(*values, terms, terms, test, FEWEST_OF_SET)
+    return Numbers(first, second, terms, terms, by_signs(terms * sign, sign * (second - first), margin), FEWEST_OF_SET)

@@ -169,7 +169,7 @@ class SetMetric(EmbeddingMetric):
         facts: MetricFacts,
         source: Source,
         estimate: Callable[..., Estimate],
-        differences: Callable[..., Real] | str,
+        differences: Callable[..., Real] | str = "it does not say what a clip adds to the difference of two sets",
     ) -> None:
         super().__init__(facts, source)
         self.estimate = estimate

@@ -6,7 +6,7 @@ its number, so that the test by signs is exact where nothing changed, and terms 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def inception_differences(base: Sides, new: Sides) -> Real:
     log_p = log_softmax(np.concatenate([*base, *new]), axis=1)
     p = np.exp(log_p)
     divergence = (p * (log_p - np.log(p.mean(axis=0)))).sum(axis=1)
-    return np.exp(divergence.mean()) * _by_clip(divergence, base, new)
+    return float(np.exp(divergence.mean())) * _by_clip(divergence, base, new)
 
 
 def kernel_differences(reference: Sides, base: Sides, new: Sides, scale: float = 100.0) -> Real:
@@ -68,7 +68,14 @@ def kernel_differences(reference: Sides, base: Sides, new: Sides, scale: float =
     across = _sums(z, x, gamma) - _sums(y, x, gamma)
     per_row = scale * (within / (n * (n - 1)) - 2 * across / (n * len(x)))
     owner = np.repeat(np.arange(len(base)), [len(rows) for rows in base])
-    return len(base) * np.bincount(owner, per_row, len(base))
+    return np.asarray(len(base) * np.bincount(owner, per_row, len(base)), np.float64)
+
+
+def of_kernel(name: str, bandwidth: object) -> Callable[..., Real] | str:
+    """``kernel_differences`` where two runs share the reference's bandwidth, or why they have no common scale."""
+    if bandwidth == "reference":
+        return kernel_differences
+    return f"each run has a bandwidth of its own; score {name} with bandwidth=reference to compare"
 
 
 def _by_clip(scores: Real, base: Sides, new: Sides) -> Real:

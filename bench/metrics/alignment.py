@@ -14,6 +14,7 @@ from ldmbench.audio.arrays import Rows
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import NetworkExtractor
+from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
 from ldmbench.metrics._embedding import (
     OF_A_DISTANCE,
@@ -177,16 +178,15 @@ def _score(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) 
 
 
 def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
-    return ClapDistance(facts, source, frechet_estimate)
+    return ClapDistance(facts, source, frechet_estimate, swaps.frechet_differences)
 
 
 def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
     bandwidth = settings["bandwidth"]
     if bandwidth not in ("output", "reference"):
         raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
-    return ClapDistance(
-        facts, source, partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth))
-    )
+    estimate = partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth))
+    return ClapDistance(facts, source, estimate, swaps.of_kernel(facts.name, bandwidth))
 
 
 _register(

@@ -156,10 +156,8 @@ def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting])
     bandwidth = settings["bandwidth"]
     if bandwidth not in ("output", "reference"):
         raise BenchError(f"{facts.name}: no such bandwidth", f"{bandwidth!r}", "use output or reference")
-    # With each output's own bandwidth, two distances are on two scales.
-    scales = f"each run has a bandwidth of its own; score {facts.name} with bandwidth=reference to compare"
     estimate = partial(kernel_estimate, bandwidth=cast(Literal["output", "reference"], bandwidth))
-    return SetMetric(facts, source, estimate, swaps.kernel_differences if bandwidth == "reference" else scales)
+    return SetMetric(facts, source, estimate, swaps.of_kernel(facts.name, bandwidth))
 
 
 def _score(deviation: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
