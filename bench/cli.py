@@ -74,6 +74,9 @@ _timeout = click.option(
     show_default=True,
     help="Seconds a clip may take in a system or a metric; then it has failed.",
 )
+_align = click.option(
+    "--align", is_flag=True, help="Remove each output's delay before it is compared; the columns say 'aligned'."
+)
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 _allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
 _audio = click.option(
@@ -175,6 +178,7 @@ def fetch(names: tuple[str, ...]) -> None:
 @_untrained
 @click.option("--seed", type=int, help="Seed of the run.  [default: the suite's]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Clips a system gets at once.")
+@_align
 @_retry_failed
 @_timeout
 @click.option("--skip-unavailable", is_flag=True, help="Leave out systems whose preflight fails, and say so.")
@@ -231,6 +235,7 @@ def run(
 @_device
 @_weights
 @_jobs
+@_align
 @_retry_failed
 @_timeout
 @_allow
@@ -247,6 +252,7 @@ def score(
     device: str,
     weights: Path | None,
     jobs: int | None,
+    align: bool,
     retry_failed: bool,
     timeout: float,
     allow_failures: bool,
@@ -261,6 +267,7 @@ def score(
     only the metrics named with -m are computed; no audio is made.
     """
     from ldmbench.host.executor import cores
+    from ldmbench.metrics._base import align as without_delay
     from ldmbench.runs.carry_out import rescore, score_folder
     from ldmbench.runs.prepare import open_runs
     from ldmbench.runs.request import Options
@@ -272,11 +279,13 @@ def score(
             raise BenchError("captions belong to a folder", fix="name the folder of references with --reference")
         if not metrics:
             raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
+        names = tuple(map(without_delay, metrics)) if align else metrics
         with no_noise():
-            runs = rescore(open_runs((str(target),), out), metrics, options)
+            runs = rescore(open_runs((str(target),), out), names, options)
     else:
         suite = load_suite("folders" if captions is None else "folders-text-to-audio")
         names = metrics or suite.metrics
+        names = tuple(map(without_delay, names)) if align else names
         with no_noise():
             runs = [score_folder(suite, target, reference, names, out, options, content, table, captions)]
         for note in runs[0].info.datasets[0].notes:

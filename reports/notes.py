@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ldmbench.names import parse, some
-from ldmbench.reports.cells import Table, marks_of, unique
+from ldmbench.reports.cells import Column, Table, marks_of, unique
 from ldmbench.reports.published import Published
 from ldmbench.runs.identity import VERSION
 from ldmbench.runs.results import Run
@@ -57,6 +57,29 @@ def older(runs: Sequence[Run]) -> list[str]:
         return []
     what = "its ID" if len(names) == 1 else "an ID of theirs"
     return [f"Made under an older identity: {some(names)}; {what} may not have changed when the audio did"]
+
+
+def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
+    """What the files and the way they are compared say about the numbers: delays, channels, and streams left out."""
+    datasets = unique(column.dataset for column in columns if "audio" in column.facts.needs)
+    lines = []
+    for run in runs:
+        for dataset in datasets:
+            clips = {clip.id for clip in run.info.clips if clip.dataset == dataset}
+            rows = [row for clip, row in run.outputs.items() if clip in clips and row.status == "ok"]
+            who = f"{run.info.system} on {dataset}"
+            if late := [row.delay for row in rows if row.delay]:
+                lines.append(
+                    f"{who}: {len(late)} of {len(rows)} outputs are late or early, by {1000 * max(map(abs, late)):.1f}"
+                    " ms at most, and scored as they are where a heading does not say aligned (--align)"
+                )
+            if several := [row for row in rows if row.channels > 1]:
+                lines.append(
+                    f"{who}: {len(several)} of {len(rows)} outputs have more than one channel: their mono mixes are"
+                    " compared where a heading does not say per-channel"
+                )
+        lines += unique(f"{run.info.system}: {note}" for row in run.outputs.values() for note in row.notes)
+    return lines
 
 
 def incomparable(runs: Sequence[Run], metric: str, dataset: str) -> str:

@@ -9,7 +9,7 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
 from ldmbench.reports.cells import Cell, Column, Row, Table, marks_of, number, unique
-from ldmbench.reports.notes import banners, counts, incomparable, older, refusals, sources
+from ldmbench.reports.notes import banners, counts, heard, incomparable, older, refusals, sources
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
@@ -66,10 +66,10 @@ def build(
         rows += _published_rows(published, columns) if published_rows else []
     table = Table(", ".join(unique(run.info.suite for run in runs)), columns, tuple(rows), banners(runs))
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
-    heard = (note for run in runs for item in run.info.datasets for note in item.notes)
+    left_out = (note for run in runs for item in run.info.datasets for note in item.notes)
     return replace(
         table,
-        notes=unique((*counts(table), *older(runs), *notes, *heard)),
+        notes=unique((*counts(table), *older(runs), *notes, *heard(runs, columns), *left_out)),
         sources=sources(table, published) if published else (),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +300,36 @@ def test_folders_are_scored_without_an_adapter(folder: Path, tmp_path: Path) -> 
     assert "1 without a reference, left out: extra" in result.stderr
     assert "1 without a generated file, left out: b" in result.stderr
     assert not list((tmp_path / "runs").rglob("*.wav"))
+
+
+def test_late_outputs_are_noted_and_can_be_aligned(tmp_path: Path, speechlike: Callable[..., Audio]) -> None:
+    sound = speechlike(2.0)
+    noisy = sound.samples + 0.01 * np.random.default_rng(0).standard_normal(sound.samples.shape)
+    late = np.concatenate([np.zeros((1, 371)), noisy], axis=1)[:, : sound.length]
+    for name, first, second in (("late", sound.samples, late), ("two", np.repeat(sound.samples, 2, axis=0), noisy)):
+        audio.write(tmp_path / "clips" / f"{name}.wav", Audio.of(first, sound.rate))
+        audio.write(tmp_path / "outputs" / f"{name}.wav", Audio.of(second if name == "late" else [*first], sound.rate))
+    words = (
+        "score",
+        tmp_path / "outputs",
+        "--reference",
+        tmp_path / "clips",
+        "-m",
+        "mel_dac",
+        "--quiet",
+        "--jobs",
+        "1",
+    )
+    words = (*words, "--out", tmp_path / "runs")
+    plain = invoke(*words, "--json")
+    assert plain.exit_code == 0, plain.output
+    assert "1 of 2 outputs are late or early, by 23.2 ms at most, and scored as they are" in plain.stdout
+    assert "1 of 2 outputs have more than one channel: their mono mixes are compared" in plain.stdout
+    aligned = invoke(*words, "--align")
+    assert aligned.exit_code == 0, aligned.output
+    assert "MEL (DAC) aligned" in " ".join(aligned.stdout.split())
+    again = invoke("score", "folders+clips", "-m", "stft_dac", "--align", "--out", tmp_path / "runs", "--quiet")
+    assert "STFT (DAC) aligned" in " ".join(again.stdout.split()), again.output
 
 
 def test_folders_without_a_common_name_are_refused(folder: Path, tmp_path: Path) -> None:

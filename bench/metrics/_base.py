@@ -17,12 +17,15 @@ from ldmbench.audio.arrays import Real
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, describe
-from ldmbench.metrics._pair import signals
+from ldmbench.metrics._pair import signals, without_delay
 from ldmbench.names import Name, Setting, parse, show, typed, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 
 _log = logging.getLogger(__name__)
+
+#: Setting of every metric that compares two sounds: remove the output's delay first.
+_ALIGN = "align"
 
 Value = float | Real
 
@@ -191,6 +194,22 @@ class SignalMetric(BaseMetric):
         return float(self.function(reference, estimate, rate, **self.settings))
 
 
+@dataclass
+class AlignedMetric(BaseMetric):
+    """A metric of the output moved to where it fits its reference best: what ``:align=true`` makes of a metric."""
+
+    facts: MetricFacts
+    inner: Metric
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """The value without the delay."""
+        return self.inner.measure(clip, without_delay(clip, output))
+
+    def aggregate(self, values: Sequence[Stored]) -> Estimate:
+        """As the metric itself."""
+        return self.inner.aggregate(values)
+
+
 @dataclass(frozen=True)
 class _Entry:
     """A registered metric: how to build it from variant and settings."""
@@ -280,11 +299,12 @@ def load_metric(name: str) -> Metric:
     if asked.variant and asked.variant not in entry.variants:
         raise unknown(f"variant of {asked.name}", asked.variant, entry.variants)
     settings = {**entry.defaults, **entry.variants.get(asked.variant, {})}
-    for key, value in asked.settings.items():
+    own = {key: value for key, value in asked.settings.items() if key != _ALIGN}
+    for key, value in own.items():
         if key not in entry.defaults:
             raise unknown(f"setting of {asked.name}", key, entry.defaults)
         settings[key] = typed(asked.name, key, value, entry.defaults[key])
-    built = entry.build(asked, settings)
+    built = entry.build(replace(asked, settings=own), settings)
     if built.facts.device is not isinstance(built, DeviceMetric):
         what = f"{type(built).__name__} is {'no' if built.facts.device else 'a'} DeviceMetric"
         raise BenchError(
@@ -292,7 +312,28 @@ def load_metric(name: str) -> Metric:
             f"device is {built.facts.device}, and {what}",
             "derive it from ModelMetric and declare device=True, or neither",
         )
+    if typed(asked.name, _ALIGN, asked.settings.get(_ALIGN, False), False):
+        return _aligned(asked, built)
     return built
+
+
+def _aligned(asked: Name, built: Metric) -> Metric:
+    if "audio" not in built.facts.needs or built.facts.device:
+        raise BenchError(
+            f"metric {asked.name} cannot be aligned",
+            "it does not compare two sounds sample by sample",
+            f"leave out {_ALIGN}=true",
+        )
+    return AlignedMetric(replace(built.facts, name=str(asked), title=f"{built.facts.title} aligned"), built)
+
+
+def align(name: str) -> str:
+    """The metric's name with the output's delay removed first, where it compares two sounds, else as it is."""
+    facts = load_metric(name).facts
+    asked = parse(name)
+    if "audio" not in facts.needs or facts.device:
+        return name
+    return str(Name(asked.name, asked.variant, {**asked.settings, _ALIGN: True}))
 
 
 def from_package(name: str) -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from ldmbench.audio.arrays import Signal
+from ldmbench.audio.delay import delay, shifted
 from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -75,6 +76,18 @@ def _channel(sound: Audio, index: int) -> Audio:
     if sound.channels == 1:
         return sound
     return remember(sound, ("channel", index), lambda: Audio(sound.samples[index : index + 1], sound.rate))
+
+
+def without_delay(clip: Clip, output: Output) -> Output:
+    """The output moved to where it fits its reference best; itself where it is not late (``ldmbench.audio.delay``)."""
+    if output.audio is None:
+        return output
+    sound, reference = output.audio, clip.audio
+    # An output belongs to one clip, so that this is computed once for all metrics.
+    late = remember(sound, ("delay",), lambda: delay(reference, sound))
+    if not round(late * sound.rate):
+        return output
+    return replace(output, audio=remember(sound, ("without delay",), lambda: shifted(sound, late)))
 
 
 def mix(sound: Audio, what: str) -> Audio:

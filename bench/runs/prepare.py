@@ -12,6 +12,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
+from ldmbench.metrics._base import align as without_delay
 from ldmbench.metrics._base import untrained
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
@@ -69,6 +70,10 @@ def prepare(request: Request, options: Options) -> Prepared:
         metrics_of_suite, curves = (tuple(map(untrained, names)) for names in (suite.metrics, suite.curves))
         suite = suite.model_copy(update={"metrics": metrics_of_suite, "curves": curves})
         metrics = tuple(map(untrained, metrics))
+    if request.align:
+        metrics_of_suite, curves = (tuple(map(without_delay, names)) for names in (suite.metrics, suite.curves))
+        suite = suite.model_copy(update={"metrics": metrics_of_suite, "curves": curves})
+        metrics = tuple(map(without_delay, metrics))
     names = request.systems or suite.systems
     specs = [resolve(name, options.device, request.untrained, options.weights) for name in names]
     findings = check_systems(specs)
@@ -98,6 +103,7 @@ def evaluate(
     seed: int | None = None,
     untrained: bool = False,
     out: str | Path = "runs",
+    align: bool = False,
     device: str = "cpu",
     weights: str | Path | None = None,
     batch: int = 1,
@@ -121,6 +127,7 @@ def evaluate(
         seed: Seed of the runs, None for the suite's.
         untrained: Build models with seeded random weights.
         out: Folder of all runs.
+        align: Remove each output's delay before metrics compare it with its reference.
         device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ...
         weights: Folder of official checkpoints of both, None for the weights home.
         batch: Clips handed to a system at once; time and memory are measured at 1 only.
@@ -139,7 +146,7 @@ def evaluate(
     return _evaluate(
         Request(
             suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
-            untrained, Path(out),
+            untrained, Path(out), align,
         ),
         Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout),
     )  # fmt: skip

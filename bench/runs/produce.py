@@ -13,6 +13,7 @@ from typing import SupportsInt
 
 import numpy as np
 
+from ldmbench.audio.delay import delay
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, describe
@@ -144,8 +145,16 @@ def _accepted(clip: Clip, output: Output) -> Made:
         seconds=output.cost.seconds,
         peak_memory=output.cost.peak_memory,
         details=details,
+        delay=delay(clip.loaded, sound) if clip.loaded is not None else 0.0,
+        notes=_notes(clip, output),
     )
     return row, None if output.path else sound
+
+
+def _notes(clip: Clip, output: Output) -> list[str]:
+    """What a user should hear about the files that were read."""
+    read = ((clip.path, clip.loaded), (output.path, output.audio))
+    return [f"{path.name} {note}" for path, sound in read if path and sound is not None for note in sound.notes]
 
 
 def _whole(what: str, value: SupportsInt) -> int:

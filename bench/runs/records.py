@@ -185,6 +185,8 @@ class OutputRow:
         seconds: Wall time, None where not measured alone.
         peak_memory: Bytes.
         details: As the system recorded them.
+        delay: Seconds by which the output is late against its reference, 0 where it is not (``ldmbench.audio.delay``).
+        notes: What a user should hear about the files of reference and output.
     """
 
     clip: str
@@ -201,6 +203,8 @@ class OutputRow:
     seconds: float | None = None
     peak_memory: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    delay: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

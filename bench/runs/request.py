@@ -31,6 +31,7 @@ class Request:
         seed: Seed of the runs, None for the suite's.
         untrained: Build models with seeded random weights.
         out: Folder of all runs.
+        align: Remove each output's delay before metrics compare it with its reference.
 
     Raises:
         BenchError: If the limit is below 1.
@@ -47,6 +48,7 @@ class Request:
     seed: int | None = None
     untrained: bool = False
     out: Path = Path("runs")
+    align: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
