@@ -309,18 +309,8 @@ def test_late_outputs_are_noted_and_can_be_aligned(tmp_path: Path, speechlike: C
     for name, first, second in (("late", sound.samples, late), ("two", np.repeat(sound.samples, 2, axis=0), noisy)):
         audio.write(tmp_path / "clips" / f"{name}.wav", Audio.of(first, sound.rate))
         audio.write(tmp_path / "outputs" / f"{name}.wav", Audio.of(second if name == "late" else [*first], sound.rate))
-    words = (
-        "score",
-        tmp_path / "outputs",
-        "--reference",
-        tmp_path / "clips",
-        "-m",
-        "mel_dac",
-        "--quiet",
-        "--jobs",
-        "1",
-    )
-    words = (*words, "--out", tmp_path / "runs")
+    both = (tmp_path / "outputs", "--reference", tmp_path / "clips")
+    words = ("score", *both, "-m", "mel_dac", "--quiet", "--jobs", "1", "--out", tmp_path / "runs")
     plain = invoke(*words, "--json")
     assert plain.exit_code == 0, plain.output
     assert "1 of 2 outputs are late or early, by 23.2 ms at most, and scored as they are" in plain.stdout
