@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,10 @@ class _Commands(click.Group):
         except BenchError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            # Whoever read our answer, as ``head`` does, has seen enough of it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            ctx.exit(0)
         except KeyboardInterrupt:
             click.echo("interrupted: what is finished is stored; the same command continues from there", err=True)
             ctx.exit(130)

@@ -35,6 +35,16 @@ class Name:
         return text
 
 
+def spreadsheet_safe(text: str) -> str:
+    """A text as a cell of CSV that no spreadsheet takes for a formula: those get an apostrophe in front.
+
+    Example:
+        >>> spreadsheet_safe("=1+1"), spreadsheet_safe("opus@6kbps")
+        ("'=1+1", 'opus@6kbps')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def parse(text: str) -> Name:
     """Parse ``NAME[@VARIANT][:setting=value,...]``.
 

@@ -82,6 +82,11 @@ def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
     return lines
 
 
+def others(runs: Sequence[Run]) -> list[str]:
+    """Which other runs of the same systems there are; shown is what was asked for last."""
+    return [f"Not shown, other runs of {run.info.system}: {some(run.others)}" for run in runs if run.others]
+
+
 def incomparable(runs: Sequence[Run], metric: str, dataset: str) -> str:
     """Why the cells of a column do not compare, empty where they do."""
     versions = {row.version for run in runs for (_, name), row in run.scores.items() if name == metric}

@@ -9,7 +9,7 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
 from ldmbench.reports.cells import Cell, Column, Row, Table, marks_of, number, unique
-from ldmbench.reports.notes import banners, counts, heard, incomparable, older, refusals, sources
+from ldmbench.reports.notes import banners, counts, heard, incomparable, older, others, refusals, sources
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
@@ -69,7 +69,7 @@ def build(
     left_out = (note for run in runs for item in run.info.datasets for note in item.notes)
     return replace(
         table,
-        notes=unique((*counts(table), *older(runs), *notes, *heard(runs, columns), *left_out)),
+        notes=unique((*counts(table), *older(runs), *others(runs), *notes, *heard(runs, columns), *left_out)),
         sources=sources(table, published) if published else (),
     )
 

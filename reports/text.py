@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from ldmbench.names import spreadsheet_safe
 from ldmbench.reports.cells import Cell, Column, Row, Table, number
 from ldmbench.reports.latex import to_latex
 from ldmbench.reports.markdown import escape as _md
@@ -121,21 +122,22 @@ def to_csv(table: Table) -> str:
         for column, cell in pairs:
             if cell.estimate is None and cell.published is None:
                 continue
+            line = {
+                "system": row.label,
+                "run": row.run,
+                "marks": "+".join(row.marks),
+                "kbps": rates.get(column.dataset),
+                "dataset": column.dataset,
+                "metric": column.metric,
+                "unit": column.facts.unit,
+                "better": column.facts.better,
+                "rank": cell.rank or None,
+                "published": cell.published,
+                "difference": cell.difference,
+                **(asdict(cell.estimate) if cell.estimate else {}),
+            }
             writer.writerow(
-                {
-                    "system": row.label,
-                    "run": row.run,
-                    "marks": "+".join(row.marks),
-                    "kbps": rates.get(column.dataset),
-                    "dataset": column.dataset,
-                    "metric": column.metric,
-                    "unit": column.facts.unit,
-                    "better": column.facts.better,
-                    "rank": cell.rank or None,
-                    "published": cell.published,
-                    "difference": cell.difference,
-                    **(asdict(cell.estimate) if cell.estimate else {}),
-                }
+                {key: spreadsheet_safe(item) if isinstance(item, str) else item for key, item in line.items()}
             )
     return stream.getvalue()
 

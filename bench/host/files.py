@@ -47,6 +47,15 @@ def not_written(path: Path, error: OSError, fix: str = OTHER_OUT) -> BenchError:
     return BenchError(f"cannot write {path}", error.strerror or str(error), fix, exit_code=1)
 
 
+def _sync_folder(folder: Path) -> None:
+    """Put a folder's names on the disk: a file is there after a loss of power only if its name is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def replacing(path: Path, fix: str = OTHER_OUT, durable: bool = False) -> Iterator[BufferedWriter]:
     """A file to write in place of ``path``, which it becomes at the end of the block: whole, or not at all.
@@ -57,8 +66,8 @@ def replacing(path: Path, fix: str = OTHER_OUT, durable: bool = False) -> Iterat
     Args:
         path: The file that is to be.
         fix: What to do where it cannot be written.
-        durable: Put the content on the disk before the file takes its name: a loss of power then never leaves an
-            empty file under it.
+        durable: Put the content on the disk before the file takes its name, and then the name: a loss of power then
+            leaves neither an empty file under it nor none.
 
     Yields:
         The handle, open for bytes.
@@ -76,6 +85,8 @@ def replacing(path: Path, fix: str = OTHER_OUT, durable: bool = False) -> Iterat
             if durable:
                 os.fsync(handle.fileno())
         temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise not_written(path, error, fix) from None
     finally:

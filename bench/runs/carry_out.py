@@ -11,8 +11,9 @@ from pathlib import Path
 from ldmbench.clips.card import Content
 from ldmbench.clips.pairs import pair_folders
 from ldmbench.errors import BenchError
-from ldmbench.runs.check import check_plan
+from ldmbench.runs.check import Finding, check_metrics, check_plan
 from ldmbench.runs.generate import generate
+from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.measure import measure
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import Options
@@ -40,19 +41,33 @@ def carry_out(plan: Plan, options: Options) -> list[Run]:
         _refuse_other("device", spec, spec.device, options.device)
         _refuse_other("weights", spec, spec.weights, options.weights)
     problems = dict(generate(plan, options, isolate=True))
+    broken: dict[Path, str] = {}
     with ExitStack() as stack:
-        pairs = zip(plan.paths, plan.runs, strict=True)
-        writers = [stack.enter_context(RunWriter(path, info)) for path, info in pairs]
-        measure(plan.paths, plan.clips, plan.metrics, options, writers)
-    runs = [open_run(path) for path in plan.paths]
-    return [replace(done, problem=problems.get(done.info.system, "")) for done in runs]
+        writers = []
+        for path, info in zip(plan.paths, plan.runs, strict=True):
+            try:
+                writers.append(stack.enter_context(RunWriter(path, info)))
+            except BrokenRunError as error:
+                broken[path] = str(error)
+        measure([writer.path for writer in writers], plan.clips, plan.metrics, options, writers)
+    runs = []
+    for path, info in zip(plan.paths, plan.runs, strict=True):
+        done = Run(path, info, {}, {}, broken[path]) if path in broken else open_run(path)
+        runs.append(replace(done, problem=done.problem or problems.get(info.system, "")))
+    return runs
 
 
 def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> list[Run]:
     """Add metrics to runs that exist; no system is loaded and no audio made.
 
-    A reference that is gone, or is not the one the outputs were made for, gives failed rows.
+    A reference or an output that is gone, or is not the one that was there, gives failed rows.
+
+    Raises:
+        BenchError: If a metric lacks what it needs; nothing is stored then.
     """
+    for old in runs:
+        contents = [(dataset.name, dataset.content) for dataset in old.info.datasets]
+        _refuse_errors(check_metrics(contents, metrics, options))
     done = []
     for old in runs:
         if not old.path.is_dir():
@@ -85,13 +100,18 @@ def score_folder(
     spec = replace(spec, device=options.device, weights=options.weights)
     chosen = suite.model_copy(update={"name": f"{suite.name}+{dataset.name}", "metrics": tuple(metrics)})
     plan = make_plan(chosen, [dataset], [spec], root)
-    for finding in check_plan(plan, options):
-        if finding.level == "error":
-            raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
+    _refuse_errors(check_plan(plan, options))
     generate(plan, options, partial(FolderSystem, pairs=pairs), isolate=True)
     with RunWriter(plan.paths[0], plan.runs[0]) as writer:
         measure(plan.paths, plan.clips, plan.metrics, options, [writer])
     return open_run(plan.paths[0])
+
+
+def _refuse_errors(findings: Sequence[Finding]) -> None:
+    """Raise ``BenchError`` for the first error of a preflight."""
+    for finding in findings:
+        if finding.level == "error":
+            raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
 
 
 def _refuse_other(what: str, spec: SystemSpec, planned: object, wanted: object) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from ldmbench.clips.card import list_datasets, load_dataset_card, obtain
+from ldmbench.clips.card import Content, list_datasets, load_dataset_card, obtain
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import DeviceMetric, load_metric
 from ldmbench.names import parse, some
@@ -68,11 +68,16 @@ def check_plan(plan: Plan, options: Options) -> list[Finding]:
         else:
             findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
         findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
-    for name in plan.metrics:
-        findings += _metric(plan, name, options)
+    contents = [(dataset.name, dataset.content) for dataset in plan.datasets]
+    findings += check_metrics(contents, plan.metrics, options)
     findings += _older(plan)
     findings.append(_disk(plan))
     return findings
+
+
+def check_metrics(datasets: Sequence[tuple[str, Content]], names: Sequence[str], options: Options) -> list[Finding]:
+    """Extras and checkpoints of metrics on datasets, each with what it holds."""
+    return [finding for name in names for finding in _metric(datasets, name, options)]
 
 
 def _obtain(dataset: str) -> str:
@@ -105,13 +110,13 @@ def _system(spec: SystemSpec) -> Iterator[Finding]:
         yield Finding("ok", spec.label, spec.card.title)
 
 
-def _metric(plan: Plan, name: str, options: Options) -> Iterator[Finding]:
+def _metric(datasets: Sequence[tuple[str, Content]], name: str, options: Options) -> Iterator[Finding]:
     metric = load_metric(name)
     missing = missing_extras(metric.facts.extras)
     if missing:
         yield Finding("error", name, f"needs {', '.join(missing)}", install(metric.facts.extras))
         return
-    applies = [dataset.name for dataset in plan.datasets if metric.facts.applies_to(dataset.content)]
+    applies = [dataset for dataset, content in datasets if metric.facts.applies_to(content)]
     if not applies:
         kinds = " and ".join(metric.facts.content)
         text = f"is for {kinds} and not computed here: no dataset is declared to be that"

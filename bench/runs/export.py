@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ldmbench.host.files import replacing
+from ldmbench.names import spreadsheet_safe
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import Run
 
@@ -38,7 +39,9 @@ def export(runs: Sequence[Run], folder: Path, kind: Format) -> list[Path]:
             if kind == "parquet":
                 table.to_parquet(handle, index=False)
             else:
-                table.to_csv(handle, index=False, mode="wb")
+                # Names and messages come from files and from systems.
+                texts = table.map(lambda cell: spreadsheet_safe(cell) if isinstance(cell, str) else cell)
+                texts.to_csv(handle, index=False, mode="wb")
         written.append(path)
     return written
 

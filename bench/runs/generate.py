@@ -12,12 +12,14 @@ from ldmbench.host import interrupt
 from ldmbench.host.child import Child, ChildEndedError
 from ldmbench.host.progress import progress
 from ldmbench.runs import produce
+from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.produce import Made, Producer
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.request import SETUP_S, Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import RunWriter, is_run
+from ldmbench.runs.verify import changed_outputs
 from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
@@ -38,24 +40,32 @@ def generate(
         isolate: Let systems work in another process, which may crash, hang or leave; ``build`` must be importable.
 
     Returns:
-        (system, message) of every system that could not be set up; its clips stay pending and the others go on.
+        (system, message) of every system that could not be set up, or whose run cannot be read; its clips stay
+        pending and the others go on.
 
     Raises:
         BenchError: If a run folder cannot be written or is in use.
     """
     not_started = []
     with ExitStack() as stack:
-        # What is pending is read while nobody else writes.
-        writers = [stack.enter_context(RunWriter(path, info)) for path, info in zip(plan.paths, plan.runs, strict=True)]
-        todo = [pending(path, plan.clips, options.retry_failed) for path in plan.paths]
+        jobs = []
+        for spec, path, info in zip(plan.specs, plan.paths, plan.runs, strict=True):
+            try:
+                # What is pending is read while nobody else writes.
+                writer = stack.enter_context(RunWriter(path, info))
+                jobs.append((spec, writer, pending(path, plan.clips, options.retry_failed)))
+            except BrokenRunError as error:
+                not_started.append((spec.label, str(error)))
         studio = stack.enter_context(_Apart(plan, build, options)) if isolate else _Here(plan, build)
-        advance = stack.enter_context(progress("generate", sum(map(len, todo)), options.quiet))
-        for spec, writer, clips in zip(plan.specs, writers, todo, strict=True):
+        advance = stack.enter_context(progress("generate", sum(len(clips) for _, _, clips in jobs), options.quiet))
+        for spec, writer, clips in jobs:
             if not clips:
+                writer.set_problem("")
                 continue
             rest = len(clips)
             try:
                 writer.set_parameters(studio.start(spec))
+                writer.set_problem("")
                 for start in range(0, len(clips), options.batch):
                     part = clips[start : start + options.batch]
                     for made in studio.process(part, options.batch == 1):
@@ -64,17 +74,24 @@ def generate(
                         advance(1, spec.label)
                         rest -= 1
             except _NotReadyError as error:
+                writer.set_problem(str(error))
                 not_started.append((spec.label, str(error)))
                 advance(rest, spec.label)
     return not_started
 
 
 def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> list[Clip]:
-    """The clips that have no output in the run at ``path``; with ``retry_failed`` also those that failed."""
+    """The clips that have no output in the run at ``path``, or whose output is gone or is another sound now.
+
+    With ``retry_failed`` also those that failed.
+    """
     if not is_run(path):
         return list(clips)
-    done = open_run(path).outputs
-    return [clip for clip in clips if clip.id not in done or (retry_failed and done[clip.id].status == "failed")]
+    run = open_run(path)
+    again = changed_outputs(run)
+    if retry_failed:
+        again |= {clip for clip, row in run.outputs.items() if row.status == "failed"}
+    return [clip for clip in clips if clip.id not in run.outputs or clip.id in again]
 
 
 def _store(writer: RunWriter, spec: SystemSpec, made: Made) -> None:

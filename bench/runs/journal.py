@@ -13,6 +13,10 @@ from ldmbench.errors import BenchError
 from ldmbench.host.files import not_written
 
 
+class BrokenRunError(BenchError):
+    """A run on disk cannot be read; other runs are not concerned."""
+
+
 class Journal:
     """An append-only file of JSON lines, flushed to the disk at every append; a torn last line is cut off."""
 
@@ -57,11 +61,17 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
-            except ValueError as error:  # UnicodeDecodeError is one, too.
-                raise BenchError(
-                    f"{path} line {number} is not valid JSON", str(error), "remove the run and start it again"
+                row = json.loads(line, parse_constant=_refuse)
+            except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one, too.
+                raise BrokenRunError(
+                    f"{path} line {number} is not valid JSON", str(error), f"remove {path.parent} and run it again"
                 ) from None
+            yield row
+
+
+def _refuse(constant: str) -> None:
+    """JSON has no NaN and no Infinity, which Python would read."""
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _whole_lines(path: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -104,9 +104,10 @@ def make_plan(
             metrics=names,
             environment={**environment(), "device": spec.device},
             created=now,
+            asked=now,
         )
         runs.append(info)
-    paths = (run_path(root, suite.name, info.system, info.id) for info in runs)
+    paths = (run_path(root.absolute(), suite.name, info.system, info.id) for info in runs)
     return Plan(suite, tuple(specs), tuple(datasets), tuple(clips), names, tuple(runs), tuple(paths))
 
 
@@ -129,7 +130,8 @@ def _refuse_misfits(suite: Suite, specs: Sequence[SystemSpec]) -> None:
 def _choose_clips(suite: Suite, datasets: Sequence[Dataset], limit: int, seed: int) -> list[Clip]:
     """The first clips of each dataset, seeded; raises where two of them have one id."""
     count = min((number for number in (limit, suite.clips) if number), default=None)
-    clips = [clip.seeded(seed) for item in datasets for clip in item.clips[:count]]
+    chosen = [clip.seeded(seed) for item in datasets for clip in item.clips[:count]]
+    clips = [replace(clip, path=clip.path.absolute()) if clip.path else clip for clip in chosen]
     repeated = [name for name, number in Counter(clip.id for clip in clips).items() if number > 1]
     if repeated:
         raise BenchError(f"clip {repeated[0]} is in suite {suite.name} twice", fix="name each dataset once")

@@ -133,6 +133,8 @@ class RunInfo:
         created: UTC time, ISO 8601.
         parameters: Learned parameters, None for systems without any.
         role: What the row is for, as the system's card says.
+        asked: UTC time, ISO 8601, when it was asked for after another run of the system; before that, as ``created``.
+        problem: Why the system could not be set up when that was last tried, empty where it could.
         schema: ``SCHEMA`` at writing.
     """
 
@@ -153,6 +155,8 @@ class RunInfo:
     created: str
     parameters: int | None = None
     role: Role = "system"
+    asked: str = ""
+    problem: str = ""
     schema: int = SCHEMA
 
     def planned(self) -> list[Clip]:

@@ -51,6 +51,10 @@ class Request:
     align: bool = False
 
     def __post_init__(self) -> None:
+        # What systems and metrics do to the current folder is then of no consequence.
+        for name in ("audio", "table", "out"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, path.absolute())
         if self.limit is not None and self.limit < 1:
             raise BenchError("limit must be 1 or more", f"{self.limit}", "leave it out for the clips of the suite")
 
@@ -83,6 +87,8 @@ class Options:
     timeout: float = TIMEOUT_S
 
     def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", self.weights.absolute())
         if not self.timeout > 0:
             raise BenchError("timeout must be above 0", f"{self.timeout:g}")
         for name, value in (("batch", self.batch), ("jobs", self.jobs)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 from ldmbench import stats
 from ldmbench.audio.arrays import Real
+from ldmbench.errors import one_line
 from ldmbench.metrics._base import load_metric
+from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
-from ldmbench.runs.store import read_records, read_vector, run_folders
+from ldmbench.runs.store import last_asked, read_records, read_vector, run_folders
 from ldmbench.stats import Estimate
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -24,8 +29,9 @@ class Run:
         info: ``run.json``.
         outputs: Newest row of each clip.
         scores: Newest row of each (clip, metric) that belongs to the clip's present output.
-        problem: Why the system could not be set up just now, empty where it could.
+        problem: Why the system could not be set up, or the run not be read; empty where they could.
         vectors: Vectors by the names that score rows give them, where they are not files of the run folder.
+        others: Other runs of the same system on the suite, not shown beside it.
     """
 
     path: Path
@@ -34,6 +40,7 @@ class Run:
     scores: dict[tuple[str, str], ScoreRow]
     problem: str = ""
     vectors: dict[str, Real] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     @property
     def pending(self) -> int:
@@ -43,15 +50,15 @@ class Run:
     @property
     def failures(self) -> list[tuple[str, str, str]]:
         """(clip, stage or metric, message) of everything that failed, in planned order."""
-        rows = [("every clip", "setup", self.problem)] if self.problem else []
+        rows = [("every clip", "setup", one_line(self.problem))] if self.problem else []
         for clip in self.info.clips:
             output = self.outputs.get(clip.id)
             if output is not None and output.status == "failed":
-                rows.append((clip.id, "output", output.message))
+                rows.append((clip.id, "output", one_line(output.message)))
             for metric in self.info.metrics:
                 score = self.scores.get((clip.id, metric))
                 if score is not None and score.status == "failed":
-                    rows.append((clip.id, metric, score.message))
+                    rows.append((clip.id, metric, one_line(score.message)))
         return rows
 
     def audio_path(self, clip: str) -> Path | None:
@@ -121,17 +128,37 @@ def open_run(path: str | Path) -> Run:
     """Read a run folder.
 
     Raises:
-        BenchError: If the folder is not a run, or was written by another version of the layout.
+        BenchError: If the folder is not a run.
+        BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
-    return Run(Path(path), *read_records(Path(path)))
+    info, outputs, scores = read_records(Path(path))
+    return Run(Path(path), info, outputs, scores, info.problem)
 
 
 def find_runs(root: Path, suite: str) -> list[Run]:
-    """Runs of a suite below ``root``: the newest of each system, in the order in which they were made."""
-    newest: dict[str, Run] = {}
+    """Runs of a suite below ``root``, in the order in which they were made: of each system the one asked for last.
+
+    A run that cannot be read is named and set aside.
+
+    Raises:
+        BrokenRunError: If none of them can be read.
+    """
+    by_system: dict[str, list[Run]] = {}
+    broken: list[BrokenRunError] = []
     for path in run_folders(root, suite):
-        run = open_run(path)
-        other = newest.get(run.info.system)
-        if other is None or run.info.created > other.info.created:
-            newest[run.info.system] = run
-    return sorted(newest.values(), key=lambda run: (run.info.created, run.info.system))
+        try:
+            run = open_run(path)
+        except BrokenRunError as error:
+            broken.append(error)
+        else:
+            by_system.setdefault(run.info.system, []).append(run)
+    if broken and not by_system:
+        raise broken[0]
+    for error in broken:
+        _log.warning("set aside: %s", error)
+    chosen = []
+    for runs in by_system.values():
+        *others, last = sorted(runs, key=lambda run: last_asked(run.info))
+        names = (f"{run.info.id}" + (f" (limit {run.info.limit})" if run.info.limit else "") for run in others)
+        chosen.append(replace(last, others=tuple(names)))
+    return sorted(chosen, key=lambda run: (run.info.created, run.info.system))

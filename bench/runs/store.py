@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,10 +15,10 @@ import numpy as np
 from ldmbench.audio.arrays import Real
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
-from ldmbench.errors import BenchError
+from ldmbench.errors import BenchError, describe
 from ldmbench.host.files import replacing, safe_name
 from ldmbench.names import parse
-from ldmbench.runs.journal import Journal, lock, read_journal
+from ldmbench.runs.journal import BrokenRunError, Journal, lock, read_journal
 from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.system.card import Role
 from ldmbench.system.registry import list_systems, load_system_card
@@ -32,7 +34,8 @@ def read_records(path: Path) -> Records:
     """What a run folder holds: its record, the newest row of each clip, and of each (clip, metric).
 
     Raises:
-        BenchError: If the folder is not a run, or was written by another version of the layout.
+        BenchError: If the folder is not a run.
+        BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
     try:
         content = json.loads((path / _RECORD).read_text(encoding="utf-8"))
@@ -42,16 +45,20 @@ def read_records(path: Path) -> Records:
             f"{path} is not a run", f"no {_RECORD} in it", "name a suite or a folder below runs/"
         ) from None
     except (ValueError, AttributeError) as error:
-        raise BenchError(
-            f"{path / _RECORD} is not a JSON record", str(error), "remove the run and start it again"
+        raise BrokenRunError(
+            f"{path / _RECORD} is not a JSON record", str(error), f"remove {path} and run it again"
         ) from None
     if schema != SCHEMA:
-        raise BenchError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", "run it again")
+        fix = f"use the ldmbench that wrote it, or remove {path} and run it again"
+        raise BrokenRunError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", fix)
     try:
         return _records(path, content)
-    except (TypeError, KeyError) as error:
-        # Valid JSON with other fields: written by another version, or by hand.
-        raise BenchError(f"{path} is not a run of this version", str(error), "run it again") from None
+    except BenchError:
+        raise
+    except Exception as error:
+        # Valid JSON with other fields or values: written by another version, or by hand.
+        fix = f"use the ldmbench that wrote it, or remove {path} and run it again"
+        raise BrokenRunError(f"{path} is not a run of this version", describe(error), fix) from None
 
 
 def read_info(content: dict[str, Any]) -> RunInfo:
@@ -75,6 +82,9 @@ def _records(path: Path, content: dict[str, Any]) -> Records:
     scores = {}
     for line in read_journal(path / _SCORES):
         row = ScoreRow(**line)
+        numbers = row.value if isinstance(row.value, list) else [row.value]
+        if not all(number is None or isinstance(number, str) or math.isfinite(number) for number in numbers):
+            raise ValueError(f"the {row.metric} of {row.clip} is {row.value}")
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:
             scores[row.clip, row.metric] = row
@@ -100,6 +110,21 @@ def is_run(path: Path) -> bool:
 def run_folders(root: Path, suite: str) -> list[Path]:
     """The runs of a suite below ``root``, of every system and ID, by their paths."""
     return sorted(path.parent for path in (root / safe_name(suite)).glob(f"*/*/{_RECORD}"))
+
+
+def last_asked(info: RunInfo) -> str:
+    """When a run was last asked for; for runs that do not record it, when it was made."""
+    return info.asked or info.created
+
+
+def _asked_last(folder: Path) -> str:
+    """When any of the runs in a system's folder was last asked for; those that cannot be read do not count."""
+    times = [""]
+    for path in folder.glob(f"*/{_RECORD}"):
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            times.append("" + (content.get("asked") or content.get("created", "")))
+    return max(times)
 
 
 def read_vector(path: Path, name: str) -> Real:
@@ -132,7 +157,9 @@ class RunWriter:
                 # said about the clips, such as that they are speech, is not part of the ID and holds as said last.
                 metrics = (*old.metrics, *(name for name in info.metrics if name not in old.metrics))
                 parameters = info.parameters or old.parameters
-                info = replace(old, metrics=metrics, parameters=parameters, datasets=info.datasets)
+                # Nothing is written as long as it is the one that was asked for last all the same.
+                asked = info.asked if _asked_last(path.parent) > last_asked(old) else old.asked
+                info = replace(old, metrics=metrics, parameters=parameters, datasets=info.datasets, asked=asked)
             self.info = info
             self._write_info()
             self._outputs = Journal(path / _OUTPUTS)
@@ -177,6 +204,12 @@ class RunWriter:
         """Record the number of learned parameters once the system is built."""
         if parameters != self.info.parameters:
             self.info = replace(self.info, parameters=parameters)
+            self._write_info()
+
+    def set_problem(self, problem: str) -> None:
+        """Record why the system cannot be set up, empty once it can."""
+        if problem != self.info.problem:
+            self.info = replace(self.info, problem=problem)
             self._write_info()
 
     def _write_info(self) -> None:

@@ -18,10 +18,10 @@ The program writes one float32 WAV for each clip into ``{output}``, and ``result
     {"schema": 1,
      "clips": [{"id": "set/clip", "audio": "0.wav", "bits": 5120, "tokens": [[1, 2], [3, 4]], "details": {}}]}
 
-``audio`` is relative to the folder. ``bits``, ``tokens`` (``[layers, frames]``) and ``details`` may be left out. A
-clip that could not be done has ``error``, one line, instead of ``audio``: the others count. An exit code other
-than 0 discards the batch, and the last line of standard error is shown. The setting ``timeout_s`` in the card ends
-a program that takes longer for one batch.
+``audio`` is relative to the folder, and inside it. ``bits``, ``tokens`` (``[layers, frames]``) and ``details`` may be
+left out. A clip that could not be done has ``error``, one line, instead of ``audio``: the others count. An exit code
+other than 0 discards the batch, and the last line of standard error is shown. The setting ``timeout_s`` in the card
+ends a program that takes longer for one batch. What the program leaves running is ended with it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.cards import Card
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
+from ldmbench.host.orphans import end_tree
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec
 from ldmbench.system.protocol import Output
@@ -178,7 +179,7 @@ class ExternalSystem:
 
     def _read_results(self, path: Path, clips: Sequence[Clip], last_line: str) -> dict[str, Result]:
         """The program's results by clip id."""
-        fix = "write results.json as the contract in bench/external.py says"
+        fix = "write results.json as the contract in bench/system/external.py says"
         try:
             results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -204,9 +205,12 @@ class ExternalSystem:
             raise BenchError(f"{self.spec.label} says nothing of {clip.id}", last_line)
         if result.error or not result.audio:
             raise BenchError(f"{self.spec.label} failed on {clip.id}", result.error or last_line or "no reason given")
-        if not (folder / result.audio).is_file():
+        path = (folder / result.audio).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise BenchError(f"{self.spec.label} names a file outside its folder for {clip.id}", result.audio)
+        if not path.is_file():
             raise BenchError(f"{self.spec.label} did not write {result.audio} for {clip.id}", last_line)
-        sound = audio_io.read(folder / result.audio)
+        sound = audio_io.read(path)
         if self.card.rate and sound.rate != self.card.rate:
             raise BenchError(f"{self.spec.label} returned {sound.rate} Hz for {clip.id}", f"its card: {self.card.rate}")
         tokens = None
@@ -218,15 +222,13 @@ class ExternalSystem:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that is still running, with everything it started."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
+    """End a program that is still running, and what it started and left behind."""
+    if process.poll() is None:
+        end_tree(process.pid)
+        process.wait()
+    elif hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
 
 
 def _last_line(path: Path) -> str:

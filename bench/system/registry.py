@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from pathlib import Path
 
 from ldmbench.cards import load_card
-from ldmbench.errors import BenchError
+from ldmbench.errors import BenchError, describe
 from ldmbench.names import Name, parse, typed, unknown
 from ldmbench.system.beside import make_importable
 from ldmbench.system.card import SystemCard, SystemSpec
@@ -102,7 +103,7 @@ def load_adapter(card: SystemCard) -> Adapter:
 
         return ExternalSystem
     module, _, attribute = card.module.partition(":")
-    if not module or not attribute:
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise BenchError(
             f"the card of {card.name} names no adapter",
             f"module = {card.module!r}",
@@ -110,13 +111,17 @@ def load_adapter(card: SystemCard) -> Adapter:
         )
     try:
         imported = importlib.import_module(module)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:
         extras = ",".join(card.extras)
         own = module.startswith("ldmbench.")
         fix = "reinstall ldmbench" if own else "put the module beside the card or install it"
         fix = f"pip install 'ldmbench[{extras}]'" if extras else fix
-        raise BenchError(f"system {card.name} cannot be loaded", str(error), fix) from error
+        reason = str(error) if isinstance(error, ImportError) else describe(error)
+        raise BenchError(f"system {card.name} cannot be loaded", reason, fix) from error
     adapter: Adapter | None = getattr(imported, attribute, None)
     if adapter is None:
         raise BenchError(f"system {card.name} cannot be loaded", f"{module} has no {attribute!r}", "correct the card")
+    if not inspect.isclass(adapter) and not inspect.isfunction(adapter):
+        made = f"{card.module} is of type {type(adapter).__name__}"
+        raise BenchError(f"system {card.name} cannot be loaded", made, "name a class, or a function that makes it")
     return adapter

@@ -109,7 +109,8 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, mo
     sync, replace = os.fsync, Path.replace
 
     def syncing(number: int) -> None:
-        happened.append(f"{os.fstat(number).st_size} bytes")
+        facts = os.fstat(number)
+        happened.append("folder" if stat.S_ISDIR(facts.st_mode) else f"{facts.st_size} bytes")
         sync(number)
 
     def renaming(self: Path, target: Path) -> Path:
@@ -120,7 +121,7 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, mo
     monkeypatch.setattr(Path, "replace", renaming)
     with replacing(tmp_path / "a", durable=True) as handle:
         handle.write(b"12345")
-    assert happened == ["5 bytes", "name"]
+    assert happened == ["5 bytes", "name", "folder"]
 
 
 def test_absent_files_are_named_in_order(tmp_path: Path) -> None:

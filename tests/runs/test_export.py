@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -63,6 +64,16 @@ def test_tables(tmp_path: Path, run: Run, kind: Literal["csv", "parquet"]) -> No
     assert outputs.loc["d/a", "details"] == '{"x": 1}'
     assert outputs.loc["d/b", ["status", "message"]].tolist() == ["failed", 'it "broke", badly']
     assert len(outputs) == 2, "a clip that is still to come has no row"
+
+
+def test_names_and_messages_are_no_formulas(tmp_path: Path, run: Run) -> None:
+    rows = {"d/a": OutputRow("d/a", "failed", "=HYPERLINK(1)"), "d/b": OutputRow("d/b", "ok", "", digest="-1")}
+    scores = {("d/b", "snr"): ScoreRow("d/b", "snr", 1, "ok", -1.5, output="-1")}
+    export([replace(run, outputs=rows, scores=scores, info=replace(INFO, system="@x"))], tmp_path, "csv")
+    table = pd.read_csv(tmp_path / "outputs.csv")
+    assert table.loc[0, "message"] == "'=HYPERLINK(1)"
+    assert set(table["system"]) == {"'@x"}
+    assert pd.read_csv(tmp_path / "scores.csv").loc[0, "value"] == -1.5
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

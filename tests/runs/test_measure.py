@@ -355,7 +355,7 @@ def test_nothing_is_stored_of_what_ctrl_c_came_into(
 def test_a_model_is_configured_once_and_gets_batches_longest_first(work: Work, register: Any) -> None:
     model = register(FakeModel(constant(1.0)))
     work.measure("fake", options=Options(device="cuda:1", weights=Path("w"), quiet=True), runs=2)
-    assert model.configured == [("cuda:1", Path("w"))]
+    assert model.configured == [("cuda:1", Path("w").absolute())]
     assert model.batches == [6]
     assert model.calls == ["c", "c", "a", "a", "b", "b"]
 

@@ -17,6 +17,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.runs import store
+from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import find_runs, open_run
 from ldmbench.runs.store import RunWriter, run_path
@@ -201,7 +202,7 @@ def test_what_is_not_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"3", b""])
 def test_a_broken_record(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(BenchError, match=r"run\.json is not a JSON record: .*remove the run"):
+    with pytest.raises(BenchError, match=r"run\.json is not a JSON record: .*remove .* and run it again"):
         open_run(tmp_path)
 
 
@@ -265,6 +266,68 @@ def test_runs_are_found_newest_first_per_system(tmp_path: Path) -> None:
     found = find_runs(tmp_path, "mini+My Folder")
     assert [run.info.id for run in found] == ["other", "new", "dot"]
     assert find_runs(tmp_path, "mini") == []
+
+
+def stored(root: Path, run_id: str, system: str = "opus@6kbps", **fields: Any) -> Path:
+    path = run_path(root, "mini", system, run_id)
+    with RunWriter(path, replace(INFO, id=run_id, system=system, **fields)) as writer:
+        writer.add_output(OutputRow("d/a", "failed", "it broke"))
+        writer.add_scores([ScoreRow("d/a", "snr", 1, "failed", message="x")])
+    return path
+
+
+def test_the_run_asked_for_last_is_shown_and_the_others_are_named(tmp_path: Path) -> None:
+    stored(tmp_path, "full", created="2026-01-01T00", asked="2026-01-01T00")
+    stored(tmp_path, "part", created="2026-01-02T00", asked="2026-01-02T00", limit=1)
+    assert [(run.info.id, run.others) for run in find_runs(tmp_path, "mini")] == [("part", ("full",))]
+    stored(tmp_path, "full", created="2026-01-03T00", asked="2026-01-03T00")
+    (run,) = find_runs(tmp_path, "mini")
+    assert (run.info.id, run.others, run.info.created) == ("full", ("part (limit 1)",), "2026-01-01T00")
+
+
+def test_a_failed_setup_is_a_failure_until_it_succeeds(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, INFO) as writer:
+        writer.set_problem("no weights")
+    assert open_run(tmp_path).failures == [("every clip", "setup", "no weights")]
+    with RunWriter(tmp_path, INFO) as writer:
+        writer.set_problem("")
+    assert open_run(tmp_path).failures == []
+
+
+BREAKS: dict[str, tuple[str, str, str]] = {
+    "journal": ("outputs.jsonl", "{oops}\n", "outputs.jsonl line 2 is not valid JSON"),
+    "list": ("outputs.jsonl", "[1]\n", "is not a run of this version"),
+    "NaN": (
+        "scores.jsonl",
+        '{"clip": "d/a", "metric": "snr", "version": 1, "status": "ok", "value": NaN, "output": ""}\n',
+        "NaN is no number of JSON",
+    ),
+    "overflow": (
+        "scores.jsonl",
+        '{"clip": "d/a", "metric": "snr", "version": 1, "status": "ok", "value": 1e999, "output": ""}\n',
+        "the snr of d/a is inf",
+    ),
+    "value": (
+        "scores.jsonl",
+        '{"clip": "d/a", "metric": "snr", "version": 1, "status": "ok", "value": {}, "output": ""}\n',
+        "is not a run of this version",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_a_broken_run_is_named_and_set_aside(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    broken, whole = stored(tmp_path, "r1"), stored(tmp_path, "r2", "noise")
+    name, line, message = BREAKS[kind]
+    with (broken / name).open("a") as journal:
+        journal.write(line)
+    assert [run.path for run in find_runs(tmp_path, "mini")] == [whole]
+    assert "set aside: " in caplog.text
+    assert message in caplog.text
+    assert str(broken) in caplog.text
+    (whole / "run.json").write_text('{"schema": 99}')
+    with pytest.raises(BrokenRunError, match="has layout 99"):
+        find_runs(tmp_path, "mini")
 
 
 def test_readable_names_stay_readable() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemCard
-from ldmbench.system.registry import list_systems, load_system_card
+from ldmbench.system.registry import list_systems, load_adapter, load_system_card
 
 CARD = 'name = "x"\ntitle = "X"\nlicence = "CC0-1.0"\n'
 
@@ -55,3 +56,31 @@ def test_a_card_of_somebody_else_is_a_system_unless_it_says_otherwise(tmp_path: 
 def test_what_a_card_may_not_say(tmp_path: Path, lines: str, reason: str) -> None:
     with pytest.raises(BenchError, match=reason):
         read(tmp_path, lines)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("os:system", "is of type builtin_function_or_method"),
+        ("sys:exit", "is of type builtin_function_or_method"),
+        ("math:pi", "is of type float"),
+        ("os:path", "is of type module"),
+        ("", "names no adapter"),
+        (":X", "names no adapter"),
+        ("x:", "names no adapter"),
+        ("..x:Y", "names no adapter"),
+        ("a..b:C", "names no adapter"),
+        ("a b:C", "names no adapter"),
+        ("os:path.join", "names no adapter"),
+        ("leaves_when_imported:X", "cannot be loaded: SystemExit: 0"),
+        ("broken_when_imported:X", "cannot be loaded: ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_is_no_adapter_is_one_line(
+    module: str, message: str, importable: Callable[[str, str], None]
+) -> None:
+    importable("leaves_when_imported", "import sys; sys.exit(0)")
+    importable("broken_when_imported", "1 / 0")
+    card = SystemCard(name="odd", title="Odd", tasks=("codec",), licence="MIT", module=module)
+    with pytest.raises(BenchError, match=message):
+        load_adapter(card)

@@ -156,6 +156,49 @@ def test_nan_wrong_rate_and_ragged_tokens_fail_their_clip(tmp_path: Path) -> Non
         list(system(tmp_path, slower, rate=8_000, gain_db=0.0).process([clip("a")]))
 
 
+OUTSIDE = """
+import json, os, pathlib, sys
+job = json.loads(pathlib.Path(sys.argv[1]).read_text())
+out = pathlib.Path(sys.argv[2])
+(out / "link.wav").symlink_to(job["clips"][0]["audio"])
+name = {"up": "../input/0.wav", "absolute": job["clips"][0]["audio"], "link": "link.wav"}[job["clips"][0]["text"]]
+print("\\x1b[31mred\\x1b[0m\\x1b]0;title\\x07", file=sys.stderr)
+(out / "results.json").write_text(json.dumps({"schema": 1, "clips": [{"id": job["clips"][0]["id"], "audio": name}]}))
+"""
+
+
+@pytest.mark.parametrize("way", ["up", "absolute", "link"])
+def test_a_file_outside_the_output_folder_is_refused(tmp_path: Path, way: str) -> None:
+    with pytest.raises(BenchError, match="gain@6dB names a file outside its folder for set/a"):
+        list(system(tmp_path, OUTSIDE).process([clip("a", text=way)]))
+
+
+def test_escape_sequences_of_a_program_reach_nobody(tmp_path: Path) -> None:
+    program = "import sys; print('\\x1b[31mred\\x1b[0m\\x1b]0;title\\x07', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(BenchError, match=r"exit code 3: red$"):
+        list(system(tmp_path, program).process([clip("a")]))
+
+
+def test_what_a_program_leaves_running_is_ended(tmp_path: Path) -> None:
+    leave = "import subprocess, pathlib\n" + GAIN.replace(
+        "clips = []",
+        'pathlib.Path(__file__).with_name("pid").write_text(str(subprocess.Popen(["sleep", "300"]).pid))\nclips = []',
+    )
+    list(system(tmp_path, leave, gain_db=0.0).process([clip("a")]))
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_missing_program_and_placeholder(tmp_path: Path) -> None:
     card = SystemCard(
         name="x", title="X", tasks=("codec",), licence="", command=("no-such-program", "{input}", "{output}")
