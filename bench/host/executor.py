@@ -20,6 +20,9 @@ R = TypeVar("R")
 #: Libraries with thread pools of their own; one thread each, since the processes fill the cores.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+#: Times that workers which never take a task are started anew.
+_TRIES = 3
+
 
 class WorkerDiedError(RuntimeError):
     """A worker process ended without an answer, as after a segmentation fault or out of memory, or took too long."""
@@ -71,13 +74,21 @@ class Processes:
         grow with their number.
         """
         waiting = deque(range(len(tasks)))
+        in_vain = 0
         while waiting:
-            suspects, _ = yield from self._until_broken(function, tasks, limits, waiting)
+            before = len(waiting)
+            suspects, late = yield from self._until_broken(function, tasks, limits, waiting)
+            in_vain = in_vain + 1 if len(waiting) == before else 0
+            if in_vain == _TRIES:
+                raise WorkerDiedError("worker processes end as soon as they are started")
+            if late and len(suspects) == 1 and limits is not None:
+                yield suspects[0], _too_late(limits[suspects[0]])
+                continue
             for index in suspects:
                 lone = deque([index])
                 dead, late = yield from Processes(1)._until_broken(function, tasks, limits, lone)
                 if dead and late and limits is not None:
-                    yield index, WorkerDiedError(f"took longer than {limits[index]:g} s and was ended")
+                    yield index, _too_late(limits[index])
                 elif dead:
                     yield index, WorkerDiedError("the worker process died (segmentation fault or out of memory)")
 
@@ -86,10 +97,17 @@ class Processes:
     ) -> Generator[tuple[int, R | Exception], None, tuple[list[int], bool]]:
         """Work ``waiting`` off; if a worker dies or all are late, return what was in flight, and which it was."""
         pending: dict[Future[R], int] = {}
+        # A single worker has a single task: if it dies, there is no doubt about whose doing it was.
+        in_flight = 2 * self.jobs if self.jobs > 1 else 1
+        ready: list[Future[None]] = []
         with _one_thread_each(), _pool(self.jobs) as pool:
             try:
+                if limits is not None:
+                    # The time it takes to start is not the tasks'.
+                    ready = [pool.submit(_ready, function) for _ in range(min(self.jobs, len(waiting)))]
+                    wait(ready, return_when=FIRST_COMPLETED)
                 while waiting or pending:
-                    while waiting and len(pending) < 2 * self.jobs:
+                    while waiting and len(pending) < in_flight:
                         pending[pool.submit(_call, function, tasks[waiting[0]])] = waiting[0]
                         waiting.popleft()
                     # Who finishes takes the next task: while something finishes within the longest limit, at least
@@ -113,6 +131,14 @@ class Processes:
             except BrokenProcessPool:
                 return sorted(pending.values()), False
         return [], False
+
+
+def _too_late(limit: float) -> WorkerDiedError:
+    return WorkerDiedError(f"took longer than {limit:g} s and was ended")
+
+
+def _ready(function: Callable[[T], R]) -> None:
+    """In the worker: nothing, once it has started and what the function needs is imported."""
 
 
 def _call(function: Callable[[T], R], task: T) -> R:

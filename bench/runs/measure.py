@@ -123,8 +123,11 @@ def measure(
 def _scored(
     workers: Executor, tasks: Sequence[Task], timeout: float
 ) -> Iterator[tuple[Task, list[tuple[int, ScoreRow]]]]:
-    """The rows of each task; one whose worker died is taken apart, so that only what kills or stalls it has failed."""
-    limits = [timeout * sum(len(job.metrics) for job in task.jobs) for task in tasks]
+    """The rows of each task; one whose worker died is taken apart, so that only what kills or stalls it has failed.
+
+    A task that takes longer than ``timeout`` is taken apart as well: each of its scores then has as long for itself.
+    """
+    limits = [timeout] * len(tasks)
     for index, result in workers.map(score, tasks, limits):
         task = tasks[index]
         parts = task.parts()

@@ -154,8 +154,8 @@ def find_runs(root: Path, suite: str) -> list[Run]:
             by_system.setdefault(run.info.system, []).append(run)
     if broken and not by_system:
         raise broken[0]
-    for error in broken:
-        _log.warning("set aside: %s", error)
+    for problem in broken:
+        _log.warning("set aside: %s", problem)
     chosen = []
     for runs in by_system.values():
         *others, last = sorted(runs, key=lambda run: last_asked(run.info))

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 from pathlib import Path
+from typing import Any
 
 from ldmbench.cards import load_card
 from ldmbench.errors import BenchError, describe
@@ -118,10 +119,11 @@ def load_adapter(card: SystemCard) -> Adapter:
         fix = f"pip install 'ldmbench[{extras}]'" if extras else fix
         reason = str(error) if isinstance(error, ImportError) else describe(error)
         raise BenchError(f"system {card.name} cannot be loaded", reason, fix) from error
-    adapter: Adapter | None = getattr(imported, attribute, None)
-    if adapter is None:
+    named: Any = getattr(imported, attribute, None)
+    if named is None:
         raise BenchError(f"system {card.name} cannot be loaded", f"{module} has no {attribute!r}", "correct the card")
-    if not inspect.isclass(adapter) and not inspect.isfunction(adapter):
-        made = f"{card.module} is of type {type(adapter).__name__}"
+    if not inspect.isclass(named) and not inspect.isfunction(named):
+        made = f"{card.module} is of type {type(named).__name__}"
         raise BenchError(f"system {card.name} cannot be loaded", made, "name a class, or a function that makes it")
+    adapter: Adapter = named
     return adapter

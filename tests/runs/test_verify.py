@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip, Dataset
+from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.runs import measure
@@ -46,10 +48,10 @@ def swap(run: Run) -> None:
         os.utime(path, ns=(time, time))
 
 
-DAMAGES: dict[str, tuple[Callable[[Run], None], set[str]]] = {
+DAMAGES: dict[str, tuple[Callable[[Run], Any], set[str]]] = {
     "swapped": (swap, {"d/a", "d/b"}),
     "gone": (lambda run: (run.path / "audio/d/b.wav").unlink(), {"d/b"}),
-    "empty": (lambda run: (run.path / "audio/d/b.wav").write_bytes(b"") and None, {"d/b"}),
+    "empty": (lambda run: (run.path / "audio/d/b.wav").write_bytes(b""), {"d/b"}),
     "cut": (lambda run: os.truncate(run.path / "audio/d/b.wav", 500), {"d/b"}),
 }
 
@@ -105,7 +107,7 @@ def test_a_metric_that_lacks_something_stores_nothing(plan: Plan, monkeypatch: p
     monkeypatch.setattr("ldmbench.runs.check.missing_extras", lambda extras: ["torch"] if extras else [])
     measure._metric.cache_clear()
     before = (run.path / "scores.jsonl").read_bytes(), (run.path / "run.json").read_bytes()
-    with pytest.raises(metrics.BenchError, match="needy: needs torch") as error:
+    with pytest.raises(BenchError, match="needy: needs torch") as error:
         rescore([run], ["needy"], QUIET)
     assert error.value.exit_code == 2
     assert before == ((run.path / "scores.jsonl").read_bytes(), (run.path / "run.json").read_bytes())
