@@ -122,8 +122,8 @@ def load_adapter(card: SystemCard) -> Adapter:
     named: Any = getattr(imported, attribute, None)
     if named is None:
         raise BenchError(f"system {card.name} cannot be loaded", f"{module} has no {attribute!r}", "correct the card")
+    adapter: Adapter = named
     if not inspect.isclass(named) and not inspect.isfunction(named):
         made = f"{card.module} is of type {type(named).__name__}"
         raise BenchError(f"system {card.name} cannot be loaded", made, "name a class, or a function that makes it")
-    adapter: Adapter = named
     return adapter
