@@ -54,14 +54,27 @@ _by = click.Choice(["group", "language", "none"])
     show_default=True,
     help="Whether cells in which nothing is shown count as worse.",
 )
+@click.option(
+    "--noise",
+    multiple=True,
+    metavar="RUN",
+    help="Repeat of BASE with another seed or on another machine; repeatable, at least 2.",
+)
 @click.option("--markdown", type=_file, help="File for a pull request's comment.")
 @click.option("--junit", type=_file, help="JUnit XML file.")
 @options.as_json
 @options.runs
 def compare(
-    base: str, new: str, systems: tuple[str, ...], markdown: Path | None, junit: Path | None, as_json: bool, out: Path,
+    base: str,
+    new: str,
+    systems: tuple[str, ...],
+    noise: tuple[str, ...],
+    markdown: Path | None,
+    junit: Path | None,
+    as_json: bool,
+    out: Path,
     **strictness: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Compare the run NEW with the run BASE, clip by clip; each is a run folder or a suite.
 
     Exits 0 where nothing got worse, 1 where something did, 2 for wrong usage, 3 where something cannot be compared.
@@ -72,7 +85,8 @@ def compare(
     from ldmbench.runs.prepare import open_runs
 
     rules = _rules(**strictness)
-    comparison = compare_runs(open_runs((base,), out, systems), open_runs((new,), out, systems), rules)
+    sides = (open_runs((name,), out, systems) for name in (base, new))
+    comparison = compare_runs(*sides, rules, open_runs(noise, out) if noise else ())
     click.echo(reports.to_json(comparison) if as_json else reports.to_terminal(comparison), nl=False)
     for line in reports.write(comparison, markdown, junit):
         click.echo(line, err=True)

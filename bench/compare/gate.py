@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ldmbench.compare.judge import Draft, draft, judge, numbers_of_clips
+from ldmbench.compare.noise import averaged, with_noise
 from ldmbench.compare.paired import FEWEST
 from ldmbench.compare.pairs import Pairs, obstacle, pair
 from ldmbench.compare.records import Cell, Comparison, Rules
@@ -17,18 +18,28 @@ from ldmbench.runs.records import ClipInfo
 from ldmbench.runs.results import Run
 
 
-def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules) -> Comparison:
+def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules, noise: Sequence[Run] = ()) -> Comparison:
     """Compare NEW with BASE.
 
     One run on each side is a pair whatever they are called; several pair by the labels of their systems.
 
+    Args:
+        base: The stored runs.
+        new: The runs that are judged.
+        rules: How strict to be.
+        noise: Repeats of BASE, with other seeds or on other machines: ``worse`` then also has to stand out among them.
+
     Raises:
-        BenchError: If a metric is named that neither side has, or a rule is for one that is not compared.
+        BenchError: If a metric is named that neither side has, a rule is for one that is not compared, or noise is to
+            be measured on too few runs or for several systems.
     """
+    if noise and len(base) != 1:
+        raise BenchError("noise is measured for one system", f"BASE has {len(base)}", "choose one with -s")
     names = _metrics(base, new, rules)
     notes: list[str] = []
     drafts: list[Draft] = []
     for label, before, after in _couples(base, new, notes):
+        runs, mean = ((before, *noise), averaged(before, noise)) if noise else ((), before)
         # By dataset, then by metric, as tables are read.
         for dataset in (item.name for item in before.info.datasets):
             for facts in map(_facts, names):
@@ -38,7 +49,7 @@ def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules) -> Comparison
                     reason = "NEW has no run of this system"
                     drafts.append(Draft(Cell(label, dataset, facts, "all", "not comparable", reason)))
                 else:
-                    drafts += _drafts(label, before, after, facts, dataset, rules)
+                    drafts += _drafts(label, mean, after, facts, dataset, rules, runs)
         if after is not None:
             notes += _other_facts(before, after, names)
     if not drafts:
@@ -93,8 +104,10 @@ def _datasets(run: Run, facts: MetricFacts) -> list[str]:
     return [item.name for item in run.info.datasets if facts.applies_to(item.content)]
 
 
-def _drafts(label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, rules: Rules) -> Iterator[Draft]:
-    """The cell of all clips of a dataset, and those of its groups."""
+def _drafts(
+    label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, rules: Rules, runs: Sequence[Run]
+) -> Iterator[Draft]:
+    """The cell of all clips of a dataset, and those of its groups; ``runs`` are BASE and its repeats, if any."""
     cell = Cell(label, dataset, facts, "all", "undecided", margin=rules.margins.get(facts.name, 0.0))
     problem = obstacle(base, new, facts, dataset)
     if not problem and facts.kind == "largest":
@@ -111,12 +124,12 @@ def _drafts(label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, r
     # A metric without a value for any clip of both runs says nothing about either.
     if pairs.clips or pairs.broken or pairs.recovered:
         if facts.kind == "set":
-            yield _set_draft(cell, base, new, pairs, rules)
+            item = _set_draft(cell, base, new, pairs, rules)
+            yield with_noise(item, runs, new, pairs) if runs else item
             return
-        yield draft(cell, pairs, numbers_of_clips(pairs, facts, cell.margin), rules)
-        for part, members in _groups(clips, rules):
-            own = pairs.only(members)
-            yield draft(replace(cell, part=part), own, numbers_of_clips(own, facts, cell.margin), rules)
+        for part, own in (("all", pairs), *((name, pairs.only(members)) for name, members in _groups(clips, rules))):
+            item = draft(replace(cell, part=part), own, numbers_of_clips(own, facts, cell.margin), rules)
+            yield with_noise(item, runs, new, own) if runs else item
 
 
 def _set_draft(cell: Cell, base: Run, new: Run, pairs: Pairs, rules: Rules) -> Draft:

@@ -26,11 +26,13 @@ class Draft:
         cell: The cell.
         test: Its test, None where there is none.
         settled: Whether the cell's verdict stands whatever the test says.
+        smallest: Smallest detectable loss for another reason than the clips' spread.
     """
 
     cell: Cell
     test: PairedTest | None = None
     settled: bool = True
+    smallest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def judge(drafts: Sequence[Draft]) -> tuple[Cell, ...]:
     for item in drafts:
         cell, test = item.cell, item.test
         if test is not None:
-            smallest = smallest_detectable(test.sd, test.n, cell.margin, len(tests))
+            smallest = max(item.smallest, smallest_detectable(test.sd, test.n, cell.margin, len(tests)))
             cell = replace(cell, adjusted=next(adjusted), smallest=smallest)
             cell = cell if item.settled else _by_interval(cell, test)
         cells.append(cell)
@@ -120,7 +122,7 @@ def _by_interval(cell: Cell, test: PairedTest) -> Cell:
         return replace(cell, verdict="same", reason=f"not worse by {cell.margin:g}")
     if test.p <= ALPHA:
         return replace(cell, reason=f"worse by itself (p = {test.p:.2g}), not among all cells (Holm)")
-    return replace(cell, reason=f"{cell.n} clips would show a loss of {cell.smallest:.{cell.facts.digits}g} or more")
+    return replace(cell, reason=f"a loss of {cell.smallest:.{cell.facts.digits}g} or more would be found")
 
 
 def _broken(cell: Cell, pairs: Pairs, rules: Rules) -> Cell | None:

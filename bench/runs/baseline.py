@@ -147,9 +147,10 @@ def _lines(table: Any) -> Iterator[dict[str, Any]]:
     """Rows of a table, some at a time: all of them as objects would be ten times as large as the table."""
     for batch in table.to_batches(max_chunksize=4096):
         vectors = batch.column("vector")
-        for index, row in enumerate(batch.drop_columns(["vector"]).to_pylist()):
-            vector = vectors[index]
-            row["vector"] = np.asarray(vector.values, np.float64) if vector.is_valid else None
+        columns = batch.drop_columns(["vector"]).to_pydict()
+        for index, values in enumerate(zip(*columns.values(), strict=True)):
+            row = dict(zip(columns, values, strict=True))
+            row["vector"] = np.asarray(vectors[index].values, np.float64) if vectors[index].is_valid else None
             yield row
 
 
