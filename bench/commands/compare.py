@@ -85,8 +85,8 @@ def compare(
     from ldmbench.runs.prepare import open_runs
 
     rules = _rules(**strictness)
-    sides = (open_runs((name,), out, systems) for name in (base, new))
-    comparison = compare_runs(*sides, rules, open_runs(noise, out) if noise else ())
+    before, after = (open_runs((name,), out, systems) for name in (base, new))
+    comparison = compare_runs(before, after, rules, open_runs(noise, out) if noise else ())
     click.echo(reports.to_json(comparison) if as_json else reports.to_terminal(comparison), nl=False)
     for line in reports.write(comparison, markdown, junit):
         click.echo(line, err=True)

@@ -34,7 +34,7 @@ def test_a_shift_as_large_as_the_repeats_is_not_worse() -> None:
     assert alone.verdict == "worse"
     cell = judged(runs, shifted)
     assert cell.verdict == "undecided"
-    assert cell.smallest > 0.05  # type: ignore[operator]
+    assert cell.smallest > 0.05
     broken = make_run({"stoi": scores(shift=-0.2, seed=9)}, id="r9")
     assert judged(runs, broken).verdict == "worse"
 
