@@ -17,6 +17,9 @@ _KBPS = {
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 
+#: How the names of encoders that write a LAME tag begin.
+_ENCODERS = (b"LAME", b"Lavf", b"Lavc")
+
 _RATES = (44100, 48000, 32000)
 
 
@@ -56,6 +59,8 @@ def inspect(handle: BinaryIO, size: int, start: int) -> Container:
     head = at(handle, start, 4 + first.side + 160)
     tag = head[4 + first.side :]
     tagged = tag[:4] in (b"Xing", b"Info")
+    if not tagged and tag[120:124] in _ENCODERS:
+        raise Damaged("is damaged", "its first frame has a LAME tag with a damaged head")
     count, position = 0, start
     while position < end:
         frame = _frame(at(handle, position, 4))
@@ -83,7 +88,7 @@ def inspect(handle: BinaryIO, size: int, start: int) -> Container:
 def _check_lame(handle: BinaryIO, start: int, end: int, first: _Frame, head: bytes, tag: bytes) -> None:
     """Compare the checksums of the LAME tag with the tag and with all other frames."""
     lame = tag[120:156]
-    if tag[7] & 15 != 15 or len(lame) < 36 or lame[:4] not in (b"LAME", b"Lavf", b"Lavc"):
+    if tag[7] & 15 != 15 or len(lame) < 36 or lame[:4] not in _ENCODERS:
         return
     before = 4 + first.side + 154
     # Libavformat's checksum of the tag is of 190 bytes, which is right for MPEG-1 in stereo only.
