@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldmbench.metrics._base import MetricFacts, load_metric
-from ldmbench.names import Name, parse
+from ldmbench.names import Name
 from ldmbench.reports.cells import marks_of, unique
 from ldmbench.runs.results import Run
 
@@ -113,7 +113,7 @@ def build(
 
 def swept_settings(runs: Sequence[Run]) -> tuple[str, ...]:
     """Settings that take several numbers in runs whose labels are otherwise equal."""
-    names = unique(key for run in runs for key in parse(run.info.system).settings)
+    names = unique(key for run in runs for key in run.info.name.settings)
     return tuple(name for name in names if any(sweep_of(runs, name)))
 
 
@@ -125,7 +125,7 @@ def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str
     lines: dict[str, dict[int, float]] = {}
     own: dict[str, tuple[int, float]] = {}
     for index, run in enumerate(runs):
-        name = parse(run.info.system)
+        name = run.info.name
         value = name.settings.get(setting, run.info.settings.get(setting))
         if isinstance(value, int | float) and not isinstance(value, bool):
             rest = {key: other for key, other in name.settings.items() if key != setting}
@@ -145,9 +145,7 @@ def _stood_for(runs: Sequence[Run], swept: Sequence[tuple[str, Mapping[int, tupl
     """Runs of a sweep whose system is there at its own value too: on other curves that one stands for all."""
     hidden = set()
     for axis, positions in swept:
-        explicit = {
-            index: line for index, (line, _) in positions.items() if axis in parse(runs[index].info.system).settings
-        }
+        explicit = {index: line for index, (line, _) in positions.items() if axis in runs[index].info.name.settings}
         with_own = {line for index, (line, _) in positions.items() if index not in explicit}
         hidden |= {index for index, line in explicit.items() if line in with_own}
     return hidden
@@ -172,7 +170,7 @@ def _sweep(
             numbers = (estimate.value, estimate.low, estimate.high, estimate.n, estimate.failed)
             point = Point(run.info.system, x, None, None, *numbers)
             families.setdefault(line, []).append(point)
-        elif axis not in {**run.info.settings, **parse(run.info.system).settings}:
+        elif axis not in {**run.info.settings, **run.info.name.settings}:
             levels.append((run.info.system, estimate.value))
     lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
     return Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels), axis)
@@ -186,7 +184,7 @@ def is_quality(metric: str) -> bool:
 
 def family_of(run: Run) -> str:
     """The line a run belongs to: its label without the variant, with its marks."""
-    name = parse(run.info.system)
+    name = run.info.name
     return str(Name(name.name, "", name.settings)) + _marks(run)
 
 

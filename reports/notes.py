@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ldmbench.metrics._base import load_metric
 from ldmbench.names import parse, some
 from ldmbench.reports.cells import Column, Table, marks_of, unique
 from ldmbench.reports.published import Published
@@ -85,6 +86,17 @@ def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
 def others(runs: Sequence[Run]) -> list[str]:
     """Which other runs of the same systems there are; shown is what was asked for last."""
     return [f"Not shown, other runs of {run.info.system}: {some(run.others)}" for run in runs if run.others]
+
+
+def inapplicable(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
+    """Which metrics were asked for and are in no column, since they are not defined for what the datasets hold."""
+    datasets = {item.name: item.content for run in runs for item in run.info.datasets}
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for facts in (load_metric(name).facts for name in metrics):
+        if not any(facts.applies_to(content) for content in datasets.values()):
+            titles.setdefault(facts.content, []).append(facts.title)
+    held = ", ".join(f"{name} holds {content}" for name, content in datasets.items())
+    return [f"No {', '.join(names)}: for {' and '.join(kinds)} only, and {held}" for kinds, names in titles.items()]
 
 
 def incomparable(runs: Sequence[Run], metric: str, dataset: str) -> str:

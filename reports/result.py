@@ -9,7 +9,17 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
 from ldmbench.reports.cells import Cell, Column, Row, Table, marks_of, number, unique
-from ldmbench.reports.notes import banners, counts, heard, incomparable, older, others, refusals, sources
+from ldmbench.reports.notes import (
+    banners,
+    counts,
+    heard,
+    inapplicable,
+    incomparable,
+    older,
+    others,
+    refusals,
+    sources,
+)
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
@@ -58,6 +68,7 @@ def build(
     metrics = _choose("metric", metrics, (name for run in runs for name in run.info.metrics))
     datasets = _choose("dataset", datasets, (item.name for run in runs for item in run.info.datasets))
     measured, notes = _measure(runs, metrics, datasets)
+    notes += inapplicable(runs, metrics)
     measured += _average(runs, averages, datasets) if len(datasets) > 1 else []
     columns = tuple(item.column for item in measured)
     rows = _rank(_rows(runs, measured, published), columns)

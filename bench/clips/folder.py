@@ -76,7 +76,7 @@ def load_folder(
         unlisted = [str(p.relative_to(folder)) for p in files if _audio(p) and p.resolve() not in chosen]
         if unlisted:
             notes.append(f"{name}: left out, not in {table.name}: {some(unlisted)}")
-    identities = [_identity(path) for path in paths]
+    identities = [file_identity(path) for path in paths]
     return Dataset(name, f"Folder {name}", content, tuple(clips), clips_digest(clips, identities), tuple(notes))
 
 
@@ -179,7 +179,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _identity(path: Path) -> str:
+def file_identity(path: Path) -> str:
     """Digest of the file, or why there is none: a file that cannot be read is a clip that will fail."""
     try:
         return file_digest(path)

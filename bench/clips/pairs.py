@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ldmbench.clips.captions import captions_for
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Dataset, clips_digest
-from ldmbench.clips.folder import load_folder
+from ldmbench.clips.folder import file_identity, load_folder
 from ldmbench.errors import BenchError
-from ldmbench.host.homes import file_digest
 from ldmbench.names import some
 
 
@@ -22,12 +22,14 @@ def pair_folders(
     content: Content = "general",
     table: Path | None = None,
     captions: str | Path | None = None,
+    name: str = "",
 ) -> tuple[Dataset, dict[str, Path]]:
-    """The reference clips that have a counterpart, and the counterpart of each.
+    """The reference clips, and the counterpart of each that has one.
 
     Two files pair when their paths below the two folders are equal but for the ending. Nothing is ever
-    substituted: a file without a counterpart is left out and named in the notes. A pair without a caption stays:
-    only its text metrics have no value.
+    substituted: a reference without a counterpart stays, as a clip on which the outputs have failed; a generated
+    file without a reference is left out and named in the notes. A clip without a caption stays: only its text metrics
+    have no value. The dataset is that of the references alone, whatever is scored against them.
 
     Args:
         generated: The folder to score.
@@ -35,38 +37,48 @@ def pair_folders(
         content: What they hold.
         table: CSV that chooses the references, with texts and groups.
         captions: CSV of captions, or a dataset that has them (``ldmbench.clips.captions``).
+        name: What the references are called, by default by their folder.
 
     Returns:
-        The paired reference clips as a dataset, and clip id -> generated file.
+        The reference clips as a dataset, and clip id -> generated file.
 
     Raises:
         BenchError: If nothing pairs, or the captions are not valid.
     """
-    references = load_folder(reference, content, table)
+    references = load_folder(reference, content, table, name)
     outputs = load_folder(generated, content)
     by_name = {_label(clip.id): clip.path for clip in outputs.clips if clip.path}
-    same = _same_name(by_name, [_label(clip.id) for clip in references.clips])
-    clips = tuple(clip for clip in references.clips if _label(clip.id) in same)
-    if not clips:
+    clips = references.clips
+    same = _same_name(by_name, [_label(clip.id) for clip in clips])
+    pairs = {clip.id: by_name[same[_label(clip.id)]] for clip in clips if _label(clip.id) in same}
+    if not pairs:
         raise BenchError(
             f"no file of {generated} has the name of one of {reference}",
             f"{len(outputs.clips)} and {len(references.clips)} files, as {_first(outputs)} and {_first(references)}",
             "name each generated file like its reference",
         )
-    pairs = {clip.id: by_name[same[_label(clip.id)]] for clip in clips}
     notes = [*references.notes, *outputs.notes]
     alone = sorted(set(by_name) - set(same.values()))
     if alone:
         notes.append(f"{generated.name}: {len(alone)} without a reference, left out: {some(alone)}")
     unpaired = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
     if unpaired:
-        notes.append(f"{references.name}: {len(unpaired)} without a generated file, left out: {some(unpaired)}")
+        notes.append(
+            f"{generated.name}: no file for {len(unpaired)} of {len(clips)} references, failed: {some(unpaired)}"
+        )
     if captions is not None:
         matched = captions_for(captions, [_label(clip.id) for clip in clips])
         clips = tuple(replace(clip, text=matched.texts.get(_label(clip.id))) for clip in clips)
         notes += matched.notes
-    digest = clips_digest(clips, [references.digest, *(file_digest(path) for path in pairs.values())])
+    # Texts are part of the clips. Notes are of this pair of folders, and so is the digest of the outputs: not here.
+    digest = clips_digest(clips, [references.digest])
     return replace(references, clips=clips, digest=digest, notes=tuple(notes)), pairs
+
+
+def outputs_digest(pairs: Mapping[str, Path]) -> str:
+    """SHA-256 (hex) over the generated files, by the names of the references that they stand for."""
+    entries = (f"{_label(clip_id)} {file_identity(path)}" for clip_id, path in sorted(pairs.items()))
+    return hashlib.sha256("\n".join(entries).encode()).hexdigest()
 
 
 def _same_name(generated: Iterable[str], references: Iterable[str]) -> dict[str, str]:

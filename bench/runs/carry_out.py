@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from ldmbench.clips.card import Content
-from ldmbench.clips.pairs import pair_folders
+from ldmbench.clips.pairs import outputs_digest, pair_folders
 from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
 from ldmbench.runs.check import Finding, check_metrics, check_plan
 from ldmbench.runs.generate import generate
 from ldmbench.runs.journal import BrokenRunError
+from ldmbench.runs.labels import FOLDER, outputs_label, reference_label
 from ldmbench.runs.measure import measure
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import Options
@@ -65,6 +67,7 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
     Raises:
         BenchError: If a metric lacks what it needs; nothing is stored then.
     """
+    _refuse_inapplicable(metrics, [item.content for old in runs for item in old.info.datasets])
     for old in runs:
         contents = [(dataset.name, dataset.content) for dataset in old.info.datasets]
         _refuse_errors(check_metrics(contents, metrics, options))
@@ -92,14 +95,22 @@ def score_folder(
 ) -> Run:
     """Score a folder of audio against a folder of references; the run refers to the files and copies none.
 
+    A reference without an output is a failed row. Folders are called by their names, and by more of their paths where
+    another folder has the name already.
+
     Raises:
-        BenchError: If nothing pairs by name, the captions are not valid, or a metric lacks what it needs.
+        BenchError: If nothing pairs by name, the captions are not valid, a metric lacks what it needs, or none of them
+            is defined for the content.
     """
-    dataset, pairs = pair_folders(folder, reference, content, table, captions)
-    spec = folder_spec(folder.resolve(), suite.task, dataset.digest)
+    _refuse_inapplicable(metrics, [content])
+    name = reference_label(root, suite.name, reference)
+    dataset, pairs = pair_folders(folder, reference, content, table, captions, name)
+    chosen = suite.model_copy(update={"name": f"{suite.name}+{name}", "metrics": tuple(metrics)})
+    spec = folder_spec(outputs_label(root, chosen.name, folder), suite.task, outputs_digest(pairs))
     spec = replace(spec, device=options.device, weights=options.weights)
-    chosen = suite.model_copy(update={"name": f"{suite.name}+{dataset.name}", "metrics": tuple(metrics)})
     plan = make_plan(chosen, [dataset], [spec], root)
+    (info,) = plan.runs
+    plan = replace(plan, runs=(replace(info, environment={**info.environment, FOLDER: str(folder.resolve())}),))
     _refuse_errors(check_plan(plan, options))
     generate(plan, options, partial(FolderSystem, pairs=pairs), isolate=True)
     with RunWriter(plan.paths[0], plan.runs[0]) as writer:
@@ -112,6 +123,20 @@ def _refuse_errors(findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.level == "error":
             raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
+
+
+def _refuse_inapplicable(metrics: Sequence[str], contents: Sequence[Content]) -> None:
+    """Raise ``BenchError`` where none of the metrics is defined for any of the contents: there is nothing to show."""
+    facts = [load_metric(name).facts for name in metrics]
+    if any(item.applies_to(content) for item in facts for content in contents):
+        return
+    names = ", ".join(item.name for item in facts)
+    kinds = " or ".join(dict.fromkeys(content for item in facts for content in item.content))
+    raise BenchError(
+        f"nothing to compute: {names} {'is' if len(facts) == 1 else 'are'} defined for {kinds} only",
+        f"the clips are {' and '.join(dict.fromkeys(contents))}",
+        f"say --content {kinds.split()[0]} if a folder holds that, or choose other metrics",
+    )
 
 
 def _refuse_other(what: str, spec: SystemSpec, planned: object, wanted: object) -> None:

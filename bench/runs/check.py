@@ -12,7 +12,7 @@ from typing import Literal
 from ldmbench.clips.card import Content, list_datasets, load_dataset_card, obtain
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import DeviceMetric, load_metric
-from ldmbench.names import parse, some
+from ldmbench.names import some
 from ldmbench.runs.plan import Plan, missing
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
@@ -81,7 +81,8 @@ def check_metrics(datasets: Sequence[tuple[str, Content]], names: Sequence[str],
 
 
 def _obtain(dataset: str) -> str:
-    name = parse(dataset).name
+    # A folder has any name; only what follows the last @ is a condition.
+    name = dataset.rpartition("@")[0] or dataset
     return obtain(load_dataset_card(name)) if name in list_datasets() else "correct the CSV or the folder"
 
 

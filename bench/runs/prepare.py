@@ -17,6 +17,7 @@ from ldmbench.metrics._base import untrained
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
+from ldmbench.runs.labels import reference_label
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
@@ -58,7 +59,8 @@ def prepare(request: Request, options: Options) -> Prepared:
         suite = with_datasets(suite, request.datasets)
     datasets: list[Dataset]
     if request.audio is not None:
-        folder = load_folder(request.audio, request.content, request.table)
+        name = reference_label(request.out, suite.name, request.audio)
+        folder = load_folder(request.audio, request.content, request.table, name)
         suite, datasets = with_folder(suite, folder)
     elif request.table is not None:
         raise BenchError("a CSV of texts belongs to a folder", fix="name the folder with --audio as well")

@@ -11,6 +11,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
+from ldmbench.names import Name, parse
 from ldmbench.system.card import Role
 
 #: Raised when the layout of the folder changes.
@@ -163,6 +164,15 @@ class RunInfo:
         """The clips as they were planned."""
         contents = {dataset.name: dataset.content for dataset in self.datasets}
         return [clip.clip(contents[clip.dataset]) for clip in self.clips]
+
+    @property
+    def name(self) -> Name:
+        """The system's label read by the grammar of names; that of a folder of outputs, which has no code, is a name.
+
+        Raises:
+            BenchError: If it is no name.
+        """
+        return Name(self.system) if self.identity.get("code") == "" else parse(self.system)
 
     @property
     def identity_version(self) -> int:

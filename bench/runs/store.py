@@ -72,7 +72,8 @@ def read_info(content: dict[str, Any]) -> RunInfo:
     content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
     content["metrics"] = tuple(content["metrics"])
     if "role" not in content:
-        content["role"] = _role_of(content["system"])
+        # A folder of outputs has no code, and its label is no name of a system.
+        content["role"] = "system" if content["identity"].get("code") == "" else _role_of(content["system"])
     return RunInfo(**content)
 
 

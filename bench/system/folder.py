@@ -13,12 +13,16 @@ from ldmbench.system.card import SystemCard, SystemSpec, Task
 from ldmbench.system.protocol import Output
 
 
-def folder_spec(folder: Path, task: Task, digest: str) -> SystemSpec:
-    """A spec that stands for a folder of outputs; ``digest`` identifies the files in it."""
-    name = folder.name.replace("@", "-").replace(":", "-") or "folder"
-    title = f"Folder {folder.name}"
-    card = SystemCard(name=name, title=title, tasks=(task,), licence="unknown", settings={"digest": ""})
-    return SystemSpec(card, Name(name), {"digest": digest})
+def folder_spec(label: str, task: Task, digest: str) -> SystemSpec:
+    """A spec that stands for a folder of outputs.
+
+    Args:
+        label: What it is called; any text, read as no variant and no settings.
+        task: What the outputs were made for.
+        digest: Identifies the files in it.
+    """
+    card = SystemCard(name=label, title=f"Folder {label}", tasks=(task,), licence="unknown", settings={"digest": ""})
+    return SystemSpec(card, Name(label), {"digest": digest})
 
 
 class FolderSystem:
@@ -41,6 +45,9 @@ class FolderSystem:
         """
         for clip in clips:
             if clip.id not in self._pairs:
-                raise BenchError(f"{self.card.name} has no file for {clip.id}", fix="name each file like its reference")
+                raise BenchError(
+                    f"{self.card.name} has no file for {clip.id}",
+                    fix="make it and score again, or choose the references with --csv",
+                )
             path = self._pairs[clip.id]
             yield Output(audio_io.read(path), path=path)
