@@ -288,3 +288,21 @@ def test_of_two_audio_streams_the_first_with_a_note(tmp_path: Path, tone: Sound)
 
 def test_a_device_is_no_file() -> None:
     assert "a device or pipe" in refused(Path(os.devnull))
+
+
+@pytest.mark.parametrize("less", [256, 4096])
+def test_a_data_chunk_that_says_less_than_there_is(tmp_path: Path, tone: Sound, less: int) -> None:
+    content = wav(pcm(tone()), 32_000 - less, riff=36 + 32_000)
+    (tmp_path / "a.wav").write_bytes(content)
+    assert f"{less} bytes behind its samples are no chunk" in refused(tmp_path / "a.wav")
+    # What belongs there: other chunks, padding, and whatever lies behind the end that the header says.
+    whole = wav(pcm(tone()))
+    for behind, inside in (
+        (b"LIST\x04\0\0\0INFO", True),
+        (b"id3 \x02\0\0\0ab", True),
+        (bytes(100), True),
+        (b"!" * 99, False),
+    ):
+        riff = len(whole) - 8 + (len(behind) if inside else 0)
+        (tmp_path / "b.wav").write_bytes(wav(pcm(tone()), riff=riff) + behind)
+        assert audio.read(tmp_path / "b.wav").length == RATE

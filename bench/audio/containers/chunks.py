@@ -63,6 +63,8 @@ def _riff(handle: BinaryIO, size: int) -> Container:
                 }
             else:
                 _compare(present, long or promised)
+                if not long:
+                    _refuse_rest(handle, min(whole, size), order, position + promised)
             length = _of_fact(present if patches else promised, align, per_block, fact) if tag in _IN_BLOCKS else None
             return Container(
                 "sndfile" if tag in _SNDFILE_TAGS else "ffmpeg" if tag else "either",
@@ -100,13 +102,24 @@ def _unknown(handle: BinaryIO, size: int, order: str, position: int, promised: i
     if position >= size:
         return False
     # No samples, or an unknown number? Behind the head of an empty data chunk there are other chunks, to the end.
-    return (
-        any(
-            not name.isascii() or not name.strip().isalnum() or start + length > size
-            for name, length, start in _chunks(handle, size, order, position)
-        )
-        or size - position < 8
+    return not _are_chunks(handle, size, order, position)
+
+
+def _are_chunks(handle: BinaryIO, end: int, order: str, position: int) -> bool:
+    """Whether the bytes up to ``end`` are chunks with printable names."""
+    return end - position >= 8 and all(
+        all(32 <= byte < 127 for byte in name) and start + length <= end
+        for name, length, start in _chunks(handle, end, order, position)
     )
+
+
+def _refuse_rest(handle: BinaryIO, end: int, order: str, position: int) -> None:
+    """Raise ``Damaged`` where samples seem to go on behind the data chunk: its size is less than it was."""
+    position += position % 2
+    if end - position < 8 or _are_chunks(handle, end, order, position):
+        return
+    if any(at(handle, position, min(end - position, 1 << 20))):  # Zeros are padding.
+        raise Damaged("has a header that contradicts itself", f"{end - position} bytes behind its samples are no chunk")
 
 
 def _aiff(handle: BinaryIO, size: int) -> Container:
