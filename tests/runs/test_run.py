@@ -49,7 +49,8 @@ def command(work: Path, out: Path, *more: str) -> list[str]:
 
 def finish(work: Path, out: Path, *more: str) -> str:
     """Run to the end; the table as CSV, all digits."""
-    subprocess.run(command(work, out, *more), check=True, capture_output=True)
+    done = subprocess.run(command(work, out, *more), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     words = [*LDMBENCH, "report", "tiny+clips", "--out", str(out), "--to", "csv"]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 

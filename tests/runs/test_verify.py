@@ -97,6 +97,20 @@ def test_scoring_says_by_name_what_changed(plan: Plan, damage: str) -> None:
         assert "the output of d/a changed since it was made" in run.scores["d/a", "snr"].message
 
 
+def test_a_run_that_cannot_be_read_is_named_and_the_others_go_on(plan: Plan, tmp_path: Path) -> None:
+    both = make_plan(plan.suite, plan.datasets, [*plan.specs, resolve("noise")], tmp_path / "runs")
+    carry_out(both, QUIET)
+    journal = both.paths[0] / "outputs.jsonl"
+    journal.write_text("{oops}\n" + journal.read_text())
+    (both.paths[1] / "outputs.jsonl").unlink()
+    broken, whole = carry_out(both, QUIET)
+    assert "outputs.jsonl line 1 is not valid JSON" in broken.problem
+    assert str(both.paths[0]) in broken.problem
+    assert broken.failures
+    assert len(whole.outputs) == 3
+    assert whole.failures == []
+
+
 def test_a_metric_that_lacks_something_stores_nothing(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     class Needy(BaseMetric):
         facts = MetricFacts("needy", "Needy", extras=("models",))
