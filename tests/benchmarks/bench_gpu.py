@@ -19,6 +19,7 @@ import json
 import math
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -38,8 +40,8 @@ from ldmbench.system.registry import list_systems, load_system_card
 #: Precisions that are measured where a card offers the setting.
 PRECISIONS = ("float32", "bfloat16")
 
-#: Seconds kept back for the distances between distributions, and for starting and the table.
-DISTRIBUTION_S, REST_S = 60.0, 30.0
+#: Seconds kept back for starting and for the table.
+REST_S = 30.0
 
 Row = dict[str, Any]
 
@@ -74,21 +76,24 @@ def networks(recognisers: Sequence[str]) -> list[str]:
 def plan(options: argparse.Namespace, folder: Path) -> list[Task]:
     """All tasks, with equal shares of the time; on a CPU the float32 run is the reference itself."""
     on_cpu = options.device == "cpu"
-    works: list[tuple[str, str, str]] = []
+    # The cheap ones first: what does not come in time is then the least.
+    works = [("distribution", "FD, FAD, IS, KL", "")]
+    works += [("metric", name, "") for name in networks(options.recognisers)]
+    dry_precisions = len(PRECISIONS)
     for name, card in neural_systems().items():
-        precisions = PRECISIONS if "precision" in card.settings else ("",)
+        precisions: tuple[str, ...] = PRECISIONS if "precision" in card.settings else ("",)
         # A CPU takes long to build these: of a dry run, one system in every precision is enough.
-        precisions = precisions[:1] if options.dry_run and len(works) > 1 else precisions
+        if options.dry_run:
+            precisions, dry_precisions = precisions[:dry_precisions], 1
         works += [] if on_cpu else [("reference", name, precisions[0])]
         works += [("system", name, precision) for precision in precisions]
-    works += [("metric", name, "") for name in networks(options.recognisers)]
     measured = sum(kind != "reference" for kind, _, _ in works)
-    share = (60 * options.minutes - DISTRIBUTION_S - REST_S) / measured
+    share = (60 * options.minutes - REST_S) / measured
     cards = neural_systems()
     return [
         Task(
             kind, name, "cpu" if kind == "reference" else options.device, precision,
-            steps=options.steps if kind != "metric" and "steps" in cards[name].settings else 0,
+            steps=options.steps if name in cards and "steps" in cards[name].settings else 0,
             seconds=options.seconds,
             largest=options.sounds if kind == "metric" else options.largest,
             repeats=1 if on_cpu else 2,
@@ -99,8 +104,18 @@ def plan(options: argparse.Namespace, folder: Path) -> list[Task]:
     ]  # fmt: skip
 
 
-def carry_out(tasks: Sequence[Task], lanes: int, deadline: float) -> None:
-    """Each task in a process, ``lanes`` at a time, until the deadline; how a process failed is a result as well."""
+def carry_out(
+    tasks: Sequence[Task], lanes: int, deadline: float, arguments: Sequence[str] = (), ended: Event | None = None
+) -> None:
+    """Each task in a process, ``lanes`` at a time, until the deadline; how a process failed is a result as well.
+
+    Args:
+        tasks: In the order in which they begin.
+        lanes: Processes at a time.
+        deadline: By ``time.monotonic()``; what runs then is ended, with all processes that it began.
+        arguments: Of this script's command line, for each process.
+        ended: Set when all shall end at once.
+    """
     waiting, running = list(tasks), dict[Task, subprocess.Popen[str]]()
     cores = max(1, (os.cpu_count() or 1) // lanes)
     environment = {**os.environ, "OMP_NUM_THREADS": str(cores), "HF_HUB_OFFLINE": "1"}
@@ -112,46 +127,39 @@ def carry_out(tasks: Sequence[Task], lanes: int, deadline: float) -> None:
                 if process.returncode:
                     lines = [line for line in error.splitlines() if line.strip()]
                     task.write(failed=lines[-1] if lines else f"ended with {process.returncode}")
-        if time.monotonic() > deadline:
+        stopped = ended is not None and ended.is_set()
+        if stopped or time.monotonic() > deadline:
+            reason = "ended by hand" if stopped else "time was up"
             for task, process in running.items():
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
-                task.write(failed="time was up")
+                task.write(failed=reason)
             for task in waiting:
-                task.write(failed="time was up before it began")
+                task.write(failed=f"{reason} before it began")
             return
         if waiting and len(running) < lanes:
             task = waiting.pop(0)
             print(f"{task.kind} {task.name} {task.precision}", file=sys.stderr, flush=True)
-            command = [sys.executable, str(Path(__file__)), "--task", task.to_json()]
-            # Only the end of what a process says matters, and it says little: a pipe holds it.
+            command = [sys.executable, str(Path(__file__)), *arguments, "--task", task.to_json()]
+            # Only the end of what a process says matters, and it says little: a pipe holds it. A group of its own, so
+            # that whatever it begins can be ended with it.
             running[task] = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                start_new_session=True,
+            )  # fmt: skip
         else:
             time.sleep(0.1)
 
 
-def distributions(options: argparse.Namespace, folder: Path, deadline: float) -> None:
+def distributions(options: argparse.Namespace, task: Task) -> None:
     """FD, FAD, IS and KL by bench_distribution.py, whose results are added to the others."""
-    script, result = Path(__file__).with_name("bench_distribution.py"), folder / "distribution.json"
-    command = [sys.executable, str(script), f"--device={options.device}", f"--json={result}", "--skip-package"]
-    command += [f"--clips={options.pairs}", f"--seconds={options.seconds}", "--states", "cold"]
+    script, result = Path(__file__).with_name("bench_distribution.py"), Path(task.folder) / "distribution.json"
+    command = [sys.executable, str(script), f"--device={task.device}", f"--json={result}", "--skip-package"]
+    command += [f"--clips={options.pairs}", f"--seconds={task.seconds}", "--states", "cold"]
     if options.audioldm_eval:
         command += [f"--audioldm-eval={options.audioldm_eval}", f"--peer-python={options.peer_python}"]
         command += [f"--torchvggish={options.torchvggish}"] if options.torchvggish else []
-    task = Task("distribution", "FD, FAD, IS, KL", options.device, "", 0, 0, 0, 1, 0, str(folder))
-    left = deadline - time.monotonic()
-    print(task.name, file=sys.stderr, flush=True)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, left), check=False)
-    except subprocess.TimeoutExpired:
-        task.write(failed="time was up")
-        return
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        task.write(failed=lines[-1] if lines else f"ended with {done.returncode}")
-        return
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     task.write(pairs=options.pairs, **json.loads(result.read_text(encoding="utf-8")))
 
 
@@ -243,7 +251,7 @@ def line(
     return f"| {name} | {precision} | {batch} | {speed} | {memory} | {difference} | {note} |"
 
 
-def header(options: argparse.Namespace, seconds: float) -> list[str]:
+def header(options: argparse.Namespace, seconds: float, ended: bool = False) -> list[str]:
     """What it was measured on, and how."""
     import torch
 
@@ -252,6 +260,7 @@ def header(options: argparse.Namespace, seconds: float) -> list[str]:
     else:
         device = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     dry = "**DRY RUN: shows that the script works, not how fast anything is.** " if options.dry_run else ""
+    dry += "**Ended by hand before all was measured.** " if ended else ""
     return [
         f"{dry}torch {torch.__version__} on {device} ({options.device}); everything untrained, in full size; clips of "
         f"{options.seconds:g} s; {seconds:.0f} s in all. Difference: RMS relative to the sound of a clip of 1 s in "
@@ -296,7 +305,8 @@ def main() -> None:
     """Measure, and print the table."""
     options = parse()
     if options.task:
-        work(Task(**json.loads(options.task)))
+        task = Task(**json.loads(options.task))
+        distributions(options, task) if task.kind == "distribution" else work(task)
         return
     if options.plan:
         print(*(task.to_json() for task in plan(options, Path())), sep="\n")
@@ -315,10 +325,12 @@ def main() -> None:
         results = out / "gpu.jsonl"
         results.write_text("")
         (folder / "gpu.jsonl").symlink_to(results.resolve())
-        carry_out(plan(options, folder), options.lanes, deadline - DISTRIBUTION_S)
-        distributions(options, folder, deadline)
+        ended = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
+        carry_out(plan(options, folder), options.lanes, deadline, sys.argv[1:], ended)
         rows = [json.loads(text) for text in results.read_text(encoding="utf-8").splitlines()]
-        text = table(rows, folder, header(options, time.monotonic() - begin))
+        text = table(rows, folder, header(options, time.monotonic() - begin, ended.is_set()))
     (out / "gpu.md").write_text(text, encoding="utf-8")
     print(text)
 
