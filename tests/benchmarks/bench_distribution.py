@@ -253,7 +253,10 @@ def report(options: argparse.Namespace, results: Mapping[tuple[str, str], Mappin
         theirs = {key: value for key, value in theirs.items() if key in KEYS.values()}
         settings = {"clips": options.clips, "seconds": options.seconds, "rate": options.rate, "seed": 1}
         options.golden.write_text(json.dumps({**settings, "numbers": theirs}, indent=1) + "\n", encoding="utf-8")
-    pairs = {name: (numbers[name], theirs[key]) for name, key in KEYS.items() if key in theirs}
+    # Too few clips leave a metric without a value: an inception score is of ten splits.
+    pairs = {
+        name: (numbers[name], theirs[key]) for name, key in KEYS.items() if key in theirs and numbers[name] is not None
+    }
     if options.json:
         seconds = {who: result["seconds"] for (who, state), result in results.items() if state == "cold"}
         differences = {name: abs(ours - peers) / abs(peers) for name, (ours, peers) in pairs.items()}
@@ -262,6 +265,9 @@ def report(options: argparse.Namespace, results: Mapping[tuple[str, str], Mappin
     print(f"{'metric':28} {'ours':>14} {'peer':>14} {'relative':>10}")
     for name, key in KEYS.items():
         value, peer_value = numbers[name], theirs.get(key)
+        if value is None:
+            print(f"{name:28} {'no value':>14}")
+            continue
         print(f"{name:28} {value:14.8g}", end="")
         print("" if peer_value is None else f" {peer_value:14.8g} {abs(value - peer_value) / abs(peer_value):10.1e}")
     print(f"\n{'who':24} {'cache':10} {'seconds':>8} {'cpu s':>8} {'peak MB':>8} {'loader MB':>9}")
