@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
 from ldmbench.clips.table import read_table
 from ldmbench.errors import BenchError
+from ldmbench.host.files import why_no_file
 from ldmbench.host.homes import file_digest
 from ldmbench.names import some
 
@@ -128,22 +128,12 @@ def _walk(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
             path = Path(parent, name)
             if name.startswith("."):
                 continue
-            if reason := _no_file(path):
+            if reason := why_no_file(path):
                 if _audio(path) or path.is_symlink():
                     refuse(path, reason)
             else:
                 files.append(path)
     return sorted(files), refused
-
-
-def _no_file(path: Path) -> str:
-    """Why ``path`` is no file, or empty."""
-    try:
-        return "" if stat.S_ISREG(path.stat().st_mode) else "devices and pipes"
-    except FileNotFoundError:
-        return "links to what is not there"
-    except OSError as error:
-        return f"links that lead nowhere ({error.strerror})" if path.is_symlink() else f"{error.strerror}"
 
 
 def _listed(table: Path, folder: Path, files: Sequence[Path]) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from pydantic import field_validator
 from ldmbench.audio.sound import duration
 from ldmbench.cards import Card
 from ldmbench.errors import BenchError
+from ldmbench.host.files import why_no_file
 from ldmbench.names import some
 
 
@@ -76,7 +77,8 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
     Raises:
         BenchError: If no files fit, or they are not those of the official release.
     """
-    paths = sorted({path for pattern in rule.files for path in _fitting(folder, pattern)})
+    fitting = {path: why_no_file(folder / path) for pattern in rule.files for path in _fitting(folder, pattern)}
+    paths = sorted(path for path, reason in fitting.items() if not reason)
     if not paths:
         where = f"{', '.join(rule.files)} in {folder}" if folder.is_dir() else f"no folder {folder}"
         raise BenchError(f"the files of {dataset} are not here", where, fix)
@@ -89,14 +91,21 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
             + (f"; list {digest[:12]}, the card says {sha256[:12]}" if sha256 and digest != sha256 else ""),
             "unpack the release again, or give a folder of your own with --audio",
         )
-    notes = []
+    # A folder with a fitting name is how releases are laid out; any other thing was meant to be a sound.
+    no_files = {path: reason for path, reason in fitting.items() if reason not in ("", "folders")}
+    notes = [
+        f"{dataset}: left out, {reason}: {some([path for path in sorted(no_files) if no_files[path] == reason])}"
+        for reason in sorted(set(no_files.values()))
+    ]
     kept = paths
     if rule.seconds is not None:
-        lengths = {path: _seconds(folder / path) for path in paths}
         low, high = rule.seconds
-        kept = [path for path, seconds in lengths.items() if seconds is not None and low <= seconds < high]
-        if broken := [path for path, seconds in lengths.items() if seconds is None]:
-            notes.append(f"{dataset}: left out, cannot be read: {some(broken)}")
+        lengths = {path: _seconds(folder / path) for path in paths}
+        kept = [path for path, seconds in lengths.items() if isinstance(seconds, float) and low <= seconds < high]
+        broken = {path: error for path, error in lengths.items() if isinstance(error, BenchError)}
+        if broken:
+            reason = next(iter(broken.values()))
+            notes.append(f"{dataset}: left out, cannot be read: {some(list(broken))} (the first: {reason})")
     if rule.take:
         if len(kept) < rule.take:
             notes.append(f"{dataset}: {len(kept)} clips where its rule takes {rule.take}")
@@ -120,18 +129,17 @@ def list_digest(paths: Sequence[str]) -> str:
     return hashlib.sha256("".join(f"{path}\n" for path in paths).encode()).hexdigest()
 
 
-def _seconds(path: Path) -> float | None:
-    """Duration of a file, None where it cannot be read."""
+def _seconds(path: Path) -> float | BenchError:
+    """Duration of a file, or why it cannot be read."""
     try:
-        return duration(path)
-    except BenchError:
-        return None
+        return float(duration(path))
+    except BenchError as error:
+        return error
 
 
 def _fitting(folder: Path, pattern: str) -> list[str]:
-    """Relative paths of files that fit; what begins with a dot (macOS leaves such copies in archives) is no clip."""
-    files = (path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file())
-    return [path.relative_to(folder).as_posix() for path in files]
+    """Relative paths that fit; what begins with a dot (macOS leaves such copies in archives) is no clip."""
+    return [path.relative_to(folder).as_posix() for path in folder.glob(pattern) if not path.name.startswith(".")]
 
 
 def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:

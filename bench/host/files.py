@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
@@ -35,6 +36,17 @@ def safe_name(text: str) -> str:
         # Only here does a "%~" occur: "~" itself is never quoted.
         part = f"{part[: _LONGEST_NAME - 34]}%~{hashlib.sha256(text.encode()).hexdigest()[:32]}"
     return part
+
+
+def why_no_file(path: Path) -> str:
+    """Why what is called ``path`` is no file that can be read, in the plural, or empty where it is one."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "links to what is not there"
+    except OSError as error:
+        return f"links that lead nowhere ({error.strerror})" if path.is_symlink() else f"{error.strerror}"
+    return "" if stat.S_ISREG(mode) else "folders" if stat.S_ISDIR(mode) else "devices and pipes"
 
 
 def absent(folder: Path, names: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,21 @@ def test_files_that_fit_are_the_clips(folder: Path) -> None:
     assert list_digest(paths)[:12] in note
 
 
+def test_what_fits_and_is_no_file_is_named(folder: Path) -> None:
+    book = folder / "test" / "s0" / "book"
+    (book / "gone.wav").symlink_to("nowhere.wav")
+    (book / "round.wav").symlink_to("round.wav")
+    os.mkfifo(book / "pipe.wav")
+    (book / "noise.wav").write_bytes(b"no sound")
+    selection = select(RULE.model_copy(update={"seconds": (0.0, 100.0)}), "mini", folder)
+    assert len(selection.rows) == 12
+    notes = "\n".join(selection.notes)
+    assert "left out, links to what is not there: test/s0/book/gone.wav" in notes
+    assert "left out, links that lead nowhere" in notes
+    assert "left out, devices and pipes: test/s0/book/pipe.wav" in notes
+    assert "left out, cannot be read: test/s0/book/noise.wav (the first: " in notes
+
+
 def test_a_pinned_release_is_recognised(folder: Path) -> None:
     names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("test/*/*/s*.wav"))
     pinned = hashlib.sha256("".join(name + "\n" for name in names).encode()).hexdigest()
@@ -75,7 +91,7 @@ def test_what_is_amiss_is_noted(folder: Path) -> None:
     (folder / "test/s0/book/s0_04.wav").write_bytes(b"RIFF")
     (folder / "test/s1/book/s1_05.normalized.txt").unlink()
     found = select(RULE.model_copy(update={"seconds": (3.0, 10.0), "take": 40}), "mini", folder)
-    assert found.notes[0] == "mini: left out, cannot be read: test/s0/book/s0_04.wav"
+    assert found.notes[0].startswith("mini: left out, cannot be read: test/s0/book/s0_04.wav (the first: ")
     assert found.notes[1] == "mini: 6 clips where its rule takes 40"
     assert found.notes[2] == "mini: no transcript (.normalized.txt) beside test/s1/book/s1_05.wav"
 
