@@ -45,10 +45,10 @@ def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Run]:
-    """``run(system, fd)``: a finished run on two clips, with ``fd`` and a bitrate where one is given."""
+    """``run(system, fd)``: a finished run on three clips, with ``fd`` and a bitrate where one is given."""
 
     def make(system: str, fd: float, kbps: float | None = None, untrained: bool = False) -> Run:
-        clips = tuple(ClipInfo(f"d/{index}", "d") for index in range(2))
+        clips = tuple(ClipInfo(f"d/{index}", "d") for index in range(3))
         info = RunInfo(
             id=f"{abs(hash(system)):012x}", suite="s", system=system, title=system, task="generate",
             settings=dict(parse(system).settings), seed=0, untrained=untrained, limit=0, identity={},
@@ -113,9 +113,9 @@ def test_runs_of_a_sweep_are_a_curve_against_the_setting(run: Callable[..., Run]
     assert (fd.axis, fd.facts.name, inception.facts.name) == ("steps", "test_fd", "test_is")
     (family,) = fd.families
     assert family.name == "a@b"
-    assert [(point.x, point.value) for point in family.points] == [(10, 58.5), (50, 50.5), (200, 20.5)]
+    assert [(point.x, point.value) for point in family.points] == [(10, 59.0), (50, 51.0), (200, 21.0)]
     assert family.points[0].low is not None
-    assert fd.levels == (("tango", 25.5),)
+    assert fd.levels == (("tango", 26.0),)
     assert fd.position(family.points[1]) == "steps = 50"
 
 
@@ -145,7 +145,7 @@ def test_the_system_at_its_own_value_is_a_point_of_its_sweep(run: Callable[..., 
     found = {curve.axis: curve for curve in curves.build(runs, ["test_fd"])}
     assert [point.x for point in found["steps"].families[0].points] == [10, 50, 200]
     assert found["steps"].families[0].points[1].system == "a@b"
-    assert found["steps"].levels == (("opus@6kbps", 5.5),)
+    assert found["steps"].levels == (("opus@6kbps", 6.0),)
     # Against the bitrate the system stands for what differs from it in the swept setting alone.
     assert {point.system for family in found["kbps"].families for point in family.points} == {
         "a@b", "a@b:cfg=3.0", "opus@6kbps",

@@ -297,6 +297,7 @@ def test_a_batch_of_broken_clips_is_not_handed_over(make: Callable[..., Plan], t
     assert system.batches == []
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_is_not_a_failure(make: Callable[..., Plan]) -> None:
     def interrupt(clip: Clip) -> Any:
         raise KeyboardInterrupt
