@@ -151,21 +151,29 @@ class _Apart:
         self._child.end()
 
     def start(self, spec: SystemSpec) -> int | None:
-        """Get a system ready; returns the number of its learned parameters."""
+        """Get a system ready, again if its process is killed from outside; returns the number of its parameters."""
         if self._spec is not None and not (_shares(self._spec) and _shares(spec)):
             self._child.end()
         self._spec = spec
-        question = (produce.start, spec, self._build, self._plan.clips, beside.looked_into())
         try:
-            answers: list[tuple[str, int | None]] = list(
-                self._child.ask(*question, timeout=max(self._timeout, SETUP_S))
-            )
-            ((problem, parameters),) = answers
+            try:
+                problem, parameters = self._set_up(spec)
+            except ChildEndedError as error:
+                if not error.from_outside:
+                    raise
+                problem, parameters = self._set_up(spec)
         except (RuntimeError, ValueError) as error:
             raise _NotReadyError(f"{spec.label} while being set up: {error}") from None
         if problem:
             raise _NotReadyError(problem)
         return parameters
+
+    def _set_up(self, spec: SystemSpec) -> tuple[str, int | None]:
+        """Why the system cannot be set up, or nothing, and the number of its learned parameters."""
+        question = (produce.start, spec, self._build, self._plan.clips, beside.looked_into())
+        answers: list[tuple[str, int | None]] = list(self._child.ask(*question, timeout=max(self._timeout, SETUP_S)))
+        (answer,) = answers
+        return answer
 
     def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
         """Rows and sounds of a batch; after a crash in a batch each clip that has no row is tried alone."""
