@@ -292,8 +292,7 @@ def test_interval_of_a_kernel_distance_covers(n: int, alike: float, shift: float
     expected = np.mean([estimate.value for estimate in estimates])
     covered = np.mean([estimate.low <= expected <= estimate.high for estimate in estimates])
     # 40 nearly equal pairs that are shifted are the one case below the nominal level: 0.91, as docs/intervals.md says.
-    nominal = 0.92 if (n, alike, shift) == (40, 0.99, 0.5) else 0.95
-    assert covered >= nominal - 3 * np.sqrt(nominal * (1 - nominal) / 400)
+    assert covered >= (0.90 if (n, alike, shift) == (40, 0.99, 0.5) else 0.95)
 
 
 def test_kernel_distance_needs_a_width() -> None:
