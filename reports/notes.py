@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from ldmbench.metrics._base import load_metric
 from ldmbench.names import parse, some
 from ldmbench.reports.cells import Column, Table, marks_of, unique
 from ldmbench.reports.published import Published
 from ldmbench.runs.identity import VERSION
+from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import Run
 from ldmbench.stats import ALL_ZERO, LEVEL
 
@@ -64,23 +66,38 @@ def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
     """What the files and the way they are compared say about the numbers: delays, channels, and streams left out."""
     datasets = unique(column.dataset for column in columns if "audio" in column.facts.needs)
     lines = []
-    for run in runs:
-        for dataset in datasets:
+    for dataset in datasets:
+        late: dict[str, list[OutputRow]] = {}
+        several: dict[str, list[OutputRow]] = {}
+        count: Counter[str] = Counter()
+        for run in runs:
             clips = {clip.id for clip in run.info.clips if clip.dataset == dataset}
             rows = [row for clip, row in run.outputs.items() if clip in clips and row.status == "ok"]
-            who = f"{run.info.system} on {dataset}"
-            if late := [row.delay for row in rows if row.delay]:
-                lines.append(
-                    f"{who}: {len(late)} of {len(rows)} outputs are late or early, by {1000 * max(map(abs, late)):.1f}"
-                    " ms at most, and scored as they are where a heading does not say aligned (--align)"
-                )
-            if several := [row for row in rows if row.channels > 1]:
-                lines.append(
-                    f"{who}: {len(several)} of {len(rows)} outputs have more than one channel: their mono mixes are"
-                    " compared where a heading does not say per-channel"
-                )
+            count[run.info.system] += len(rows)
+            late.setdefault(run.info.system, []).extend(row for row in rows if row.delay)
+            several.setdefault(run.info.system, []).extend(row for row in rows if row.channels > 1)
+        # One line for all systems: a suite of eighty would bury its table under eighty.
+        if any(late.values()):
+            most = 1000 * max(abs(row.delay) for rows in late.values() for row in rows)
+            lines.append(
+                f"{_of(late, count, dataset)} outputs are late or early, by {most:.1f}"
+                " ms at most, and scored as they are where a heading does not say aligned (--align)"
+            )
+        if any(several.values()):
+            lines.append(
+                f"{_of(several, count, dataset)} outputs have more than one channel: their mono mixes are"
+                " compared where a heading does not say per-channel"
+            )
+    for run in runs:
         lines += unique(f"{run.info.system}: {note}" for row in run.outputs.values() for note in row.notes)
     return lines
+
+
+def _of(rows: Mapping[str, Sequence[OutputRow]], count: Mapping[str, int], dataset: str) -> str:
+    """``SYSTEMS on DATASET: k of n``, of the systems that have such rows."""
+    systems = [system for system, own in rows.items() if own]
+    part, whole = sum(len(rows[system]) for system in systems), sum(count[system] for system in systems)
+    return f"{some(systems)} on {dataset}: {part} of {whole}"
 
 
 def others(runs: Sequence[Run]) -> list[str]:
