@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldmbench.audio.sound import AUDIO_SUFFIXES, duration
+from ldmbench.clips.folder import file_identity
 from ldmbench.errors import BenchError
+from ldmbench.host.files import why_no_file
 from ldmbench.names import some
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ _NAME = re.compile(r"(?P<id>[A-Za-z0-9_-]{11})(_(?P<start>\d+(\.\d+)?)(_(?P<end>
 
 
 @dataclass(frozen=True)
-class Found:
+class ClipFiles:
     """What a folder holds of the clips asked for.
 
     Attributes:
         paths: The file of each clip that is there.
-        unusable: Why a clip's file cannot stand for it, for clips that have only such a file.
+        unusable: Why what has a clip's name cannot stand for it: no file, or a whole video.
     """
 
     paths: Mapping[Segment, Path]
@@ -52,7 +54,7 @@ class Located:
         rows: As ``ldmbench.clips.card.read_list`` gives them, with ``id`` and ``text`` filled in.
         paths: Clip id -> file, for clips that are there.
         missing: Clip id -> why there is no file, for the others.
-        identity: For each row, the SHA-256 of its file or the word ``missing``.
+        identity: For each row, the SHA-256 of its file, why that cannot be read, or the word ``missing``.
         notes: Lines a user should see.
     """
 
@@ -88,8 +90,10 @@ def segments_of(stem: str, wanted: Mapping[str, Collection[float]]) -> list[Segm
     return segments
 
 
-def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
+def find_clips(folder: Path, segments: Iterable[Segment]) -> ClipFiles:
     """Look for clips below a folder by the names of its audio files.
+
+    Links that lead nowhere, pipes and devices are no files, whatever their names.
 
     Raises:
         BenchError: If two files have the name of one clip, or one file's name fits two clips.
@@ -99,11 +103,16 @@ def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
         wanted.setdefault(video, []).append(start)
     by_clip: dict[Segment, list[Path]] = {}
     unclear: dict[Path, list[Segment]] = {}
+    unusable: dict[Segment, str] = {}
     for path in _audio_files(folder):
         fitting = segments_of(path.stem, wanted)
-        if len(fitting) > 1:
+        if not fitting:
+            continue
+        if reason := why_no_file(path):
+            unusable.update(dict.fromkeys(fitting, f"{path} is left out, it is no file: {reason}"))
+        elif len(fitting) > 1:
             unclear[path] = fitting
-        elif fitting:
+        else:
             by_clip.setdefault(fitting[0], []).append(path)
     for path, fitting in unclear.items():
         raise BenchError(
@@ -120,15 +129,15 @@ def find_clips(folder: Path, segments: Iterable[Segment]) -> Found:
             "keep one of them, or name the folder that holds one of each",
         )
     chosen = {segment: paths[0] for segment, paths in by_clip.items()}
-    unusable = {}
-    for segment, path in chosen.items():
+    for segment, path in list(chosen.items()):
         try:
             seconds = duration(path)
         except BenchError:
             continue  # A file that cannot be read is a clip that will fail, with the reason.
         if seconds > LONGEST_SECONDS:
             unusable[segment] = f"{path} is {seconds:.1f} s long, not the clip of {CLIP_SECONDS:g} s: cut it"
-    return Found({segment: path for segment, path in chosen.items() if segment not in unusable}, unusable)
+            del chosen[segment]
+    return ClipFiles(chosen, unusable)
 
 
 def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
@@ -137,8 +146,6 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
     Raises:
         BenchError: If the captions are not there or are not the pinned ones, or a file name is not clear.
     """
-    from ldmbench.host.homes import file_digest
-
     captions = read_captions(card, rows)
     folder = clips_folder(card.source)
     clip_files = find_clips(folder, [(row["youtube_id"], float(row["start_time"])) for row in rows])
@@ -152,12 +159,12 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
         filled.append({**row, "id": name, "text": captions[row["id"]]})
         if path := clip_files.paths.get(segment):
             paths[name] = path
-            identity.append(file_digest(path))
+            identity.append(file_identity(path))
         else:
             reasons[name] = clip_files.unusable.get(segment) or f"no file of clip {label(*segment)} in {folder}"
             lost[segment] = reasons[name]
             identity.append("missing")
-    notes = [f"{card.name}: {text}" for text in clip_files.unusable.values()]
+    notes = [f"{card.name}: {text}" for text in dict.fromkeys(clip_files.unusable.values())]
     if lost:
         clips = len({(row["youtube_id"], row["start_time"]) for row in rows})
         notes.append(
@@ -177,7 +184,7 @@ def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[
     from ldmbench.host.homes import file_digest
 
     source = card.source
-    paths = captions_places(source)
+    paths = captions_paths(source)
     there = [path for path in paths if path.is_file()]
     right = [path for path in there if file_digest(path) == source.sha256]
     if not right and there:
@@ -212,7 +219,7 @@ def clips_folder(source: Source) -> Path:
     return Path(os.environ.get(source.env) or _home(source)).expanduser().absolute()
 
 
-def captions_places(source: Source) -> list[Path]:
+def captions_paths(source: Source) -> list[Path]:
     """Where the official CSV may lie: in the folder of the clips, or where ``fetch`` puts it."""
     name = source.url.rpartition("/")[2]
     return list(dict.fromkeys((clips_folder(source) / name, _home(source) / name)))

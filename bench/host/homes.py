@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,17 +45,19 @@ def file_digest(path: Path) -> str:
     Its size and modification time are no proof, since both can be set; the kernel sets the time of the last change.
 
     Raises:
-        BenchError: If the file is missing or unreadable.
+        BenchError: If the file is missing or unreadable, or is a folder, a device or a pipe.
     """
     try:
         path = path.resolve(strict=True)
         before = path.stat()
+        if not stat.S_ISREG(before.st_mode):  # Reading a pipe would wait for ever.
+            raise BenchError(f"{path} is not a file", fix="check the path")
         note = cache_home() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
         state = state_of(before)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            known = json.loads(note.read_text(encoding="utf-8"))
-            if {key: known[key] for key in state} == state and len(known["sha256"]) == 64:
-                return str(known["sha256"])
+            noted = json.loads(note.read_text(encoding="utf-8"))
+            if {key: noted[key] for key in state} == state and len(noted["sha256"]) == 64:
+                return str(noted["sha256"])
         digest = sha256(path)
     except OSError as error:
         raise BenchError(f"{path} cannot be read", error.strerror or str(error), "check the path") from None

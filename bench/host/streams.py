@@ -11,7 +11,7 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def no_noise() -> Iterator[None]:
     """In the body, whatever is printed, by Python or by a library of C, goes to the standard error stream."""
-    sys.stdout.flush()
+    _flush()
     try:
         kept = os.dup(1)
     except OSError:  # There is no standard output.
@@ -22,5 +22,15 @@ def no_noise() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
+        _flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _flush() -> None:
+    """Write what Python and C hold back for the standard output: where that is no terminal, C does until the end."""
+    sys.stdout.flush()
+    if os.name == "posix":
+        import ctypes
+
+        ctypes.CDLL(None).fflush(None)

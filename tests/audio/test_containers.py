@@ -63,6 +63,29 @@ def refused(path: Path) -> str:
     return text
 
 
+@pytest.mark.parametrize(("container", "codec"), [("mp3", "libmp3lame"), ("adts", "aac")])
+def test_tags_behind_bare_frames_are_no_frames(tmp_path: Path, speechlike: Sound, container: str, codec: str) -> None:
+    """MP3 without a tag of its length, and AAC without a container: FFmpeg would decode an APE tag, and complain."""
+    options = {"write_xing": "0", "id3v2_version": "0"} if container == "mp3" else {}
+    path = encode(tmp_path / "a.sound", speechlike(0.5), container, codec, **options)
+    frames = path.read_bytes()
+    sound = audio.read(path)
+    items = struct.pack("<II", 4, 0) + b"Year\x001999"
+    footer = b"APETAGEX" + struct.pack("<IIIIQ", 2000, len(items) + 32, 1, 0, 0)
+    for tags in (items + footer, items + footer + b"TAG" + bytes(125)):
+        path.write_bytes(frames + tags)
+        assert np.array_equal(audio.read(path).samples, sound.samples)
+        assert audio.duration(path) == sound.duration
+
+
+def test_a_tag_that_says_it_has_no_bytes_is_not_walked_over_for_ever(tmp_path: Path, speechlike: Sound) -> None:
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    path = encode(tmp_path / "a.mp3", speechlike(0.5), "mp3", "libmp3lame", **options)
+    frames = path.read_bytes()
+    path.write_bytes(frames + b"APETAGEX" + bytes(24))
+    assert f"no MPEG frame at byte {len(frames)}" in refused(path)
+
+
 # Lengths that a header only estimates, or says wrongly
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -239,6 +240,32 @@ def test_a_whole_video_does_not_pass_for_its_clip(small: Path) -> None:
     assert "12.0 s long" in dataset.clips[2].missing
     assert any("12.0 s long" in note for note in dataset.notes)
     assert dataset.clips[0].path == small / "Y-0p7hKXZ1ww.wav"
+
+
+def test_what_has_a_clips_name_and_is_no_file_is_named(small: Path) -> None:
+    os.mkfifo(small / "Y-0p7hKXZ1ww.wav")
+    (small / "_xylo5_B-12_30.wav").symlink_to("nowhere.wav")
+    (small / "Y7fmOlUlwoNg.wav").symlink_to("Y7fmOlUlwoNg.wav")
+    _wav(small / "7fmOlUlwoNg_20.wav")
+    dataset = load_dataset("mini")
+    assert [clip.path for clip in dataset.clips] == [None, None, small / "7fmOlUlwoNg_20.wav"]
+    notes = "\n".join(dataset.notes)
+    assert f"{small}/Y-0p7hKXZ1ww.wav is left out, it is no file: devices and pipes" in notes
+    assert f"{small}/_xylo5_B-12_30.wav is left out, it is no file: links to what is not there" in notes
+    assert f"{small}/Y7fmOlUlwoNg.wav is left out, it is no file: links that lead nowhere" in notes
+    assert "2 of 3 clips are missing" in notes
+    with pytest.raises(NoReference, match="no file: devices and pipes"):
+        _ = dataset.clips[0].audio
+
+
+def test_a_clip_that_cannot_be_read_fails_alone(small: Path) -> None:
+    for name in ("Y-0p7hKXZ1ww.wav", "Y7fmOlUlwoNg.wav"):
+        _wav(small / name)
+    (small / "Y7fmOlUlwoNg.wav").write_bytes(b"no sound")
+    first, _, last = load_dataset("mini").clips
+    assert first.audio.length == 16_000
+    with pytest.raises(BenchError, match=r"Y7fmOlUlwoNg\.wav is not audio|cannot be decoded"):
+        _ = last.audio
 
 
 def test_captions_have_to_be_the_pinned_ones(small: Path) -> None:

@@ -266,3 +266,12 @@ def test_a_wrong_table(folder: Path, text: str | bytes, message: str) -> None:
     with pytest.raises(BenchError, match=message) as caught:
         load_folder(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_in_a_table_is_a_clip_that_fails(tmp_path: Path) -> None:
+    """Its digest is not waited for."""
+    os.mkfifo(tmp_path / "a.wav")
+    table(tmp_path, "path\na.wav\n")
+    (clip,) = load_folder(tmp_path).clips
+    with pytest.raises(BenchError, match=r"a\.wav is not a file: a device or pipe"):
+        clip.load()

@@ -43,4 +43,4 @@ def inspect(handle: BinaryIO, size: int, start: int) -> Container:
     index = first[2] >> 2 & 15
     if index >= len(_RATES):
         raise Damaged("is damaged", f"no rate has the number {index}")
-    return Container("ffmpeg", demuxers="aac", length=1024 * blocks, rate=_RATES[index])
+    return Container("ffmpeg", demuxers="aac", end=end, length=1024 * blocks, rate=_RATES[index])

@@ -46,6 +46,7 @@ class Container:
         seekable: Whether a decoder that jumps to a sample gives the same samples as one that reads up to it.
         patches: Position -> bytes to be read in place of those in the file: sizes that the writer did not know.
         demuxers: Those that FFmpeg may use, by their names.
+        end: Byte behind the last one of sound, where FFmpeg would take tags for frames; None for the end of the file.
         length: Samples in each channel where the container says so exactly, None where only decoding tells.
         rate: Rate in Hz of which ``length`` is told, 0 for the decoder's (HE-AAC decodes to twice that of its frames).
         md5: MD5 of the decoded integers, empty where the format has none.
@@ -56,6 +57,7 @@ class Container:
     seekable: bool = False
     patches: Mapping[int, bytes] = field(default_factory=dict)
     demuxers: str = DEMUXERS
+    end: int | None = None
     length: int | None = None
     rate: int = 0
     md5: bytes = b""
@@ -86,7 +88,10 @@ def before_tags(handle: BinaryIO, size: int) -> int:
             continue
         foot = at(handle, max(0, end - 32), 32) if end >= 32 else b""
         if foot[:8] == b"APETAGEX":
-            end -= int.from_bytes(foot[12:16], "little") + (32 if foot[23] & 0x80 else 0)
+            length = int.from_bytes(foot[12:16], "little")  # Of the items and this footer.
+            if length < len(foot):
+                return end  # No tag is so short: whoever looks for a frame here will say that there is none.
+            end -= length + (32 if foot[23] & 0x80 else 0)
             if end < 0:
                 return size
             continue

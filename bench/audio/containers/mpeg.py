@@ -73,7 +73,7 @@ def inspect(handle: BinaryIO, size: int, start: int) -> Container:
         count += 1
         position += frame.length
     per_frame = 384 if first.layer == 1 else 576 if first.layer == 3 and not first.mpeg1 else 1152
-    by_frames = Container("ffmpeg", demuxers="mp3", length=count * per_frame)
+    by_frames = Container("ffmpeg", demuxers="mp3", end=end, length=count * per_frame)
     if not tagged:
         return by_frames
     if tag[7] & 1 and int.from_bytes(tag[8:12], "big") not in (count - 1, count):

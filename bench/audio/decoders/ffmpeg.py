@@ -34,7 +34,7 @@ def open_ffmpeg(path: Path, description: Container) -> Iterator[Source]:
     source = None
     try:
         # Handed over without a name: neither its ending nor a protocol in it is looked at.
-        with _logged() as logs, Patched(path, description.patches) as file:
+        with _logged() as logs, Patched(path, description.patches, description.end) as file:
             options = {"format_whitelist": description.demuxers}
             with av.open(file, options=options, metadata_errors="ignore") as container:
                 source = _source(container, description, logs)

@@ -41,11 +41,18 @@ class Source:
 
 
 class Patched(io.RawIOBase):
-    """A file, some bytes of whose header are read as others: sizes that its writer did not know."""
+    """A file, some bytes of whose header are read as others: sizes that its writer did not know.
 
-    def __init__(self, path: Path, patches: Mapping[int, bytes]) -> None:
+    Args:
+        path: The file.
+        patches: Position -> bytes to be read in place of those in the file.
+        end: Byte at which it ends for the reader; None for all of it.
+    """
+
+    def __init__(self, path: Path, patches: Mapping[int, bytes], end: int | None = None) -> None:
         self._file = path.open("rb")
         self._patches = patches
+        self._end = end
 
     def readable(self) -> bool:
         """Yes."""
@@ -61,15 +68,18 @@ class Patched(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move; -1 where that leads out of the file."""
+        if whence == io.SEEK_END and self._end is not None:
+            offset, whence = self._end + offset, io.SEEK_SET
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError):
             return -1  # What FFmpeg expects; PyAV would print the exception.
 
     def readinto(self, buffer: Any) -> int:
-        """Read, with the patches."""
+        """Read, with the patches, up to the end."""
         position = self._file.tell()
-        content = bytearray(self._file.read(len(buffer)))
+        count = len(buffer) if self._end is None else max(0, min(len(buffer), self._end - position))
+        content = bytearray(self._file.read(count))
         for at, patch in self._patches.items():
             for index, byte in enumerate(patch, at - position):
                 if 0 <= index < len(content):
