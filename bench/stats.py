@@ -91,17 +91,11 @@ def around(value: float, values: ArrayLike, low: float | None = None, high: floa
     n = array.size
     if n < FEWEST:
         return Estimate(value, n=n, note=TOO_FEW)
-    if _equal(array):
+    if all_equal(array):
         return Estimate(value, n=n, note=ALL_EQUAL)
-    deviations = array - array.mean()
-    # Scaled to about 1, so that no power of them leaves the range of floats.
-    scale = float(np.abs(deviations).max())
-    deviations = deviations / scale
-    error = scale * float(deviations.std(ddof=1)) / math.sqrt(n)
-    skewness = float((deviations**3).mean() / (deviations**2).mean() ** 1.5)
-    t = _student(n - 1)
-    # Ends of Hall's interval in standard errors below and above the value.
-    below, above = (max(t, sign * hall(sign * t, skewness, n)) for sign in (1, -1))
+    deviation, skewness = spread(array)
+    error = deviation / math.sqrt(n)
+    below, above = reach(_student(n - 1), skewness, n)
     return _estimate(value, value - below * error, value + above * error, n, (low, high), FEW if n < MARKED else "")
 
 
@@ -127,15 +121,15 @@ def mean_of_means(groups: Sequence[Sequence[float]], low: float | None = None, h
     smallest = min(array.size for array in arrays)
     if smallest < 2:
         return Estimate(value, n=n, note=TOO_FEW)
-    if all(map(_equal, arrays)):
+    if all(map(all_equal, arrays)):
         return Estimate(value, n=n, note=ALL_EQUAL)
-    parts = np.array([0.0 if _equal(array) else array.var(ddof=1) / array.size for array in arrays])
+    parts = np.array([0.0 if all_equal(array) else array.var(ddof=1) / array.size for array in arrays])
     shares = parts / parts.max()
     freedom = shares.sum() ** 2 / (shares**2 / [array.size - 1 for array in arrays]).sum()
     if smallest < 4:
         freedom = smallest - 1
-    reach = _student(float(freedom)) * math.sqrt(parts.sum()) / len(arrays)
-    return _estimate(value, value - reach, value + reach, n, (low, high), FEW if smallest < MARKED else "")
+    half = _student(float(freedom)) * math.sqrt(parts.sum()) / len(arrays)
+    return _estimate(value, value - half, value + half, n, (low, high), FEW if smallest < MARKED else "")
 
 
 def largest(values: Sequence[float]) -> Estimate:
@@ -167,8 +161,40 @@ def ratio(pairs: ArrayLike, low: float | None = None, high: float | None = None)
     return around(value, value + (numerators - value * weights) / weights.mean(), low, high)
 
 
-def hall(y: float, skewness: float, n: int) -> float:
-    """Hall's inverse transform of a quantile; the interval's ends lie at minus this many standard errors."""
+def all_equal(values: NDArray[np.float64]) -> bool:
+    """Whether values differ by rounding alone, so that their spread says nothing."""
+    return bool(np.ptp(values) <= _ROUNDING * np.abs(values).max())
+
+
+def spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Standard deviation (over n - 1) and skewness (of the moments over n) of values that are not all equal."""
+    deviations = values - values.mean()
+    # Scaled to about 1, so that no power of them leaves the range of floats.
+    scale = float(np.abs(deviations).max())
+    deviations = deviations / scale
+    skewness = float((deviations**3).mean() / (deviations**2).mean() ** 1.5)
+    return scale * float(deviations.std(ddof=1)), skewness
+
+
+def reach(t: float, skewness: float, n: int) -> tuple[float, float]:
+    """How many standard errors below and above a mean the wider of Student's and Hall's intervals ends.
+
+    Args:
+        t: The quantile of Student's distribution that leaves the interval's error at one end.
+        skewness: Of the values.
+        n: How many values there are.
+    """
+    return max(t, _hall_inverse(t, skewness, n)), max(t, -_hall_inverse(-t, skewness, n))
+
+
+def hall(t: float, skewness: float, n: int) -> float:
+    """Hall's cubic transform of a mean in standard errors, which takes the skewness of the values out of it."""
+    root = math.sqrt(n)
+    return t + skewness * t * t / (3 * root) + skewness**2 * t**3 / (27 * n) + skewness / (6 * root)
+
+
+def _hall_inverse(y: float, skewness: float, n: int) -> float:
+    """The mean in standard errors whose transform is ``y``."""
     if abs(skewness) < 1e-6:
         return y
     root = math.sqrt(n)
@@ -180,10 +206,6 @@ def _student(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + LEVEL / 2))
-
-
-def _equal(array: NDArray[np.float64]) -> bool:
-    return bool(np.ptp(array) <= _ROUNDING * np.abs(array).max())
 
 
 def _estimate(

@@ -1,1 +1,1 @@
-"""Runs become tables, curves, pages and listening tests."""
+"""Runs become tables, curves and pages."""

@@ -42,7 +42,7 @@ class Numbers:
     Attributes:
         base: The estimate of BASE over the pairs, None where there is none.
         new: That of NEW.
-        terms: ``[n]``, what each clip adds to the difference NEW minus BASE.
+        terms: ``[n]``, what each clip adds to the difference NEW minus BASE; 0 of a set where there is no test.
         clipwise: ``[n]``, the difference of the clips' own values.
         test: The test of the terms, None where there are too few.
         fewest: How many there must be.
@@ -54,6 +54,11 @@ class Numbers:
     clipwise: Signal64
     test: PairedTest | None
     fewest: int = FEWEST
+
+    @property
+    def difference(self) -> float | None:
+        """NEW minus BASE, None where a side has no value."""
+        return None if self.base is None or self.new is None else self.new - self.base
 
 
 def sign_of(facts: MetricFacts) -> int:
@@ -72,12 +77,11 @@ def draft(cell: Cell, pairs: Pairs, numbers: Numbers, rules: Rules) -> Draft:
     """A cell with its numbers, and its verdict where it needs no other cell."""
     sign, test = sign_of(cell.facts), numbers.test
     tolerance = rules.tolerances.get(cell.facts.name, math.inf)
-    both = numbers.base is not None and numbers.new is not None
     cell = replace(
         cell,
         base=numbers.base,
         new=numbers.new,
-        difference=numbers.new - numbers.base if both else None,  # type: ignore[operator]
+        difference=numbers.difference,
         n=len(pairs.clips),
         new_failures=len(pairs.broken),
         recovered=len(pairs.recovered),

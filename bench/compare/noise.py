@@ -15,6 +15,7 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.results import Run
+from ldmbench.stats import all_equal
 
 #: Runs of BASE, itself among them, that noise is measured on at least.
 FEWEST_RUNS = 3
@@ -37,12 +38,12 @@ def across_runs(means: Sequence[float], new: float, margin: float = 0.0) -> tupl
     from scipy.special import stdtr, stdtrit
 
     values = np.asarray(means, np.float64)
-    spread = float(values.std(ddof=1)) * math.sqrt(1 + 1 / values.size)
-    if spread <= 1e-12 * float(np.abs(values).max()):
+    if all_equal(values):
         return None
+    error = float(values.std(ddof=1)) * math.sqrt(1 + 1 / values.size)
     freedom = values.size - 1
-    p = float(stdtr(freedom, (new - float(values.mean()) + margin) / spread))
-    smallest = margin + float(stdtrit(freedom, 1 - ALPHA) + stdtrit(freedom, POWER)) * spread
+    p = float(stdtr(freedom, (new - float(values.mean()) + margin) / error))
+    smallest = margin + float(stdtrit(freedom, 1 - ALPHA) + stdtrit(freedom, POWER)) * error
     return p, smallest
 
 
@@ -80,10 +81,14 @@ def with_noise(item: Draft, runs: Sequence[Run], new: Run, pairs: Pairs) -> Draf
             reason = f"repeat {run.info.id}: {problem.replace('NEW', 'the repeat')}"
             return Draft(replace(cell, verdict="not comparable", reason=reason))
     sign = sign_of(cell.facts)
-    *means, own = (_mean(run, cell.metric, pairs) for run in (*runs, new))
-    if any(mean is None for mean in (*means, own)):
-        return item
-    outcome = across_runs([sign * float(mean or 0) for mean in means], sign * float(own or 0), cell.margin)
+    means = []
+    for run in (*runs, new):
+        mean = _mean(run, cell.metric, pairs)
+        if mean is None:
+            reason = f"run {run.info.id}: no value on these clips, so that its noise is unknown"
+            return Draft(replace(cell, verdict="not comparable", reason=reason))
+        means.append(sign * mean)
+    outcome = across_runs(means[:-1], means[-1], cell.margin)
     if outcome is None:
         return item
     p = max(outcome[0], test.p)

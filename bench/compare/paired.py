@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ldmbench.stats import hall
+from ldmbench.stats import all_equal, hall, reach, spread
 
 #: One-sided error of "worse"; intervals cover 1 - 2 * ALPHA.
 ALPHA = 0.05
@@ -27,9 +27,6 @@ _SEED, _BLOCK = 20_261_128, 500
 
 #: Power at which the smallest detectable difference is stated.
 POWER = 0.8
-
-#: Differences whose spread is below so much of their size differ by rounding alone.
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,17 +77,13 @@ def paired(differences: ArrayLike, margin: float = 0.0) -> PairedTest | None:
     if n < FEWEST:
         return None
     mean = float(values.mean())
-    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
+    if all_equal(values):
         return PairedTest(n, mean, mean, mean, 0.5**n if mean < -margin else 1.0, 0.0)
-    scale = float(np.abs(values - mean).max())
-    deviations = (values - mean) / scale
-    sd = scale * float(deviations.std(ddof=1))
+    sd, skewness = spread(values)
     error = sd / math.sqrt(n)
-    skewness = float((deviations**3).mean() / (deviations**2).mean() ** 1.5)
-    t = float(stdtrit(n - 1, 1 - ALPHA))
     ratio = (mean + margin) / error
-    p = float(max(stdtr(n - 1, ratio), stdtr(n - 1, _transform(ratio, skewness, n))))
-    below, above = max(t, hall(t, skewness, n)), max(t, -hall(-t, skewness, n))
+    p = float(max(stdtr(n - 1, ratio), stdtr(n - 1, hall(ratio, skewness, n))))
+    below, above = reach(float(stdtrit(n - 1, 1 - ALPHA)), skewness, n)
     return PairedTest(n, mean, mean - below * error, mean + above * error, p, sd)
 
 
@@ -125,8 +118,8 @@ def by_signs(differences: ArrayLike, value: float, margin: float = 0.0) -> Paire
         signs = random.integers(0, 2, (min(_BLOCK, FLIPS - start), n), np.int8)
         counted += int((shifted.sum() - 2 * (signs @ shifted) <= limit).sum())
     sd = float(values.std(ddof=1))
-    reach = float(stdtrit(n - 1, 1 - ALPHA)) * sd / math.sqrt(n)
-    return PairedTest(n, value, value - reach, value + reach, counted / (FLIPS + 1), sd)
+    half = float(stdtrit(n - 1, 1 - ALPHA)) * sd / math.sqrt(n)
+    return PairedTest(n, value, value - half, value + half, counted / (FLIPS + 1), sd)
 
 
 def smallest_detectable(sd: float, n: int, margin: float = 0.0, cells: int = 1) -> float:
@@ -174,8 +167,3 @@ def at_least(count: int, n: int) -> float:
     from scipy.special import betaincinv
 
     return float(betaincinv(count, n - count + 1, ALPHA)) if count else 0.0
-
-
-def _transform(y: float, skewness: float, n: int) -> float:
-    root = math.sqrt(n)
-    return y + skewness * y * y / (3 * root) + skewness**2 * y**3 / (27 * n) + skewness / (6 * root)

@@ -28,15 +28,12 @@ def numbers_of_set(base: Run, new: Run, pairs: Pairs, name: str, margin: float) 
         rows = [run.scores[clip.id, name].value for clip in pairs.clips]
         sides.append([run.vector(value) for value in rows if isinstance(value, str)])
     nothing = np.zeros(len(pairs.clips))
-    if len(pairs.clips) < FEWEST_OF_SET:
-        terms = nothing if pairs.unchanged else np.full(len(pairs.clips), np.nan)
-        first, second = (metric.aggregate(side).value for side in sides)
-        return Numbers(first, second, terms, nothing, None, FEWEST_OF_SET)
-    terms = metric.differences(*sides)
+    enough = len(pairs.clips) >= FEWEST_OF_SET
+    terms = metric.differences(*sides) if enough else nothing
     if all(np.array_equal(*both) for both in zip(*sides, strict=True)):
         terms = nothing  # What is left of equal sets is rounding.
     first, second = (metric.aggregate(side).value for side in sides)
-    if first is None or second is None:
+    if not enough or first is None or second is None:
         return Numbers(first, second, terms, nothing, None, FEWEST_OF_SET)
     sign = sign_of(metric.facts)
     return Numbers(first, second, terms, terms, by_signs(terms * sign, sign * (second - first), margin), FEWEST_OF_SET)

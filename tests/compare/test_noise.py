@@ -83,5 +83,9 @@ def test_repeats_have_to_be_repeats() -> None:
     other = make_run({"stoi": scores()}, id="r5", version=2)
     cell = judged([*runs, other], new)
     assert (cell.verdict, cell.reason) == ("not comparable", "repeat r5: metric version: 1 in BASE, 2 in the repeat")
+    silent = make_run({"stoi": ["boom"] * 40}, id="r6")
+    cell = judged([*runs, silent], new)
+    assert cell.verdict == "not comparable"
+    assert cell.reason.startswith("run r6: no value on these clips")
     with pytest.raises(BenchError, match="one system"):
         compare(runs, [new], Rules(), runs)

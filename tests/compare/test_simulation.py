@@ -50,7 +50,7 @@ def test_level_and_power_of_clip_metrics(kind: str, n: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "dim", "draws"), [(20, 16, 1000), (100, 64, 400), (500, 16, 200)])
 def test_level_and_power_of_frechet_distances(n: int, dim: int, draws: int) -> None:
-    """Rows with a spectrum 1 / k and heavy tails; outputs are references with errors, larger by a tenth where worse."""
+    """Rows with a spectrum 1 / k and heavy tails; outputs are references with errors, 30 % larger where worse."""
     spectrum = 1 / np.sqrt(np.arange(1, dim + 1))
 
     def worse(random: np.random.Generator, factor: float) -> bool:
