@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ldmbench.errors import BenchError
+from ldmbench.metrics._base import align, untrained
 from ldmbench.reports import published as published_values
 from ldmbench.reports import text as tables
+from ldmbench.reports.cells import unique
 from ldmbench.runs.results import Run
 from ldmbench.suite import Suite, list_suites, load_suite
 
@@ -81,7 +83,7 @@ def page(
         output or Path(f"{runs[0].info.suite}-page"),
         suite.title if suite else runs[0].info.suite,
         metrics=list(metrics) or None,
-        curve_metrics=suite.curves if suite and suite.curves and not metrics else None,
+        curve_metrics=_as_run(runs, suite.curves) if suite and suite.curves and not metrics else None,
         published=_published(runs) if published else None,
         anchor=_anchor(runs, anchor),
         max_clips=clips,
@@ -103,7 +105,7 @@ def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anc
     from ldmbench.reports.curves import build
 
     suite = _suite(runs)
-    chosen = list(metrics) or (list(suite.curves) if suite and suite.curves else None)
+    chosen = list(metrics) or (_as_run(runs, suite.curves) if suite and suite.curves else None)
     drawn = build(runs, chosen)
     lines = [f"wrote {path}" for path in drawing.write(drawn, output or Path(f"{runs[0].info.suite}-curves"))]
     base = _anchor(runs, anchor) or bdrate.choose_anchor(drawn)
@@ -125,7 +127,13 @@ def _averages(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
     suite = _suite(runs)
     if suite is None or {item.name for run in runs for item in run.info.datasets} != set(suite.datasets):
         return []
-    return [name for name in suite.averages if not metrics or name in metrics]
+    return [name for name in _as_run(runs, suite.averages) if not metrics or name in metrics]
+
+
+def _as_run(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
+    """Metrics of a suite by the names under which they were computed: as it lists them, aligned, or untrained."""
+    computed = {name for run in runs for name in run.info.metrics}
+    return [name for name in unique(form for m in metrics for form in (m, align(m), untrained(m))) if name in computed]
 
 
 def _suite(runs: Sequence[Run]) -> Suite | None:

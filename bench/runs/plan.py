@@ -57,7 +57,6 @@ def make_plan(
     root: Path,
     limit: int = 0,
     seed: int | None = None,
-    metrics: Sequence[str] = (),
 ) -> Plan:
     """Choose the clips, seed them and name the runs.
 
@@ -68,18 +67,17 @@ def make_plan(
         root: Folder of all runs.
         limit: Clips per dataset, 0 for those of the suite.
         seed: Seed of the runs, None for the suite's.
-        metrics: Metrics beyond those of the suite.
 
     Raises:
         BenchError: If a system is of another task, a metric is unknown, or there are no systems or clips.
     """
-    names = tuple(dict.fromkeys((*suite.metrics, *metrics)))
+    names = tuple(dict.fromkeys(suite.metrics))
     for name in names:
         load_metric(name)
     _refuse_misfits(suite, specs)
     seed = suite.seed if seed is None else seed
     clips = _choose_clips(suite, datasets, limit, seed)
-    longest = suite.clips or max((len(item.clips) for item in datasets), default=0)
+    longest = max((len(item.clips[: suite.clips or None]) for item in datasets), default=0)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     runs = []
     for spec in specs:

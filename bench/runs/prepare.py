@@ -12,8 +12,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import align as without_delay
-from ldmbench.metrics._base import untrained
+from ldmbench.metrics._base import align, untrained
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
@@ -66,16 +65,13 @@ def prepare(request: Request, options: Options) -> Prepared:
         raise BenchError("a CSV of texts belongs to a folder", fix="name the folder with --audio as well")
     else:
         datasets = load_datasets(suite)
-    metrics = request.metrics
+    metrics = (*suite.metrics, *request.metrics)
     if request.untrained:
         # The whole path runs without any checkpoint; the metrics' names then say so, as the systems' rows do.
-        metrics_of_suite, curves = (tuple(map(untrained, names)) for names in (suite.metrics, suite.curves))
-        suite = suite.model_copy(update={"metrics": metrics_of_suite, "curves": curves})
         metrics = tuple(map(untrained, metrics))
     if request.align:
-        metrics_of_suite, curves = (tuple(map(without_delay, names)) for names in (suite.metrics, suite.curves))
-        suite = suite.model_copy(update={"metrics": metrics_of_suite, "curves": curves})
-        metrics = tuple(map(without_delay, metrics))
+        metrics = tuple(map(align, metrics))
+    suite = suite.model_copy(update={"metrics": metrics})
     names = request.systems or suite.systems
     specs = [resolve(name, options.device, request.untrained, options.weights) for name in names]
     findings = check_systems(specs)
@@ -88,7 +84,7 @@ def prepare(request: Request, options: Options) -> Prepared:
     ready = [spec for spec in specs if spec.label not in failing]
     if specs and not ready:
         return Prepared(None, tuple(findings), tuple(left_out))
-    plan = make_plan(suite, datasets, ready, request.out, request.limit or 0, request.seed, metrics)
+    plan = make_plan(suite, datasets, ready, request.out, request.limit or 0, request.seed)
     return Prepared(plan, (*findings, *check_plan(plan, options)), tuple(left_out))
 
 
@@ -189,12 +185,12 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
         if is_baseline(path):
             runs += read_baseline(path)
             continue
-        found = find_runs(root, target)
-        if not found and path.is_dir():
-            found = find_runs(path.parent, path.name)
-        if not found:
+        of_target = find_runs(root, target)
+        if not of_target and path.is_dir():
+            of_target = find_runs(path.parent, path.name)
+        if not of_target:
             raise BenchError(f"there are no runs of {target!r}", f"looked in {root}", f"ldmbench run {target}")
-        runs += found
+        runs += of_target
     runs = _in_order(runs)
     if systems:
         runs = [run for run in runs if run.info.system in systems or run.info.system.partition("@")[0] in systems]
@@ -211,8 +207,8 @@ def _in_order(runs: list[Run]) -> list[Run]:
     def key(run: Run) -> tuple[str, int, list[tuple[float, str]]]:
         suite = run.info.suite.partition("+")[0]
         listed = load_suite(suite).systems if suite in list_suites() else ()
-        place = listed.index(run.info.system) if run.info.system in listed else len(listed)
+        rank = listed.index(run.info.system) if run.info.system in listed else len(listed)
         parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
-        return run.info.suite, place, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
+        return run.info.suite, rank, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
 
     return sorted(runs, key=key)

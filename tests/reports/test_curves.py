@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.reports import bdrate, curves, drawing
+from ldmbench.metrics._base import align
+from ldmbench.reports import bdrate, curves, drawing, render
 from ldmbench.reports.bdrate import Method, bd_rate
 from ldmbench.runs.results import Run
+from ldmbench.suite import load_suite
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "bd_rate.json").read_text(encoding="utf-8"))
 
@@ -214,3 +217,25 @@ def test_nothing_to_draw_is_one_line(runs: list[Run], tmp_path: Path) -> None:
     assert curves.build(anchors) == ()
     with pytest.raises(BenchError, match="no curve"):
         drawing.write((), tmp_path)
+
+
+def test_aligned_runs_have_the_curves_and_averages_of_their_suite(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--align`` gives the suite's metrics other names; what the suite draws and averages goes by these, too."""
+
+    def aligned(run: Run) -> Run:
+        info = replace(run.info, metrics=tuple(map(align, run.info.metrics)))
+        rows = {(clip, align(name)): replace(row, metric=align(name)) for (clip, name), row in run.scores.items()}
+        return Run(run.path, info, run.outputs, rows)
+
+    suite = load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",)})
+    monkeypatch.setattr(render, "load_suite", lambda _: suite)
+    for tried, name in ((runs, "visqol_audio"), (list(map(aligned, runs)), "visqol_audio:align=true")):
+        rates = [line for line in render.curves(tried, tmp_path, (), "mp3") if line.startswith("BD-rate of opus")]
+        assert [line.split(", ")[1].split(" on ")[0] for line in rates][:2] == [
+            name,
+            name.replace("visqol_audio", "mel_dac"),
+        ]
+        table = json.loads("\n".join(render.table(tried, "json")))
+        assert [column["metric"] for column in table["columns"] if column["dataset"] == "average"] == [name]
