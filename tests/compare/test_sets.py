@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ldmbench.metrics._swaps import frechet_differences, inception_differences, 
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.results import Run
 from tests.compare.conftest import make_run
+from tests.present import present
 
 Sides = list[Rows]
 
@@ -46,7 +48,8 @@ def kad(reference: Sides, output: Sides) -> float:
     sigma = frechet.median_distance(x)
 
     def kernel(a: Rows, b: Rows) -> Real:
-        return np.exp(-(((a[:, None] - b[None]) ** 2).sum(-1)) / (2 * sigma**2 + 1e-8))
+        values: Real = np.exp(-(((a[:, None] - b[None]) ** 2).sum(-1)) / (2 * sigma**2 + 1e-8))
+        return values
 
     def mean_of_pairs(a: Rows) -> float:
         return float((kernel(a, a).sum() - len(a)) / (len(a) * (len(a) - 1)))
@@ -122,13 +125,13 @@ def test_signs_agree_with_an_independent_permutation_test() -> None:
     )  # fmt: skip
     assert test is not None
     assert test.p == pytest.approx(expected.pvalue, abs=0.008)
-    assert by_signs(np.zeros(30), 0.0).p == 1.0
+    assert present(by_signs(np.zeros(30), 0.0)).p == 1.0
     assert by_signs(values[:19], 0.0) is None
-    assert by_signs(values, float(values.mean()), margin=10.0).p > 0.9
+    assert present(by_signs(values, float(values.mean()), margin=10.0)).p > 0.9
 
 
-def set_run(name: str, reference: Sides, output: Sides, both: bool = True, **facts: object) -> Run:
-    run = make_run({name: [0.0] * len(output)}, content="general", **facts)  # type: ignore[arg-type]
+def set_run(name: str, reference: Sides, output: Sides, both: bool = True, **facts: Any) -> Run:
+    run = make_run({name: [0.0] * len(output)}, content="general", **facts)
     for clip, reference_rows, rows in zip(run.info.clips, reference, output, strict=True):
         vector = pack(reference_rows, rows) if both else pack(rows)
         row = run.scores[clip.id, name]
@@ -137,8 +140,8 @@ def set_run(name: str, reference: Sides, output: Sides, both: bool = True, **fac
     return run
 
 
-def verdict(base: Run, new: Run, **rules: object) -> Cell:
-    (cell,) = compare([base], [new], Rules(**rules)).cells  # type: ignore[arg-type]
+def verdict(base: Run, new: Run, **rules: Any) -> Cell:
+    (cell,) = compare([base], [new], Rules(**rules)).cells
     return cell
 
 
@@ -158,8 +161,8 @@ def test_a_loss_is_found_and_a_gain_is_none(name: str, noise: float, both: bool)
     new = set_run(name, reference, bad, both, id="r1")
     worse, better, same = verdict(base, new), verdict(new, base), verdict(base, base)
     assert (worse.verdict, better.verdict, same.verdict) == ("worse", "better", "same")
-    assert worse.difference == -better.difference
-    assert worse.difference == worse.new - worse.base
+    assert worse.difference == -present(better.difference)
+    assert worse.difference == present(worse.new) - present(worse.base)
     assert worse.p == pytest.approx(1e-4)
     _, other = outputs(3, clips=120)
     assert verdict(base, set_run(name, reference, other, both, id="r2")).verdict in ("undecided", "better")

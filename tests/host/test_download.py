@@ -17,6 +17,7 @@ from ldmbench.clips.fetch import fetch_dataset
 from ldmbench.errors import BenchError
 from ldmbench.host.download import download
 from ldmbench.host.homes import cache_home, data_home, file_digest, only_one, weights_home
+from tests.present import present
 
 CONTENT = bytes(range(256)) * 20_000  # 5.12 MB: more than one block
 
@@ -38,7 +39,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path != "/file.bin":
             self.send_error(404)
             return
-        first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.ranges else 0
+        first = int(present(re.fullmatch(r"bytes=(\d+)-", wanted))[1]) if wanted and self.ranges else 0
         if first >= len(CONTENT):
             self.send_error(416)
             return

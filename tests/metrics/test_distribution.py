@@ -27,6 +27,7 @@ from ldmbench.metrics.distribution import kl_divergence  # noqa: E402
 from ldmbench.stats import Estimate  # noqa: E402
 from ldmbench.system.protocol import Output  # noqa: E402
 from ldmbench.weights.record import CheckpointError  # noqa: E402
+from tests.present import present, with_interval  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 NAMES = [name for name in list_metrics() if "panns" in name or "vggish" in name]
@@ -88,7 +89,8 @@ def parity(home: Path, rate: int, skip: tuple[str, ...] = ()) -> None:
         assert estimate.value == pytest.approx(expected, rel=1e-4), name
         assert estimate.n == golden["clips"]
         if name != "is_panns_std" and "infinity" not in name:
-            assert estimate.low < estimate.value < estimate.high, name
+            low, value, high = with_interval(estimate)
+            assert low < value < high, name
 
 
 def test_numbers_of_audioldm_eval_and_frechet_audio_distance(home: Path) -> None:
@@ -155,7 +157,8 @@ class Toy(NetworkExtractor):
     def prepare(self, sound: Audio) -> np.ndarray:
         if sound.length > RATE:
             raise BenchError("too long")
-        return sound.samples[0]
+        samples: np.ndarray = sound.samples[0]
+        return samples
 
     def forward(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         if len(batch) > 3:
@@ -294,7 +297,7 @@ def test_settings_reach_the_estimate() -> None:
     rows = [pack(*(np.random.default_rng(i).standard_normal((2, 1, 4)) + shift)) for i in range(60)]
     kad = load_metric("kad_panns:untrained=true").aggregate(rows)
     other = load_metric("kad_panns:bandwidth=reference,untrained=true").aggregate(rows)
-    assert kad.value > 0
+    assert present(kad.value) > 0
     assert kad.value != other.value
     assert load_metric("fad_infinity_panns").aggregate(rows).value is None
     infinite = load_metric("fad_infinity_panns:smallest=20,steps=5").aggregate(rows)

@@ -258,9 +258,12 @@ def test_a_batch_hears_what_single_sounds_say(folder: Path) -> None:
 def test_word_and_character_rates_share_one_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
     original = Recogniser._decode
-    monkeypatch.setattr(
-        Recogniser, "_decode", lambda self, arrays: decoded.append(len(arrays)) or original(self, arrays)
-    )
+
+    def decode(self: Recogniser, arrays: Any) -> Any:
+        decoded.append(len(arrays))
+        return original(self, arrays)
+
+    monkeypatch.setattr(Recogniser, "_decode", decode)
     for name in (NAME, NAME.replace("wer", "cer")):
         metric = with_model(name)
         metric.configure("cpu", folder)
@@ -272,9 +275,12 @@ def test_sound_longer_than_a_window_is_heard_to_its_end(folder: Path, monkeypatc
     recogniser = Recogniser(load_whisper("tiny", weights=folder, official=False).model, sample_len=4)
     windows = []
     original = whisper.model.Whisper.decode
-    monkeypatch.setattr(
-        Whisper, "decode", lambda self, mel, *rest: windows.append(mel.shape) or original(self, mel, *rest)
-    )
+
+    def decode(self: Whisper, mel: Any, *rest: Any) -> Any:
+        windows.append(mel.shape)
+        return original(self, mel, *rest)
+
+    monkeypatch.setattr(Whisper, "decode", decode)
     sound = Audio.of(np.random.default_rng(1).standard_normal(16_000 * 32) * 0.1, 16_000)
     text = recogniser.transcribe([sound])
     assert len(windows) >= 2

@@ -30,7 +30,8 @@ def score(name: str, reference: ArrayLike, estimate: ArrayLike, rate: int) -> fl
 
 
 def speech(seed: int, seconds: float = 2.0, rate: int = 10_000) -> np.ndarray:
-    return _MODULE["_speech"](np.random.default_rng(seed), seconds, rate)
+    samples: np.ndarray = _MODULE["_speech"](np.random.default_rng(seed), seconds, rate)
+    return samples
 
 
 def noise(seed: int, length: int = 20_000) -> np.ndarray:

@@ -19,6 +19,7 @@ from ldmbench.reports import bdrate, curves, drawing, render
 from ldmbench.reports.bdrate import Method, bd_rate
 from ldmbench.runs.results import Run
 from ldmbench.suite import load_suite
+from tests.present import present
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "bd_rate.json").read_text(encoding="utf-8"))
 
@@ -136,7 +137,7 @@ def test_curves_hold_measured_rates_and_sorted_points(runs: list[Run]) -> None:
     assert set(families) == {"opus", "mp3", "kmeans-mel"}
     assert [point.x for point in families["opus"].points] == pytest.approx([6.1, 12.2, 24.5, 66.0])
     run = next(run for run in runs if run.info.system == "opus@12kbps")
-    assert families["opus"].points[1].value == run.estimate("visqol_audio", "builtin-speech").value
+    assert families["opus"].points[1].value == present(run.estimate("visqol_audio", "builtin-speech")).value
     assert [label for label, _ in built[0].levels] == ["lowpass@3.5khz", "reference"]
     assert families["mp3"].points[0].failed == 1
 

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from ldmbench.reports import media, page, spectrogram
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import ClipInfo, OutputRow
 from ldmbench.runs.results import Run
+from tests.present import present
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver as Chrome
@@ -44,7 +45,9 @@ def html(written: Path) -> str:
 
 
 def embedded(html: str) -> dict[str, Any]:
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+    script = present(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL))
+    data: dict[str, Any] = json.loads(script[1])
+    return data
 
 
 # ---- spectrograms
@@ -102,13 +105,13 @@ def test_frequency_labels_keep_their_distance(top: int) -> None:
 # ---- sounds
 
 
-def one_clip(tmp_path: Path, sounds: dict[str, Audio | None], run: Run) -> tuple[ClipInfo, list[Run]]:
+def one_clip(tmp_path: Path, sounds: Mapping[str, Audio | None], run: Run) -> tuple[ClipInfo, list[Run]]:
     """A clip with a reference and an output of each named system; None stands for a failure."""
     clip = replace(run.info.clips[0], path=str(tmp_path / "reference.wav"))
     made = []
     for name, sound in sounds.items():
         if name == "Reference":
-            audio.write(clip.path, sound)
+            audio.write(clip.path, present(sound))
             continue
         row = OutputRow(clip.id, "failed", "boom")
         if sound is not None:
@@ -195,7 +198,7 @@ def test_the_page_holds_its_files_and_nothing_from_elsewhere(written: Path, html
 
 def test_the_script_is_whole_and_in_the_page(html: str) -> None:
     assert sorted(page.SCRIPTS) == sorted(path.name for path in page.TEMPLATES.glob("*.js"))
-    script = re.search(r"<script>\n(.*?)</script>", html, re.DOTALL)[1]
+    script = present(re.search(r"<script>\n(.*?)</script>", html, re.DOTALL))[1]
     for name in page.SCRIPTS:
         assert (page.TEMPLATES / name).read_text(encoding="utf-8") in script
 
@@ -410,9 +413,8 @@ def names(browser: Chrome, table: int = 0) -> list[str]:
 
 
 def chosen(browser: Chrome) -> str:
-    return browser.execute_script("return document.querySelector('.stimuli tr.on .pick').innerText").replace(
-        "\u200b", ""
-    )
+    name: str = browser.execute_script("return document.querySelector('.stimuli tr.on .pick').innerText")
+    return name.replace("\u200b", "")
 
 
 def test_opens_from_a_file_without_errors_or_requests(opened: Chrome) -> None:
@@ -438,16 +440,18 @@ def test_headings_sort_better_first_then_worse_then_as_it_was(opened: Chrome) ->
     original = names(opened)
 
     def press_heading(column: int) -> str | None:
-        return opened.execute_script(
+        order: str | None = opened.execute_script(
             "const h = document.querySelector('table.results').tHead.rows[0].cells[arguments[0]];"
             "h.querySelector('button').click(); return h.getAttribute('aria-sort')",
             column,
         )
+        return order
 
     def values(column: int) -> list[str]:
         script = """const table = document.querySelector('table.results');
           return [...table.tBodies[0].rows].map(row => row.cells[arguments[0]].dataset.value)"""
-        return opened.execute_script(script, column)
+        shown: list[str] = opened.execute_script(script, column)
+        return shown
 
     for column, first in ((2, "descending"), (3, "ascending")):
         assert press_heading(column) == first
@@ -476,10 +480,11 @@ def test_intervals_appear_on_request(opened: Chrome) -> None:
 
 def test_filters_narrow_the_list(opened: Chrome) -> None:
     def shown() -> list[str]:
-        return opened.execute_script(
+        clips: list[str] = opened.execute_script(
             """return [...document.querySelectorAll('.clip')].filter(clip => clip.offsetParent)
               .map(clip => clip.dataset.dataset + '/' + clip.dataset.group)"""
         )
+        return clips
 
     def choose(field: str, value: str) -> None:
         opened.execute_script(

@@ -25,6 +25,7 @@ from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
 from ldmbench.suite import load_suite
+from tests.present import present
 
 PUBLISHED = Published(
     (
@@ -42,6 +43,10 @@ def cell_of(built: table.Table, system: str, dataset: str, metric: str) -> table
         for column, cell in zip(built.columns, row.cells, strict=True)
         if (column.dataset, column.metric) == (dataset, metric)
     )
+
+
+def value_of(cell: Cell) -> float:
+    return present(present(cell.estimate).value)
 
 
 def with_values(run: Run, metric: str, values: list[float], **facts: Any) -> Run:
@@ -104,7 +109,7 @@ def test_best_and_second_follow_the_direction(runs: list[Run]) -> None:
             assert set(ranks.values()) == {0}
             continue
         values = {
-            row.label: round(row.cells[column_index].estimate.value, column.facts.digits)
+            row.label: round(value_of(row.cells[column_index]), column.facts.digits)
             for row in built.rows
             if row.label not in ("reference", "lowpass@3.5khz") and not row.cells[column_index].deviates
         }
@@ -217,14 +222,15 @@ def test_a_system_without_bits_gets_a_dash_and_a_note(runs: list[Run]) -> None:
     assert cell_of(built, "reference", "builtin-speech", "kbps").estimate is None
     assert "No Bitrate for reference, lowpass@3.5khz: no bits" in built.notes
     unscored = cell_of(built, "kmeans-mel@0.35kbps", "builtin-speech", "pesq_wb")
-    assert (unscored.estimate.n, unscored.estimate.unscored, unscored.deviates) == (3, 1, True)
+    estimate = present(unscored.estimate)
+    assert (estimate.n, estimate.unscored, unscored.deviates) == (3, 1, True)
 
 
 def test_published_values_and_differences(runs: list[Run]) -> None:
     built = table.build(runs, published=PUBLISHED, published_rows=True)
     cell = cell_of(built, "opus@12kbps", "builtin-speech", "visqol_audio")
     assert cell.published == 3.41
-    assert cell.difference == pytest.approx(cell.estimate.value - 3.41, abs=1e-12)
+    assert cell.difference == pytest.approx(value_of(cell) - 3.41, abs=1e-12)
     assert cell_of(built, "opus@12kbps", "builtin-music", "visqol_audio").published is None
     extra = built.rows[-1]
     assert (extra.label, extra.marks) == ("FancyCodec", ("published",))
@@ -340,11 +346,11 @@ def test_csv_and_json_hold_full_precision(runs: list[Run]) -> None:
             assert row["note"] == expected.note
             assert int(row["n"]) == expected.n
             if run.info.system.startswith("opus"):
-                assert float(row["kbps"]) == run.estimate("kbps", column.dataset).value
+                assert float(row["kbps"]) == present(run.estimate("kbps", column.dataset)).value
     content = json.loads(table.to_json(built))
     assert len(content["rows"]) == len(runs)
     place = next(i for i, c in enumerate(content["columns"]) if c["metric"] == "visqol_audio")
-    expected = runs[1].estimate("visqol_audio", content["columns"][place]["dataset"])
+    expected = present(runs[1].estimate("visqol_audio", content["columns"][place]["dataset"]))
     assert content["rows"][1]["cells"][place]["estimate"]["value"] == expected.value
     assert content["columns"][place]["facts"]["better"] == "higher"
 
@@ -420,14 +426,14 @@ def test_averages_stand_in_a_section_of_their_own(runs: list[Run]) -> None:
     # PESQ applies to one dataset, kbps is no mean over clips.
     assert [(c.dataset, c.metric) for c in built.columns if c.dataset == "average"] == [("average", "visqol_audio")]
     for run in runs:
-        parts = [run.estimate("visqol_audio", item.name) for item in run.info.datasets]
-        found = cell_of(built, run.info.system, "average", "visqol_audio").estimate
-        assert found.value == pytest.approx(sum(part.value for part in parts) / len(parts), abs=1e-12)
-        assert found.n == sum(part.n for part in parts)
-        assert found.failed == sum(part.failed for part in parts)
+        parts = [present(run.estimate("visqol_audio", item.name)) for item in run.info.datasets]
+        average = present(cell_of(built, run.info.system, "average", "visqol_audio").estimate)
+        assert average.value == pytest.approx(sum(present(part.value) for part in parts) / len(parts), abs=1e-12)
+        assert average.n == sum(part.n for part in parts)
+        assert average.failed == sum(part.failed for part in parts)
     cell = cell_of(built, "opus@12kbps", "average", "visqol_audio")
     assert cell.published == 3.5
-    assert cell.difference == pytest.approx(cell.estimate.value - 3.5)
+    assert cell.difference == pytest.approx(value_of(cell) - 3.5)
     assert any(row.cells[-1].rank == 1 for row in built.rows)
     assert "average" in table.to_markdown(built)
     assert "average" in table.to_terminal(built)

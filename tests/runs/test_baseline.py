@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +20,14 @@ from ldmbench.runs.baseline import read_baseline, save_baseline
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.store import RunWriter
-from tests.compare.conftest import make_run, write_run
+from tests.compare.conftest import Scored, make_run, write_run
 from tests.compare.test_gate import WER, scores
 
 
-def some_run(**facts: object) -> Run:
+def some_run(**facts: Any) -> Run:
     """All kinds of rows: numbers, ratios, a failed output, a failed score."""
-    values = {"stoi": [*scores(11), "boom"], WER: [[100.0 * k, 7.0] for k in range(12)]}
-    return make_run(values, groups=["a", "b"] * 6, failed={3: "no sound"}, **facts)  # type: ignore[arg-type]
+    values: dict[str, list[Scored]] = {"stoi": [*scores(11), "boom"], WER: [[100.0 * k, 7.0] for k in range(12)]}
+    return make_run(values, groups=["a", "b"] * 6, failed={3: "no sound"}, **facts)
 
 
 def with_vectors(path: Path) -> dict[str, Real]:

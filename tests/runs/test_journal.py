@@ -168,7 +168,12 @@ def test_interrupted_while_appending(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_every_append_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(number), real(number)))
+
+    def fsync(number: int) -> None:
+        synced.append(number)
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     append(tmp_path / "j.jsonl", [{"a": 1}], [{"a": 2}])
     assert len(synced) == 2
 

@@ -15,6 +15,7 @@ import pytest
 
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
+from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.host.interrupt import Interrupted, interruptible
@@ -28,6 +29,7 @@ from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.store import RunWriter
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
+from tests.present import present
 
 Sound = Callable[..., Audio]
 QUIET = Options(quiet=True)
@@ -92,10 +94,15 @@ class Work:
 
     def __init__(self, folder: Path, tone: Sound) -> None:
         self.clips = []
-        for name, content, seconds in (("a", "music", 0.3), ("b", "speech", 0.2), ("c", "speech", 0.5)):
+        clips: tuple[tuple[str, Content, float], ...] = (
+            ("a", "music", 0.3),
+            ("b", "speech", 0.2),
+            ("c", "speech", 0.5),
+        )
+        for name, content, seconds in clips:
             path = folder / "clips" / f"{name}.wav"
             audio.write(path, tone(seconds))
-            self.clips.append(Clip(f"{content}/{name}", content, content, path))  # type: ignore[arg-type]
+            self.clips.append(Clip(f"{content}/{name}", content, content, path))
         self.paths = [folder / "one", folder / "two"]
         self.info = RunInfo(
             id="1", suite="mini", system="x", title="X", task="codec", settings={}, seed=0, untrained=False, limit=0,
@@ -140,7 +147,12 @@ def on(name: str, error: Exception) -> Callable[[Clip, Output], float]:
 
 def test_a_metric_sees_the_clip_and_the_output_as_stored(work: Work, register: Any) -> None:
     seen: dict[str, tuple[Clip, Output]] = {}
-    register(Fake(lambda clip, output: seen.__setitem__(clip.id, (clip, output)) or 1.5))
+
+    def act(clip: Clip, output: Output) -> float:
+        seen[clip.id] = (clip, output)
+        return 1.5
+
+    register(Fake(act))
     run = work.measure("fake")
     assert work.values(run) == {"a": 1.5, "b": 1.5, "c": 1.5}
     clip, output = seen["speech/b"]
@@ -185,7 +197,7 @@ def test_another_version_is_computed_again(work: Work, register: Any) -> None:
 
 
 def test_another_output_is_scored_again(work: Work, register: Any, tone: Sound) -> None:
-    fake = register(Fake(lambda clip, output: float(output.audio.samples.max())))
+    fake = register(Fake(lambda clip, output: float(present(output.audio).samples.max())))
     work.measure("fake")
     with RunWriter(work.paths[0], work.info) as writer:
         writer.add_output(OutputRow("speech/b", "ok"), tone(0.2, peak=0.875))
@@ -262,7 +274,7 @@ def test_content_decides_where_a_metric_applies(work: Work, register: Any) -> No
 
 def test_a_missing_output_file_fails_and_the_rest_goes_on(work: Work, register: Any) -> None:
     run = open_run(work.paths[0])
-    run.audio_path("speech/b").unlink()
+    present(run.audio_path("speech/b")).unlink()
     register(Fake(constant(1.0)))
     rows = work.rows(work.measure("fake"))
     assert rows["b"].status == "failed"
@@ -272,7 +284,7 @@ def test_a_missing_output_file_fails_and_the_rest_goes_on(work: Work, register: 
 
 @pytest.mark.parametrize("kind_of_metric", [Fake, FakeModel])
 def test_a_broken_reference_fails_and_the_rest_goes_on(work: Work, register: Any, kind_of_metric: type[Fake]) -> None:
-    work.clips[1].path.write_bytes(b"RIFF")
+    present(work.clips[1].path).write_bytes(b"RIFF")
     register(kind_of_metric(constant(1.0)))
     rows = work.rows(work.measure("fake"))
     assert rows["b"].status == "failed"
@@ -302,10 +314,20 @@ def test_a_clip_is_read_and_resampled_once_for_all_runs(
 ) -> None:
     read: list[str] = []
     real = audio.read
-    monkeypatch.setattr(audio, "read", lambda path, *rest: (read.append(str(path)), real(path, *rest))[1])
-    references = set()
-    register(Fake(lambda clip, output: references.add(id(clip.audio.at(8000))) or 1.0))
-    register(Fake(lambda clip, output: references.add(id(clip.audio.at(8000))) or 1.0, name="other"))
+
+    def note_and_read(path: Path, *rest: Any) -> Audio:
+        read.append(str(path))
+        return real(path, *rest)
+
+    monkeypatch.setattr(audio, "read", note_and_read)
+    references: set[int] = set()
+
+    def act(clip: Clip, output: Output) -> float:
+        references.add(id(clip.audio.at(8000)))
+        return 1.0
+
+    register(Fake(act))
+    register(Fake(act, name="other"))
     work.measure("fake", "other", runs=2)
     assert len(read) == len(set(read)) == 3 + 6
 
@@ -323,12 +345,12 @@ def test_processes_and_this_process_agree_to_the_last_digit(work: Work) -> None:
 
 
 def test_every_run_gets_its_own_scores(work: Work, register: Any) -> None:
-    register(Fake(lambda clip, output: float(output.audio.samples[0, 0])))
+    register(Fake(lambda clip, output: float(present(output.audio).samples[0, 0])))
     work.measure("fake", runs=2)
     for path in work.paths:
         run = open_run(path)
         for clip in work.clips:
-            stored = audio.read(run.audio_path(clip.id))
+            stored = audio.read(present(run.audio_path(clip.id)))
             assert run.scores[clip.id, "fake"].value == float(stored.samples[0, 0])
 
 
@@ -370,7 +392,7 @@ def test_a_model_with_nothing_to_do_is_not_configured(work: Work, register: Any)
 
 
 def test_vectors_are_stored_and_aggregated(work: Work, register: Any) -> None:
-    register(FakeModel(lambda clip, output: np.full(3, output.audio.duration), kind="set"))
+    register(FakeModel(lambda clip, output: np.full(3, present(output.audio).duration), kind="set"))
     run = work.measure("fake")
     assert all(isinstance(value, str) for value in work.values(run).values())
     assert np.load(run.path / work.values(run)["c"]).tolist() == [0.5, 0.5, 0.5]

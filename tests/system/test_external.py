@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,10 +51,10 @@ def system(tmp_path: Path, program: str, rate: int = 0, task: str = "codec", **s
     return ExternalSystem(SystemSpec(card, Name("gain", "6dB"), settings))
 
 
-def clip(name: str, seconds: float = 0.1, rate: int = 16_000, channels: int = 1, **fields: object) -> Clip:
+def clip(name: str, seconds: float = 0.1, rate: int = 16_000, channels: int = 1, **fields: Any) -> Clip:
     seed = int.from_bytes(name.encode(), "little") % 2**31
     samples = np.random.default_rng(seed).uniform(-1.5, 1.5, (channels, round(seconds * rate)))
-    return Clip(f"set/{name}", "set", loaded=Audio.of(samples, rate), seed=seed, **fields)  # type: ignore[arg-type]
+    return Clip(f"set/{name}", "set", loaded=Audio.of(samples, rate), seed=seed, **fields)
 
 
 def test_program_processes_a_batch_and_its_outputs_are_exact(tmp_path: Path) -> None:

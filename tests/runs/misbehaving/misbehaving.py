@@ -98,6 +98,11 @@ def never_ending_thread(clip: Clip) -> Output:
     return good(clip)
 
 
+def ring() -> None:
+    signal.alarm(1)
+    time.sleep(60)
+
+
 def spin() -> None:
     while True:
         pass
@@ -124,7 +129,7 @@ KINDS: dict[str, Callable[[Clip], Any]] = {
     "segfault": lambda clip: faulthandler._sigsegv(),  # type: ignore[attr-defined]
     "kill": lambda clip: os.kill(os.getpid(), signal.SIGKILL),
     "terminate": lambda clip: os.kill(os.getpid(), signal.SIGTERM),
-    "alarm": lambda clip: (signal.alarm(1), time.sleep(60)),
+    "alarm": lambda clip: ring(),
     "close everything": lambda clip: close_everything(),
     "program and crash": lambda clip: leave_a_program_and_crash(),
     "sleep": lambda clip: time.sleep(600),

@@ -109,7 +109,12 @@ def test_the_latent_ends_on_what_is_known(system: Any, condition: Condition) -> 
     asked = clip(condition)
     decoded: list[Any] = []
     decode = system.models["vae"].decode
-    system.models["vae"].decode = lambda z, *rest: decoded.append(z.clone()) or decode(z, *rest)
+
+    def note_and_decode(z: Any, *rest: Any) -> Any:
+        decoded.append(z.clone())
+        return decode(z, *rest)
+
+    system.models["vae"].decode = note_and_decode
     try:
         (output,) = run(system, asked)
     finally:

@@ -85,8 +85,10 @@ def tiny_state(official_keys: dict[str, tuple[int, ...]]) -> dict[str, torch.Ten
     vocoder = untrained_vocoder(TINY_VOCODER).state_dict()
 
     def of_stage(key: str) -> torch.Tensor:
+        value: torch.Tensor
         if key.startswith("vocoder."):
-            return vocoder[renamed(key.removeprefix("vocoder."), VOCODER)]
+            value = vocoder[renamed(key.removeprefix("vocoder."), VOCODER)]
+            return value
         value = vae[vae_name(key, 4)]
         return value[:, :, None, None] if ".attn_1." in key and value.ndim == 2 else value
 

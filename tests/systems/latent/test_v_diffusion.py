@@ -79,7 +79,12 @@ def test_draws_are_asked_for_in_order_and_only_if_used() -> None:
     def asked(eta: float) -> list[int]:
         drawn: list[int] = []
         noise = seeded_noise(0)
-        ddim(velocity, cosine_alphas(), [lambda i, s: (drawn.append(i), noise(i, s))[1]], SHAPE, 4, eta)
+
+        def note_and_draw(index: int, shape: tuple[int, ...]) -> Any:
+            drawn.append(index)
+            return noise(index, shape)
+
+        ddim(velocity, cosine_alphas(), [note_and_draw], SHAPE, 4, eta)
         return drawn
 
     assert asked(1.0) == [0, 1, 2, 3, 4]

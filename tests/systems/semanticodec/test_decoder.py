@@ -13,6 +13,9 @@ from ldmbench.systems.latent import keys as keys
 from ldmbench.systems.semanticodec import files as files
 from ldmbench.systems.semanticodec.decoder import FADE, LATENT, Decoder, overlap_add, window_samples
 
+#: Stands for a model that the test does not run.
+NO_MODEL: Any = None
+
 
 def test_overlap_add_equals_the_reference(official: SimpleNamespace) -> None:
     waves = [0.1 * official.noise("semanticodec/overlap_add", n, (1, 1, 163_872))[0, 0] for n in range(3)]
@@ -25,7 +28,7 @@ def test_overlap_add_equals_the_reference(official: SimpleNamespace) -> None:
 def test_only_what_is_heard_is_needed(length: int, aligned: bool) -> None:
     whole = window_samples(aligned)
     waves = [np.random.default_rng(n).standard_normal(whole).astype(np.float32) for n in range(3)]
-    decoder = Decoder(None, None, None, [], 1.0)
+    decoder = Decoder(NO_MODEL, NO_MODEL, NO_MODEL, [], 1.0)
     needed = decoder.needed(length, 3, aligned)
     complete = overlap_add(waves, 3 * whole - 2 * FADE, whole)[:length]
     cut = overlap_add([wave[:count] for wave, count in zip(waves, needed, strict=True)], length, whole)
@@ -48,7 +51,7 @@ def test_a_part_of_a_mel_gives_the_beginning_of_the_whole_sound(tiny_states: Any
     for key in weights:
         if "resblocks" in key and key.endswith("weight") and weights[key].shape[2] == 5:
             weights[key] = torch.randn(*weights[key].shape[:2], 11, generator=generator) * 0.1
-    decoder = Decoder(None, None, keys.load_vocoder(weights, vocoder, Path("x")), [], 1.0)
+    decoder = Decoder(NO_MODEL, NO_MODEL, keys.load_vocoder(weights, vocoder, Path("x")), [], 1.0)
     mel = torch.from_numpy(np.random.default_rng(0).standard_normal((300, 64)).astype(np.float32))
     with torch.inference_mode():
         whole = decoder.wave(mel, 300 * 160)
@@ -74,7 +77,7 @@ def test_unet_and_ddim_equal_the_reference_in_full_size(official: SimpleNamespac
     given = torch.from_numpy(context)
     without = given.clone()
     without[:, :, :1536] = 0
-    decoder = Decoder(unet, None, None, official.alphas().tolist(), 0.5)
+    decoder = Decoder(unet, NO_MODEL, NO_MODEL, official.alphas().tolist(), 0.5)
     seen: list[tuple[int, Any, Any]] = []
 
     def noise(index: int, shape: tuple[int, ...]) -> Any:
