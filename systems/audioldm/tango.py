@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: Tokens of FLAN-T5 that are read.
 TOKENS = 512
 
-#: Places of FLAN-T5's tokenizer and configuration below the folder, which the published ones do not hold.
-_T5_PLACES = ("", "flan-t5-large", "tokenizer")
+#: Folders of FLAN-T5's tokenizer and configuration below the folder, which the published ones do not hold.
+_T5_FOLDERS = ("", "flan-t5-large", "tokenizer")
 
 
 class Tango(LatentDiffusion):
@@ -63,7 +63,7 @@ class Tango(LatentDiffusion):
         words = T5Config(**self._t5_config(folder))
         t5 = fitted(lambda: T5EncoderModel(words), _below("text_encoder.", state), path)
         self.models = {"text_encoder": t5, "unet": unet, "vae": vae, "vocoder": vocoder}
-        holders = [name for name in _T5_PLACES if any((folder / name / file).is_file() for file in _T5_FILES)]
+        holders = [name for name in _T5_FOLDERS if any((folder / name / file).is_file() for file in _T5_FILES)]
         holder = holders[0] if holders else ""
         self.tokenizer = load_tokenizer(T5Tokenizer, folder, holder, t5.config.vocab_size, TOKENS)
         self._schedule()
@@ -156,7 +156,7 @@ class Tango(LatentDiffusion):
 
     def _t5_config(self, folder: Path) -> dict[str, Any]:
         """FLAN-T5's configuration: the ``config.json`` in the folder, or that of FLAN-T5-large."""
-        for name in _T5_PLACES:
+        for name in _T5_FOLDERS:
             if (folder / name / "config.json").is_file():
                 return read_json(folder / name / "config.json", f"{folder} is not a folder of Tango")
         return configs.FLAN_T5_LARGE

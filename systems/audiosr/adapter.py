@@ -44,7 +44,7 @@ class _Job:
 
     clip: int
     number: int
-    place: slice
+    span: slice
 
     @property
     def blocks(self) -> int:
@@ -52,7 +52,7 @@ class _Job:
 
     @property
     def length(self) -> int:
-        return int(self.place.stop - self.place.start)
+        return int(self.span.stop - self.span.start)
 
 
 @dataclass(eq=False)
@@ -155,13 +155,13 @@ class AudioSR:
         sounding: list[tuple[_Job, Prepared]] = []
         for job in jobs:
             item = work[job.clip]
-            wave = item.wave[job.place]
+            wave = item.wave[job.span]
             prepared = prepare(wave, self.lowpass)
             item.cutoffs[job.number] = prepared.cutoff_hz if prepared else None
             if prepared:
                 sounding.append((job, prepared))
             else:
-                item.restored[job.place] += wave * fade(job.place, len(item.wave))
+                item.restored[job.span] += wave * fade(job.span, len(item.wave))
         if not sounding:
             return
         noises = [seeded_noise(clips[job.clip].seed, "audiosr", job.number) for job, _ in sounding]
@@ -173,7 +173,7 @@ class AudioSR:
             else:
                 # Both were divided out of the band that was there: the peak before, the edge's ratio after.
                 levelled = wave[: job.length] * (prepared.gain * ratio) + prepared.mean
-            item.restored[job.place] += levelled * fade(job.place, len(item.wave))
+            item.restored[job.span] += levelled * fade(job.span, len(item.wave))
 
     def _start(self, sound: Audio) -> _Work:
         details: dict[str, Any] = {}

@@ -15,7 +15,7 @@ _FIX = "apt-get install ffmpeg, or another build that has it"
 
 
 @lru_cache
-def known(kind: str) -> frozenset[str]:
+def listed(kind: str) -> frozenset[str]:
     """Names of the installed program's ``encoders`` or ``decoders``; empty where there is no ffmpeg."""
     try:
         listing = subprocess.run(["ffmpeg", "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=False)
@@ -25,11 +25,11 @@ def known(kind: str) -> frozenset[str]:
     return frozenset(words[1] for words in lines if len(words) > 1)
 
 
-def missing(codec: str, *kinds: str) -> str:
+def unavailable(codec: str, *kinds: str) -> str:
     """Why ``codec`` is not among the program's ``kinds`` (``encoders``, ``decoders``), or empty."""
-    if not known("encoders"):
+    if not listed("encoders"):
         return "the ffmpeg program is not installed or does not start"
-    absent = [kind for kind in kinds if codec not in known(kind)]
+    absent = [kind for kind in kinds if codec not in listed(kind)]
     return f"the installed ffmpeg has no {codec} among its {' and '.join(absent)}" if absent else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,10 +74,15 @@ class PacketCodec(Codec):
     headers: ClassVar[bool] = True
     #: Whether every packet has the size that the setting ``kbps`` asks for.
     constant: bool = True
+    #: Bit-rates in kbps of a codec that has a few fixed ones; empty means any.
+    modes: ClassVar[Collection[float]] = ()
 
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)
         self.kbps = float(spec.settings["kbps"])
+        if self.modes and self.kbps not in self.modes:
+            choices = ", ".join(f"{mode:g}" for mode in sorted(self.modes))
+            raise BenchError(f"{spec.card.name} has no {self.kbps:g} kbps", fix=f"choose one of {choices}")
 
     def setup(self, clips: Sequence[Clip]) -> None:
         """Load FFmpeg's libraries, so that the first clip's time does not include it."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from ldmbench.errors import BenchError
-from ldmbench.system.card import SystemSpec
 from ldmbench.systems.codecs._packets import PacketCodec
-
-_MODES = (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2)
 
 
 class AmrNb(PacketCodec):
@@ -22,9 +18,4 @@ class AmrNb(PacketCodec):
     #: The look-ahead of the linear prediction: 5 ms (3GPP TS 26.090, 5.2.1). FFmpeg states 50, which is not so.
     lead = 40
     constant = False
-
-    def __init__(self, spec: SystemSpec) -> None:
-        super().__init__(spec)
-        if self.kbps not in _MODES:
-            modes = ", ".join(f"{mode:g}" for mode in _MODES)
-            raise BenchError(f"amr-nb has no mode {self.kbps:g}", fix=f"choose one of {modes}")
+    modes = (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2)

@@ -47,7 +47,7 @@ class Codec2(Codec):
     @staticmethod
     def available() -> str:
         """Why Codec 2 cannot be used on this machine, or empty."""
-        return _ffmpeg.missing("libcodec2", "encoders", "decoders")
+        return _ffmpeg.unavailable("libcodec2", "encoders", "decoders")
 
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)

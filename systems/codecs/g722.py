@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ldmbench.audio.sound import Audio
-from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Stream
 from ldmbench.systems.codecs._packets import PacketCodec, Packets
-
-_BITS = {64.0: 8, 56.0: 7, 48.0: 6}
 
 
 class G722(PacketCodec):
@@ -28,12 +25,12 @@ class G722(PacketCodec):
     #: One byte codes two samples.
     grain = 2
     constant = False
+    modes = (48.0, 56.0, 64.0)
 
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)
-        if self.kbps not in _BITS:
-            raise BenchError(f"g722 has no {self.kbps:g} kbps", fix="choose one of 48, 56, 64")
-        self.codeword = _BITS[self.kbps]
+        #: Bits of audio in each byte; there are 8000 bytes a second.
+        self.codeword = round(self.kbps / 8)
 
     def encode(self, audio: Audio) -> Stream:
         """Code ``audio``; bits are those of the audio in each byte."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ldmbench.errors import BenchError
-from ldmbench.system.card import SystemSpec
 from ldmbench.systems.codecs._packets import PacketCodec
 
 
@@ -20,17 +18,12 @@ class G726(PacketCodec):
     #: Eight samples are whole bytes at any number of bits per sample.
     grain = 8
     constant = False
-
-    def __init__(self, spec: SystemSpec) -> None:
-        super().__init__(spec)
-        if self.kbps not in (16.0, 24.0, 32.0, 40.0):
-            raise BenchError(f"g726 has no {self.kbps:g} kbps", fix="choose one of 16, 24, 32, 40")
-        self.code_size = round(self.kbps / 8)
+    modes = (16.0, 24.0, 32.0, 40.0)
 
     def encoder_options(self) -> dict[str, str]:
         """Bits per sample."""
-        return {"code_size": str(self.code_size)}
+        return {"code_size": f"{self.kbps / 8:.0f}"}
 
     def decoder_options(self) -> dict[str, str]:
         """Bits per sample, which the packets do not tell."""
-        return {"bits_per_coded_sample": str(self.code_size)}
+        return {"bits_per_coded_sample": f"{self.kbps / 8:.0f}"}

@@ -26,7 +26,7 @@ class Speex(Codec):
     @staticmethod
     def available() -> str:
         """Why Speex cannot be used on this machine, or empty."""
-        return _ffmpeg.missing("libspeex", "encoders", "decoders")
+        return _ffmpeg.unavailable("libspeex", "encoders", "decoders")
 
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)

@@ -22,7 +22,7 @@ class Vorbis(Codec):
     @staticmethod
     def available() -> str:
         """Why Vorbis cannot be used on this machine, or empty."""
-        return _ffmpeg.missing("libvorbis", "encoders")
+        return _ffmpeg.unavailable("libvorbis", "encoders")
 
     def __init__(self, spec: SystemSpec) -> None:
         super().__init__(spec)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import inspect
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +20,15 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.host.files import OTHER_CACHE, replacing
-from ldmbench.host.homes import cache_home, only_one
+from ldmbench.host.homes import cache_home, only_one, sha256
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec, Stream
 from ldmbench.systems.kmeans_mel.patches import (
     BANDS,
     DIM,
     FLOOR,
-    HOP,
-    KEPT,
     PATCH,
     RATE,
-    WINDOW,
     dct,
     from_patches,
     griffin_lim,
@@ -36,9 +36,6 @@ from ldmbench.systems.kmeans_mel.patches import (
     mel_to_linear,
     to_patches,
 )
-
-#: Raised whenever codebooks or decoded audio change.
-VERSION = 2
 
 #: Stages trained together; a variant uses the first few, so that all variants of a vocabulary share one training.
 STAGES = 4
@@ -155,9 +152,7 @@ def trained(source: str, vocab: int) -> Codebooks:
     from ldmbench.clips.load import load_source
 
     material = load_source(source)
-    settings = (VERSION, material.digest, vocab, STAGES, TRAINING_PATCHES, BAND_STEP, TRAINING_SECONDS, _SEED)
-    geometry = (RATE, HOP, WINDOW, BANDS, FLOOR, PATCH, KEPT)
-    key = hashlib.sha256(repr((settings, geometry)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((material.digest, vocab, training_code())).encode()).hexdigest()[:32]
     path = cache_home() / "kmeans-mel" / f"{key}.npz"
     codebooks = _read_codebooks(path, vocab)
     if codebooks is None:
@@ -168,6 +163,22 @@ def trained(source: str, vocab: int) -> Codebooks:
                 codebooks = fit(material, vocab)
                 _write_codebooks(path, codebooks)
     return codebooks
+
+
+@lru_cache
+def training_code() -> str:
+    """SHA-256 (hex) of the code that codebooks come from, settings at the top of modules included.
+
+    Sources count as they are: a changed comment costs a training, a change that does not count costs a wrong sound.
+    """
+    digests = [sha256(path) for path in training_sources()]
+    return hashlib.sha256(repr((digests, importlib.metadata.version("scikit-learn"))).encode()).hexdigest()
+
+
+def training_sources() -> list[Path]:
+    """The modules of this folder, and those on the way from a file of audio to samples and mel bands."""
+    audio = Path(inspect.getfile(Audio)).parent
+    return [*sorted(Path(__file__).parent.glob("*.py")), *sorted(audio.rglob("*.py")), Path(inspect.getfile(Clip))]
 
 
 def fit(material: Dataset, vocab: int) -> Codebooks:
@@ -205,13 +216,14 @@ def fit(material: Dataset, vocab: int) -> Codebooks:
 def _training_patches(material: Dataset, vocab: int) -> Features:
     """DCT features ``[patches, DIM]`` of a seeded choice among all patches of the training clips."""
     rng = np.random.default_rng(_SEED)
-    mels, seconds = [], 0.0
+    mels: list[Features] = []
+    seconds = 0.0
     for index in rng.permutation(len(material.clips)):
         if seconds >= TRAINING_SECONDS:
             break
-        sound = material.clips[index].audio.mono().at(RATE)
-        seconds += sound.duration
-        mel = log_mel_spectrogram(sound.samples[0])
+        audio = material.clips[index].audio.mono().at(RATE)
+        seconds += audio.duration
+        mel = log_mel_spectrogram(audio.samples[0])
         mels.append(np.pad(mel, ((0, max(0, PATCH - len(mel))), (0, 0)), constant_values=np.log(FLOOR)))
     bands = np.arange(0, BANDS - PATCH + 1, BAND_STEP)
     windows = [np.lib.stride_tricks.sliding_window_view(mel, (PATCH, PATCH))[:, bands] for mel in mels]

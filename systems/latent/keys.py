@@ -87,17 +87,17 @@ def unet_name(key: str, layers: int, attentions: int = 2) -> str:
         inside = {0: "resnets.0", attentions + 1: "resnets.1"}.get(part, f"attentions.{part - 1}")
         return f"mid_block.{inside}."
 
-    places: tuple[Renaming, ...] = (
+    table: tuple[Renaming, ...] = (
         (r"^time_embed\.0\.", "time_embedding.linear_1."),
         (r"^time_embed\.2\.", "time_embedding.linear_2."),
         (r"^input_blocks\.0\.0\.", "conv_in."),
         (
             r"^input_blocks\.(\d+)\.0\.op\.",
-            lambda found: f"down_blocks.{(int(found[1]) - 1) // (layers + 1)}.downsamplers.0.conv.",
+            lambda match: f"down_blocks.{(int(match[1]) - 1) // (layers + 1)}.downsamplers.0.conv.",
         ),
         (
             r"^output_blocks\.(\d+)\.\d+\.conv\.",
-            lambda found: f"up_blocks.{int(found[1]) // (layers + 1)}.upsamplers.0.conv.",
+            lambda match: f"up_blocks.{int(match[1]) // (layers + 1)}.upsamplers.0.conv.",
         ),
         (r"^input_blocks\.(\d+)\.(\d+)\.", down),
         (r"^middle_block\.(\d+)\.", middle),
@@ -105,12 +105,12 @@ def unet_name(key: str, layers: int, attentions: int = 2) -> str:
         (r"^out\.0\.", "conv_norm_out."),
         (r"^out\.2\.", "conv_out."),
     )
-    return renamed(renamed(key, places), RESIDUAL)
+    return renamed(renamed(key, table), RESIDUAL)
 
 
 def vae_name(key: str, levels: int) -> str:
     """Name in diffusers' ``AutoencoderKL`` of ``key`` in the original; its decoder counts its levels backwards."""
-    backwards: Renaming = (r"^decoder\.up\.(\d+)\.", lambda found: f"decoder.up_blocks.{levels - 1 - int(found[1])}.")
+    backwards: Renaming = (r"^decoder\.up\.(\d+)\.", lambda match: f"decoder.up_blocks.{levels - 1 - int(match[1])}.")
     return renamed(key, (backwards, *AUTOENCODER))
 
 
@@ -193,9 +193,8 @@ def load_unet(state: Mapping[str, Tensor], config: Mapping[str, Any], path: Path
     from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2UNet2DConditionModel
 
     layers, attentions = int(config["layers_per_block"]), len(config["cross_attention_dim"][0])
-    given = {unet_name(key, layers, attentions): value for key, value in state.items()}
-    _same_size(given, state, path)
-    unet: AudioLDM2UNet2DConditionModel = fitted(lambda: AudioLDM2UNet2DConditionModel(**config), given, path)
+    stock = _stock(state, lambda key: unet_name(key, layers, attentions), path)
+    unet: AudioLDM2UNet2DConditionModel = fitted(lambda: AudioLDM2UNet2DConditionModel(**config), stock, path)
     return unet
 
 
@@ -208,9 +207,9 @@ def load_vae(state: Mapping[str, Tensor], config: Mapping[str, Any], path: Path)
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     levels = len(config["block_out_channels"])
-    given = {vae_name(key, levels): flat(key, value) for key, value in state.items()}
-    _same_size(given, state, path)
-    vae: AutoencoderKL = fitted(lambda: AutoencoderKL(**config), given, path)
+    linear = {key: flat(key, value) for key, value in state.items()}
+    stock = _stock(linear, lambda key: vae_name(key, levels), path)
+    vae: AutoencoderKL = fitted(lambda: AutoencoderKL(**config), stock, path)
     return vae
 
 
@@ -226,12 +225,13 @@ def load_vocoder(state: Mapping[str, Tensor], config: Mapping[str, Any], path: P
     wide = int(config["model_in_dim"])
     # Normalisation that this vocoder does not use; the original has no such buffers.
     unused = {"mean": torch.zeros(wide), "scale": torch.ones(wide)}
-    given = {renamed(key, VOCODER): value for key, value in state.items()}
-    _same_size(given, state, path)
-    return fitted(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**config)), {**given, **unused}, path)
+    stock = _stock(state, lambda key: renamed(key, VOCODER), path)
+    return fitted(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**config)), {**stock, **unused}, path)
 
 
-def _same_size(given: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
-    """No two keys may become one: the second would silently replace the first."""
-    if len(given) != len(state):
+def _stock(state: Mapping[str, Tensor], name: Callable[[str], str], path: Path) -> dict[str, Tensor]:
+    """``state`` under the stock module's names; no two keys may become one, or the second would replace the first."""
+    stock = {name(key): value for key, value in state.items()}
+    if len(stock) != len(state):
         raise BenchError(f"the weights in {path} do not fit", "two keys have one meaning", "use the official file")
+    return stock

@@ -130,10 +130,10 @@ def for_inference(model: Module, device: str, precision: str = "float32") -> Non
         own_memory(model)
 
 
-def _one_channel_after_the_other(_: Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The input of a ``GroupNorm``, copied where the channels of one place lie together.
+def _one_channel_after_the_other(_: Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The input of a ``GroupNorm``, copied where the channels of one position lie together.
 
     On such, torch 2.11 sums on a CPU in as many parts as there are threads and loses two digits. An autoencoder's
     attention returns them.
     """
-    return (given[0].contiguous(),)
+    return (inputs[0].contiguous(),)

@@ -153,15 +153,15 @@ def guided(evaluate: Evaluate, conditional: Tensor, unconditional: Tensor, scale
     return predict
 
 
-def seeded_noise(seed: int, *place: int | str) -> Noise:
-    """Draws from a generator of their own for every seed, place (a window's number, ...) and index.
+def seeded_noise(seed: int, *labels: int | str) -> Noise:
+    """Draws from a generator of their own for every seed, labels (a window's number, ...) and index.
 
     They are made on the CPU, and neither the order in which they are asked for nor their batch changes them.
     """
     import torch
 
     def noise(index: int, shape: tuple[int, ...]) -> Tensor:
-        name = "/".join(str(part) for part in (seed, *place, index))
+        name = "/".join(str(part) for part in (seed, *labels, index))
         digest = hashlib.sha256(name.encode()).digest()
         generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little", signed=True))
         return torch.randn(shape, generator=generator)

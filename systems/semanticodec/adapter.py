@@ -125,9 +125,9 @@ class SemantiCodec(Codec):
 
         jobs = self._banks(sounds)
         while part := list(islice(jobs, self.batch)):
-            owners, counts, given = zip(*part, strict=True)
+            owners, counts, banks = zip(*part, strict=True)
             with torch.inference_mode():
-                tokens, features = self.coder(torch.stack(given).to(self.device), list(counts))
+                tokens, features = self.coder(torch.stack(banks).to(self.device), list(counts))
             for owner, window, feature in zip(owners, tokens, features, strict=True):
                 yield owner, window.cpu().numpy().astype(np.int64), feature.cpu().numpy()
 

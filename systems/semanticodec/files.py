@@ -39,7 +39,8 @@ DECODER_UNUSED = (
     r"^logvar$",
 )
 
-#: Heads of 32 channels, four levels, two transformers a place: self-attention, then attention to the condition.
+#: Heads of 32 channels, four levels; after each residual block two transformers: self-attention, then attention to the
+#: condition.
 CHANNELS, HEADS = (64, 128, 192, 320), (2, 4, 6, 10)
 
 #: ``untrained`` only; the released value is in the checkpoint.
@@ -69,7 +70,7 @@ def read_coder(folder: Path, stack: int, vocab: int) -> Coder:
     state = read_tensors(path)
     prefixes = ("audiomae.model.", "encoder.", "encoder_output_linear.", "quantizer._codebook.")
     (vit, lstm, project, quantizer), _ = keys.parts(state, prefixes, (), ENCODER_UNUSED, path)
-    given = {
+    stock = {
         **{f"audiomae.{key}": value for key, value in vit.items()},
         **{f"lstm.{key}": value for key, value in lstm.items()},
         **{f"project.{key}": value for key, value in project.items()},
@@ -78,8 +79,8 @@ def read_coder(folder: Path, stack: int, vocab: int) -> Coder:
     }
     if (words := quantizer.get("embed")) is not None:
         # One head.
-        given["acoustic"] = words[0] if words.ndim == 3 and len(words) == 1 else words
-    return fitted(lambda: Coder(stack, vocab), given, path)
+        stock["acoustic"] = words[0] if words.ndim == 3 and len(words) == 1 else words
+    return fitted(lambda: Coder(stack, vocab), stock, path)
 
 
 def read_decoder(folder: Path, stack: int, vocab: int) -> Decoder:
@@ -159,8 +160,8 @@ def _read_codebook(path: Path, vocab: int, width: int) -> Tensor:
     except (OSError, ValueError, EOFError) as error:
         raise BenchError(f"{path} cannot be read as an array", str(error), "fetch it again") from None
     if not isinstance(table, np.ndarray) or table.shape != (vocab, width) or table.dtype != np.float32:
-        found = f"{table.dtype} {table.shape}" if isinstance(table, np.ndarray) else type(table).__name__
-        raise BenchError(f"{path} is not the codebook of this variant", f"{found}, not {vocab} x {width}", _FIX)
+        held = f"{table.dtype} {table.shape}" if isinstance(table, np.ndarray) else type(table).__name__
+        raise BenchError(f"{path} is not the codebook of this variant", f"{held}, not {vocab} x {width}", _FIX)
     return torch.from_numpy(table)
 
 

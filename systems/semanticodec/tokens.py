@@ -178,10 +178,10 @@ class Coder(nn.Module):
 
     def residual(self, features: Tensor, semantic: list[Tensor], count: int) -> Tensor:
         """The LSTM's first ``count`` outputs ``[n, count, 4 * width]``, from features and their centroids."""
-        given = torch.full((*features.shape[:2], 2 * self.geometry.width), EMPTY).to(features)
-        for row, feature, index in zip(given, features, semantic, strict=True):
+        inputs = torch.full((*features.shape[:2], 2 * self.geometry.width), EMPTY).to(features)
+        for row, feature, index in zip(inputs, features, semantic, strict=True):
             row[: len(index)] = torch.cat([feature[: len(index)], self.semantic[index]], dim=1)
-        outputs: Tensor = self.lstm(given)[0]
+        outputs: Tensor = self.lstm(inputs)[0]
         return outputs[:, :count]
 
     def codewords(self, tokens: Tensor) -> Tensor:
@@ -191,11 +191,11 @@ class Coder(nn.Module):
     def condition(self, tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Conditional and unconditional context ``[n, 512 / stack, context]`` of windows of tokens ``[t, 2]``."""
         shape = self.geometry
-        places = position_table(shape.length).to(self.acoustic)
-        context = torch.full((len(tokens), shape.length, shape.context), EMPTY).to(places)
-        context[:, :, 2 * shape.width :] = places
+        positions = position_table(shape.length).to(self.acoustic)
+        context = torch.full((len(tokens), shape.length, shape.context), EMPTY).to(positions)
+        context[:, :, 2 * shape.width :] = positions
         for row, window in zip(context, tokens, strict=True):
             row[: len(window), : 2 * shape.width] = self.codewords(window)
         without = torch.zeros_like(context)
-        without[:, :, 2 * shape.width :] = places
+        without[:, :, 2 * shape.width :] = positions
         return context, without

@@ -7,7 +7,8 @@ the memory or ``--largest``), and how far the sound of a clip of 1 s is from tha
 behind a metric: sounds per second. FD, FAD, IS and KL of two folders, beside audioldm_eval where ``--audioldm-eval``
 (or AUDIOLDM_EVAL) names a checkout, in the environment that ``bench_distribution.py`` asks for.
 
-Systems and metrics are those that ldmbench lists; none is named here. Each is a process of its own; on a GPU the next
+Systems and metrics are those that ldmbench lists; none is named here. ``--systems`` measures some systems and nothing
+else. Each is a process of its own; on a GPU the next
 ones are built while one is measured. Results are written as they come: ``$OUT/gpu.jsonl``, and ``$OUT/gpu.md`` when
 all is done or time is up. What did not come in time is a row that says so.
 """
@@ -76,11 +77,16 @@ def networks(recognisers: Sequence[str]) -> list[str]:
 def plan(options: argparse.Namespace, folder: Path) -> list[Task]:
     """All tasks, with equal shares of the time; on a CPU the float32 run is the reference itself."""
     on_cpu = options.device == "cpu"
-    # The cheap ones first: what does not come in time is then the least.
-    works = [("distribution", "FD, FAD, IS, KL", "")]
-    works += [("metric", name, "") for name in networks(options.recognisers)]
+    cards = neural_systems()
+    works: list[tuple[str, str, str]] = []
+    if not options.systems:
+        # The cheap ones first: what does not come in time is then the least.
+        works += [("distribution", "FD, FAD, IS, KL", "")]
+        works += [("metric", name, "") for name in networks(options.recognisers)]
     dry_precisions = len(PRECISIONS)
-    for name, card in neural_systems().items():
+    for name, card in cards.items():
+        if options.systems and name not in options.systems:
+            continue
         precisions: tuple[str, ...] = PRECISIONS if "precision" in card.settings else ("",)
         # A CPU takes long to build these: of a dry run, one system in every precision is enough.
         if options.dry_run:
@@ -89,7 +95,6 @@ def plan(options: argparse.Namespace, folder: Path) -> list[Task]:
         works += [("system", name, precision) for precision in precisions]
     measured = sum(kind != "reference" for kind, _, _ in works)
     share = (60 * options.minutes - REST_S) / measured
-    cards = neural_systems()
     return [
         Task(
             kind, name, "cpu" if kind == "reference" else options.device, precision,
@@ -278,6 +283,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="on a CPU: 2 steps, 1 s clips, batches of 1 and 2, bfloat16 for one system",
     )
+    parser.add_argument(
+        "--systems", nargs="+", metavar="NAME", choices=list(neural_systems()),
+        help="only these systems, without metrics and distributions",
+    )  # fmt: skip
     parser.add_argument("--device")
     parser.add_argument("--minutes", type=float, help="after so many minutes the table is written")
     parser.add_argument("--steps", type=int, help="sampling steps that are timed (a divisor of 1000)")

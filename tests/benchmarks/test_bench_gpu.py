@@ -56,6 +56,15 @@ def test_the_dry_run_is_small(script: ModuleType, tmp_path: Path) -> None:
     assert [task["precision"] for task in tasks].count("bfloat16") == 1
 
 
+def test_systems_can_be_chosen(script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [vars(task) for task in script.plan(script.parse(["--systems", "tango", "audiosr"]), tmp_path)]
+    assert {task["name"] for task in tasks} == {"tango", "audiosr"}
+    assert {task["kind"] for task in tasks} == {"reference", "system"}
+    with pytest.raises(SystemExit):
+        script.parse(["--systems", "tango", "opus"])
+    assert "invalid choice: 'opus'" in capsys.readouterr().err
+
+
 def test_what_fails_and_what_comes_too_late_are_results(script: ModuleType, tmp_path: Path) -> None:
     wrong = script.Task("system", "no-such-system", "cpu", "", 0, 1.0, 1, 1, 1.0, str(tmp_path))
     script.carry_out([wrong], 1, time.monotonic() + 300)

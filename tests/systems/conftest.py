@@ -107,7 +107,7 @@ import importlib.util, resource, sys
 import numpy as np, pytest, torch
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
-from ldmbench.system.protocol import load_system, resolve
+from ldmbench.system.registry import load_system, resolve
 
 path, name, rate, long = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 torch.set_num_threads(1)

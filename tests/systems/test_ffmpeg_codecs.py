@@ -178,9 +178,9 @@ def test_refused_settings(label: str, speech_like: Callable[..., Audio], through
 @pytest.fixture
 def no_memory() -> Iterator[None]:
     """Forget which encoders are installed, before and after."""
-    _ffmpeg.known.cache_clear()
+    _ffmpeg.listed.cache_clear()
     yield
-    _ffmpeg.known.cache_clear()
+    _ffmpeg.listed.cache_clear()
 
 
 @pytest.mark.usefixtures("no_memory")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import itertools
 import os
 import subprocess
@@ -16,6 +17,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips import load as dataset
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
+from ldmbench.runs.code import code_modules
 from ldmbench.system.registry import load_system, resolve
 from ldmbench.systems.kmeans_mel import adapter as kmeans_mel
 from ldmbench.systems.kmeans_mel.patches import log_mel_spectrogram
@@ -214,6 +216,35 @@ def test_cache_hit_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.mean, first.deviation) == (second.mean, second.deviation)
 
 
+def test_changed_code_trains_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A changed seed of the training, in a copy of its sources: the cached codebooks are those of other code."""
+    _ = build().codebooks
+    copies = [tmp_path / f"{number}.py" for number, _ in enumerate(kmeans_mel.training_sources())]
+    for copy, source in zip(copies, kmeans_mel.training_sources(), strict=True):
+        copy.write_bytes(source.read_bytes())
+    monkeypatch.setattr(kmeans_mel, "training_sources", lambda: copies)
+    monkeypatch.setattr(kmeans_mel, "fit", lambda *_: pytest.fail("trained again"))
+    kmeans_mel.training_code.cache_clear()
+    _ = build().codebooks  # the same code elsewhere
+    own = next(copy for copy in copies if "_SEED = 0\n\n\n@dataclass" in copy.read_text())
+    own.write_text(own.read_text().replace("_SEED = 0", "_SEED = 1"))
+    kmeans_mel.training_code.cache_clear()
+    try:
+        with pytest.raises(pytest.fail.Exception, match="trained again"):
+            _ = build().codebooks
+    finally:
+        kmeans_mel.training_code.cache_clear()
+
+
+def test_the_code_that_trains_is_that_of_a_runs_id() -> None:
+    """Every module that makes a run's audio, but for what codes and degrades clips, is in the key of the codebooks."""
+    modules = code_modules("ldmbench.systems.kmeans_mel.adapter").keys()
+    later = {"ldmbench.system.codec", "ldmbench.clips.condition"}
+    assert later < modules
+    files = {Path(str(importlib.import_module(name).__file__)).resolve() for name in modules - later}
+    assert files <= {path.resolve() for path in kmeans_mel.training_sources()}
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "other vocabulary", "pickle"])
 def test_damaged_cache_is_rebuilt(damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
@@ -254,15 +285,15 @@ def test_training_gives_the_same_bits_on_one_and_two_threads() -> None:
         "books = fit(Dataset('x', 'x', 'general', clips, ''), 512)\n"
         "print(hashlib.sha256(books.centroids.tobytes()).hexdigest(), books.mean, books.deviation)\n"
     )
-    found = set()
+    results = set()
     for threads in ("1", "2"):
         settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
         done = subprocess.run(
             [sys.executable, "-c", program], env=os.environ | settings, capture_output=True, text=True, check=True
         )
-        found.add(done.stdout)
-    assert len(found) == 1
-    assert len(found.pop()) > 64
+        results.add(done.stdout)
+    assert len(results) == 1
+    assert len(results.pop()) > 64
 
 
 def test_training_material_may_be_short_clips_or_too_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
