@@ -15,3 +15,46 @@ runs = click.option(
     envvar="LDMBENCH_RUNS",
     help="Folder of all runs.",
 )
+folder = click.Path(path_type=Path, file_okay=False)
+content = click.option(
+    "--content",
+    type=click.Choice(["speech", "music", "general"]),
+    default="general",
+    show_default=True,
+    help="What the folder holds; speech metrics need 'speech'.",
+)
+table = click.option(
+    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="CSV with path,text,group for the folder."
+)
+systems = click.option(
+    "-s", "--system", "systems", multiple=True, help="System to run; repeatable.  [default: the suite's]"
+)
+metrics = click.option("-m", "--metric", "metrics", multiple=True, help="Metric to add; repeatable.")
+datasets = click.option(
+    "-d", "--dataset", "datasets", multiple=True, help="Dataset of the suite; repeatable.  [default: all of them]"
+)
+device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+weights = click.option("--weights", type=folder, help="Folder with official checkpoints.  [default: the weights home]")
+untrained = click.option("--untrained", is_flag=True, help="Seeded random weights; every table says UNTRAINED.")
+jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")
+retry_failed = click.option("--retry-failed", is_flag=True, help="Try clips and scores again that failed before.")
+timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds a clip may take in a system or a metric; then it has failed.",
+)
+align = click.option(
+    "--align", is_flag=True, help="Remove each output's delay before it is compared; the columns say 'aligned'."
+)
+quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
+allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
+audio = click.option(
+    "--audio", type=folder, help="Folder of audio in place of the suite's datasets, under their input conditions."
+)
+limit = click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help="Clips of each dataset; marks the run PARTIAL.  [default: those of the suite]",
+)

@@ -1,0 +1,63 @@
+"""``ldmbench list``, ``show`` and ``check``: what there is, and what a suite needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldmbench.commands import options
+from ldmbench.host.streams import no_noise
+
+KINDS = ("datasets", "systems", "metrics", "suites")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@options.as_json
+def list_(kind: str | None, as_json: bool) -> None:
+    """List datasets, systems, metrics and suites."""
+    from ldmbench import console
+
+    console.print_lists([kind] if kind else list(KINDS), as_json)
+
+
+@click.command()
+@click.argument("name")
+@options.as_json
+def show(name: str, as_json: bool) -> None:
+    """Show everything about one dataset, system, metric or suite."""
+    from ldmbench import console
+
+    console.print_record(name, as_json)
+
+
+@click.command()
+@click.argument("suite")
+@options.systems
+@options.metrics
+@options.datasets
+@options.audio
+@options.table
+@options.content
+@options.limit
+@options.device
+@options.weights
+@options.untrained
+@options.runs
+@options.as_json
+def check(suite: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:
+    """Look at everything SUITE needs, and compute nothing.
+
+    Exits 2 if a run would not start.
+    """
+    from ldmbench import console
+    from ldmbench.runs.prepare import prepare
+    from ldmbench.runs.request import Options, Request
+
+    with no_noise():
+        prepared = prepare(Request(suite, **request), Options(device, weights))
+    console.print_findings(prepared.findings, as_json)
+    if prepared.errors:
+        raise click.exceptions.Exit(2)

@@ -1,0 +1,28 @@
+"""How a command that ran something ends: its table, its failures by name, its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ldmbench.runs.results import Run
+
+
+def show_runs(runs: list[Run], as_json: bool) -> None:
+    """Print the runs' table, or all its values as JSON."""
+    from ldmbench.reports import render
+
+    click.echo("\n".join(render.table(runs, "json" if as_json else "terminal")))
+
+
+def end(runs: list[Run], allow_failures: bool, left_out: Sequence[str] = ()) -> None:
+    """Name what failed on the error stream, and set the exit code."""
+    from ldmbench import console
+
+    failed = console.print_failures(runs)
+    if (failed or left_out) and not allow_failures:
+        raise click.exceptions.Exit(1)
