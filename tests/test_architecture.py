@@ -35,7 +35,7 @@ FLOORS = (
     ("metrics",),
     ("suite",),
     ("runs",),
-    ("compare",),
+    ("compare", "listening"),
     ("reports",),
     ("console",),
     ("commands",),

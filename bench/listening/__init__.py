@@ -1,0 +1,1 @@
+"""Listening tests: packs of sounds, the page that plays them, and the ratings that come back."""
