@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -134,7 +134,9 @@ def _cell(value: str | int | float | bool) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}"
-    return spreadsheet_safe(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith("'") else spreadsheet_safe(value)
+    return str(value)
 
 
 def _rating(path: Path, number: int, row: Mapping[str, str]) -> Rating:
@@ -150,7 +152,7 @@ def _rating(path: Path, number: int, row: Mapping[str, str]) -> Rating:
 
 def _text(text: str) -> str:
     """A text without the apostrophe that keeps a spreadsheet from computing it."""
-    return text[1:] if text[:1] == "'" and spreadsheet_safe(text[1:]) == text else text
+    return text.removeprefix("'")
 
 
 def _number(text: str) -> float:
@@ -160,4 +162,9 @@ def _number(text: str) -> float:
     return number
 
 
-_READ = {"str": _text, "int": int, "float": _number, "bool": {"true": True, "false": False}.__getitem__}
+_READ: dict[str, Callable[[str], str | int | float | bool]] = {
+    "str": _text,
+    "int": int,
+    "float": _number,
+    "bool": {"true": True, "false": False}.__getitem__,
+}
