@@ -1,4 +1,4 @@
-"""What an output cost: bitrate, token rate, compute time, memory and parameters."""
+"""What an output cost: token rate, compute time, memory and parameters."""
 
 from __future__ import annotations
 
@@ -31,17 +31,6 @@ class CostMetric(BaseMetric):
         return self.function(clip, output)
 
 
-def kbps(clip: Clip, output: Output) -> Ratio:
-    """Bits of the coded clip over its duration in milliseconds: kbit/s as the ratio of sums over clips.
-
-    Raises:
-        Unscored: If the system does not report bits.
-    """
-    if output.bits is None:
-        raise Unscored("the system reports no bits")
-    return np.array([output.bits, 1000.0 * seconds(clip, output)], np.float64)
-
-
 def tokens_per_second(clip: Clip, output: Output) -> Ratio:
     """Tokens of all layers over the duration in seconds.
 
@@ -50,7 +39,7 @@ def tokens_per_second(clip: Clip, output: Output) -> Ratio:
     Raises:
         Unscored: If the system reports no tokens.
     """
-    count = output.tokens.size if output.tokens is not None else output.details.get("token_count")
+    count = (output.tokens >= 0).sum() if output.tokens is not None else output.details.get("token_count")
     if count is None:
         raise Unscored("the system reports no tokens")
     return np.array([count, seconds(clip, output)], np.float64)
@@ -113,21 +102,6 @@ def _register(
     register(name, build)
 
 
-_register(
-    "kbps",
-    kbps,
-    MetricFacts(
-        "kbps",
-        "kbps",
-        unit="kbit/s",
-        better="neither",
-        needs=("bits",),
-        kind="ratio",
-        low=0.0,
-        digits=2,
-        source="sum of bits over sum of reference seconds, bits as counted by the system's adapter",
-    ),
-)
 _register(
     "tokens_per_second",
     tokens_per_second,

@@ -96,9 +96,9 @@ def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> li
 
 def _store(writer: RunWriter, spec: SystemSpec, made: Made) -> None:
     """Store a row with its sound; what no file or record can hold is the clip's failure."""
-    row, sound = made
+    row, sound, tokens = made
     try:
-        writer.add_output(row, sound)
+        writer.add_output(row, sound, tokens)
     except BenchError:
         raise
     except Exception as error:
@@ -199,7 +199,7 @@ class _Apart:
                 error = again
             else:
                 return made
-        return OutputRow(clip.id, "failed", f"{label}: {error}"), None
+        return Made(OutputRow(clip.id, "failed", f"{label}: {error}"))
 
     def _ask(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
         if not self._child.started and self._spec is not None:

@@ -21,7 +21,7 @@ from ldmbench.metrics._base import DeviceMetric, Metric, Value, from_package, lo
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.store import RunWriter, read_tokens
 from ldmbench.system.protocol import Cost, Output
 
 #: Outputs of one clip that are scored in one task: enough to share the reference's work between systems.
@@ -41,6 +41,7 @@ class Job:
         audio: Its file, None where there is none.
         metrics: Names of the metrics.
         parameters: Learned parameters of the system.
+        tokens: File of its tokens, None where there is none.
     """
 
     position: int
@@ -48,6 +49,7 @@ class Job:
     audio: Path | None
     metrics: tuple[str, ...]
     parameters: int | None
+    tokens: Path | None = None
 
     def refuse_other_reference(self, digest: str) -> None:
         """Raise ``BenchError`` if the reference is not the one the output was made for."""
@@ -74,6 +76,11 @@ class Job:
         return Output(
             sound,
             self.row.bits,
+            # Read only where a metric looks at them.
+            read_tokens(self.tokens) if self.tokens and any(map(_needs_tokens, self.metrics)) else None,
+            tuple(self.row.codebooks),
+            self.row.side_bits,
+            self.row.nominal_kbps,
             details={**self.row.details, "token_count": self.row.tokens},
             path=self.audio,
             cost=Cost(self.row.seconds, self.row.peak_memory, self.parameters),
@@ -115,7 +122,8 @@ def measure(
         for task, rows in _scored(executor(options.jobs, len(tasks), apart), tasks, options.timeout):
             interrupt.check()
             for position in {position for position, _ in rows}:
-                writers[position].add_scores(row for owner, row in rows if owner == position)
+                writer = writers[position]
+                writer.add_scores(_kept(writer, row) for owner, row in rows if owner == position)
             advance(len(rows), task.clip.id)
     _measure_on_device(runs, clips, [name for name in metrics if name not in local], options, writers)
 
@@ -153,7 +161,8 @@ def missing(
                 continue
             names = tuple(name for name in metrics if _wanted(run, clip, name, retry_failed))
             if names:
-                jobs.append(Job(position, row, run.audio_path(clip.id), names, run.info.parameters))
+                file = run.path / row.token_file if row.token_file else None
+                jobs.append(Job(position, row, run.audio_path(clip.id), names, run.info.parameters, file))
         for start in range(0, len(jobs), _OUTPUTS_PER_TASK):
             tasks.append(Task(clip, tuple(jobs[start : start + _OUTPUTS_PER_TASK])))
     return tasks
@@ -306,6 +315,17 @@ def _weight(task: Task) -> float:
     seconds = max((job.row.seconds_audio for job in task.jobs), default=0.0)
     count = sum(len(job.metrics) for job in task.jobs)
     return seconds * count if math.isfinite(seconds) else 0.0
+
+
+def _kept(writer: RunWriter, row: ScoreRow) -> ScoreRow:
+    """A row as the journal holds it: the vector of a metric of sets lies in a file."""
+    if not isinstance(row.value, list) or _metric(row.metric).facts.kind != "set":
+        return row
+    return replace(row, value=writer.store_vector(row.clip, row.metric, np.asarray(row.value, np.float64)))
+
+
+def _needs_tokens(name: str) -> bool:
+    return "tokens" in _metric(name).facts.needs
 
 
 @cache

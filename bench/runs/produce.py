@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import SupportsInt
+from typing import NamedTuple, SupportsInt
 
 import numpy as np
 
+from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.delay import delay
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
@@ -28,8 +29,13 @@ from ldmbench.system.protocol import Adapter, Cost, Output, Prepares, System, pa
 #: Channels a WAV can have: its header counts them in 16 bits.
 MOST_CHANNELS = 65_535
 
-#: A row, and the sound that is still to be stored.
-Made = tuple[OutputRow, Audio | None]
+
+class Made(NamedTuple):
+    """A row, and what is still to be stored of the output: its sound, and its tokens."""
+
+    row: OutputRow
+    sound: Audio | None = None
+    tokens: Tokens | None = None
 
 
 class Producer:
@@ -66,7 +72,7 @@ class Producer:
             try:
                 ready.append(clip.load() if clip.path is not None else clip)
             except BenchError as error:
-                yield OutputRow(clip.id, "failed", str(error)), None
+                yield Made(OutputRow(clip.id, "failed", str(error)))
         if not ready:
             return
         outputs: list[Output] = []
@@ -84,7 +90,7 @@ class Producer:
         for clip, output in zip(ready, outputs, strict=False):
             yield self._row(clip, output)
         if stopped and len(ready) == 1:
-            yield OutputRow(ready[0].id, "failed", stopped), None
+            yield Made(OutputRow(ready[0].id, "failed", stopped))
             return
         for clip in ready[len(outputs) :]:
             yield from self.process([clip], alone=False)
@@ -110,7 +116,7 @@ class Producer:
         except BaseException as error:
             # An adapter may yield anything; what cannot be stored is its failure, not the end of the run.
             fault = f"{self.spec.card.name} returned an output that cannot be stored: {_reason(error)}"
-        return OutputRow(clip.id, "failed", fault), None
+        return Made(OutputRow(clip.id, "failed", fault))
 
 
 def _reason(error: BaseException) -> str:
@@ -131,6 +137,7 @@ def _accepted(clip: Clip, output: Output) -> Made:
     sound = output.audio
     assert sound is not None, "a sound without audio was refused"
     sound = Audio(np.array(sound.samples, np.float32), _whole("rate", sound.rate))
+    tokens = None if output.tokens is None else _whole_tokens(output.tokens, output.codebooks)
     row = OutputRow(
         clip.id,
         "ok",
@@ -141,14 +148,33 @@ def _accepted(clip: Clip, output: Output) -> Made:
         channels=sound.channels,
         seconds_audio=sound.duration,
         bits=None if output.bits is None else _whole("bits", output.bits),
-        tokens=None if output.tokens is None else int(np.size(output.tokens)),
+        tokens=None if tokens is None else int((tokens >= 0).sum()),
+        codebooks=[_whole("codebooks", size) for size in output.codebooks],
+        side_bits=_whole("side_bits", output.side_bits),
+        nominal_kbps=None if output.nominal_kbps is None else float(output.nominal_kbps),
         seconds=output.cost.seconds,
         peak_memory=output.cost.peak_memory,
         details=details,
         delay=delay(clip.loaded, sound) if clip.loaded is not None else 0.0,
         notes=_notes(clip, output),
     )
-    return row, None if output.path else sound
+    return Made(row, None if output.path else sound, tokens)
+
+
+def _whole_tokens(tokens: Tokens, codebooks: Sequence[int]) -> Tokens:
+    """Tokens as they are stored, ``[layers, frames]``.
+
+    Raises:
+        ValueError: If they are no such array of whole numbers, or not below the sizes of their codebooks.
+    """
+    array = np.asarray(tokens)
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        raise ValueError(f"tokens are {array.dtype} {array.shape}, not whole numbers [layers, frames]")
+    if codebooks and len(codebooks) != len(array):
+        raise ValueError(f"{len(array)} layers of tokens and {len(codebooks)} codebooks")
+    if array.size and (array.min() < -1 or any(row.max() >= size for row, size in zip(array, codebooks, strict=False))):
+        raise ValueError("tokens lie outside their codebooks")
+    return array.astype(np.int64)
 
 
 def _notes(clip: Clip, output: Output) -> list[str]:

@@ -196,6 +196,10 @@ class OutputRow:
         seconds_audio: Duration of the output.
         bits: Size of the coded form.
         tokens: Number of tokens in all layers, None where there are none.
+        token_file: Where they are kept, relative to the run folder; empty where they are not.
+        codebooks: How many codes each layer has.
+        side_bits: How many of ``bits`` are no tokens.
+        nominal_kbps: The bitrate that the system claims.
         seconds: Wall time, None where not measured alone.
         peak_memory: Bytes.
         details: As the system recorded them.
@@ -214,6 +218,10 @@ class OutputRow:
     seconds_audio: float = 0.0
     bits: int | None = None
     tokens: int | None = None
+    token_file: str = ""
+    codebooks: list[int] = field(default_factory=list)
+    side_bits: int = 0
+    nominal_kbps: float | None = None
     seconds: float | None = None
     peak_memory: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ldmbench.audio.arrays import Real
+from ldmbench.audio.arrays import Real, Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
 from ldmbench.errors import BenchError, describe
@@ -25,7 +26,7 @@ from ldmbench.system.registry import list_systems, load_system_card
 
 #: What lies in a run folder.
 _RECORD, _OUTPUTS, _SCORES = "run.json", "outputs.jsonl", "scores.jsonl"
-_AUDIO, _VECTORS = "audio", "vectors"
+_AUDIO, _VECTORS, _TOKENS = "audio", "vectors", "tokens"
 
 Records = tuple[RunInfo, dict[str, OutputRow], dict[tuple[str, str], ScoreRow]]
 
@@ -134,11 +135,25 @@ def read_vector(path: Path, name: str) -> Real:
     Raises:
         BenchError: If it is missing or damaged.
     """
-    try:
-        vector: Real = np.load(path / name, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BenchError(f"{path / name} cannot be read", str(error), "remove the run and start it again") from None
+    vector: Real = _read_array(path / name)
     return vector
+
+
+def read_tokens(path: Path) -> Tokens:
+    """The tokens ``[layers, frames]`` in the file ``path`` of a run.
+
+    Raises:
+        BenchError: If it is missing or damaged.
+    """
+    return _read_array(path).astype(np.int64)
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BenchError(f"{path} cannot be read", str(error), "remove the run and start it again") from None
+    return array
 
 
 class RunWriter:
@@ -177,8 +192,8 @@ class RunWriter:
         self._scores.close()
         self._lock.close()
 
-    def add_output(self, row: OutputRow, audio: Audio | None = None) -> OutputRow:
-        """Store the audio, then the row that refers to it; returns the row as stored."""
+    def add_output(self, row: OutputRow, audio: Audio | None = None, tokens: Tokens | None = None) -> OutputRow:
+        """Store the audio and the tokens, then the row that refers to them; returns the row as stored."""
         if audio is not None and not row.audio:
             relative = Path(_AUDIO) / f"{_file_name(row.clip)}.wav"
             write_audio(self.path / relative, audio, durable=True)
@@ -187,6 +202,10 @@ class RunWriter:
             row = replace(
                 row, digest=audio.digest(), rate=audio.rate, channels=audio.channels, seconds_audio=audio.duration
             )
+        if tokens is not None:
+            # In the smallest type that holds them and the -1 of "none here".
+            small = tokens.astype(np.min_scalar_type(-int(tokens.max(initial=0)) - 1))
+            row = replace(row, token_file=self._store_array(Path(_TOKENS) / f"{_file_name(row.clip)}.npy", small))
         self._outputs.append([asdict(row)])
         return row
 
@@ -196,9 +215,11 @@ class RunWriter:
 
     def store_vector(self, clip: str, metric: str, vector: Real) -> str:
         """Store a vector beside the journal; returns the name to put into the score row."""
-        relative = Path(_VECTORS) / safe_name(metric) / f"{_file_name(clip)}.npy"
+        return self._store_array(Path(_VECTORS) / safe_name(metric) / f"{_file_name(clip)}.npy", vector)
+
+    def _store_array(self, relative: Path, array: NDArray[Any]) -> str:
         with replacing(self.path / relative, durable=True) as handle:
-            np.save(handle, vector, allow_pickle=False)
+            np.save(handle, array, allow_pickle=False)
         return relative.as_posix()
 
     def set_parameters(self, parameters: int | None) -> None:

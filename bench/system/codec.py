@@ -19,15 +19,26 @@ class Stream:
 
     Attributes:
         payload: Whatever ``decode`` needs: packets, codes, ...
-        bits: Its size in bits.
-        tokens: Integer codes ``[layers, frames]``, for codecs that have them.
+        bits: Its size in bits as it is packed for transmission, side information included.
+        tokens: Integer codes ``[layers, frames]``, for codecs that have them; -1 where a layer has none in a frame.
+        codebooks: How many codes each layer has, where the tokens are what is transmitted.
+        side_bits: How many of ``bits`` are not tokens: scales, for instance.
+        nominal_kbps: The bitrate that the codec claims, None where it claims none.
         details: Recorded with the output.
     """
 
     payload: Any
     bits: int
     tokens: Tokens | None = None
+    codebooks: tuple[int, ...] = ()
+    side_bits: int = 0
+    nominal_kbps: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def output(self, audio: Audio, details: Mapping[str, Any]) -> Output:
+        """The output that ``audio`` is when it was decoded from this; ``details`` are recorded beside its own."""
+        sizes, side, nominal = self.codebooks, self.side_bits, self.nominal_kbps
+        return Output(audio, self.bits, self.tokens, sizes, side, nominal, {**details, **self.details})
 
 
 class Codec:
@@ -60,7 +71,7 @@ class Codec:
             stream = self.encode(source)
             decoded = self.decode(stream)
             fitted = decoded.fit(round(source.duration * decoded.rate))
-            yield Output(fitted, stream.bits, stream.tokens, {**details, **stream.details})
+            yield stream.output(fitted, details)
 
     def adapt(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
         """The clip as ``encode`` wants it, and a record of what was changed."""

@@ -16,12 +16,15 @@ from ``seed``. With ``untrained``, seeded random weights are used.
 The program writes one float32 WAV for each clip into ``{output}``, and ``results.json`` beside them::
 
     {"schema": 1,
-     "clips": [{"id": "set/clip", "audio": "0.wav", "bits": 5120, "tokens": [[1, 2], [3, 4]], "details": {}}]}
+     "clips": [{"id": "set/clip", "audio": "0.wav", "bits": 5120, "tokens": [[1, 2], [3, 4]], "codebooks": [1024, 1024],
+                "side_bits": 0, "nominal_kbps": 5.0, "details": {}}]}
 
-``audio`` is relative to the folder, and inside it. ``bits``, ``tokens`` (``[layers, frames]``) and ``details`` may be
-left out. A clip that could not be done has ``error``, one line, instead of ``audio``: the others count. An exit code
-other than 0 discards the batch, and the last line of standard error is shown. The setting ``timeout_s`` in the card
-ends a program that takes longer for one batch. What the program leaves running is ended with it.
+``audio`` is relative to the folder, and inside it. All else may be left out: ``bits`` as packed, side information
+included, ``tokens`` (``[layers, frames]``), how many codes each layer has (``codebooks``), the bits that are no tokens,
+the bitrate claimed, and ``details``. A clip that could not be done has ``error``, one line, instead of ``audio``: the
+others count. An exit code other than 0 discards the batch, and the last line of standard error is shown. The setting
+``timeout_s`` in the card ends a program that takes longer for one batch. What the program leaves running is ended with
+it.
 """
 
 from __future__ import annotations
@@ -61,6 +64,9 @@ class Result(Card):
     error: str = ""
     bits: int | None = None
     tokens: list[list[int]] | None = None
+    codebooks: tuple[int, ...] = ()
+    side_bits: int = Field(0, ge=0)
+    nominal_kbps: float | None = None
     details: dict[str, Any] = {}
 
 
@@ -218,7 +224,8 @@ class ExternalSystem:
             if len({len(layer) for layer in result.tokens}) > 1:
                 raise BenchError(f"{self.spec.label}: the token layers of {clip.id} differ in length")
             tokens = np.array(result.tokens, np.int64)
-        return Output(sound, result.bits, tokens, {**changed, **result.details})
+        facts = result.bits, tokens, result.codebooks, result.side_bits, result.nominal_kbps
+        return Output(sound, *facts, details={**changed, **result.details})
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

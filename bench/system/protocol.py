@@ -37,8 +37,11 @@ class Output:
 
     Attributes:
         audio: The sound, at whatever rate the system produces; None for systems that only embed.
-        bits: Size of the coded representation in bits, measured on the packets or codes.
-        tokens: Integer codes ``[layers, frames]``.
+        bits: Size of the coded representation in bits, measured on the packets or codes, side information included.
+        tokens: Integer codes ``[layers, frames]``; -1 where a layer has none in a frame.
+        codebooks: How many codes each layer has, where ``tokens`` are transmitted.
+        side_bits: How many of ``bits`` are not tokens: scales, for instance.
+        nominal_kbps: The bitrate that the system claims, None where it claims none.
         details: Anything worth recording about this clip (down-mix, detected cut-off, ...), JSON-able.
         path: Set by systems whose output already is a file; the run then refers to it.
         cost: Filled in by the engine.
@@ -47,6 +50,9 @@ class Output:
     audio: Audio | None = None
     bits: int | None = None
     tokens: Tokens | None = None
+    codebooks: tuple[int, ...] = ()
+    side_bits: int = 0
+    nominal_kbps: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     cost: Cost = field(default_factory=Cost)

@@ -111,7 +111,7 @@ class PacketCodec(Codec):
         if clipped:
             details["clipped_samples"] = clipped
         coded = self._encode(samples, source, audio.rate)
-        return Stream(coded, coded.bits, details=details)
+        return Stream(coded, coded.bits, nominal_kbps=self.kbps or None, details=details)
 
     def decode(self, stream: Stream) -> Audio:
         """Decode, trim the delay, and return to the clip's rate."""

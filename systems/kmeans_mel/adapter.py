@@ -47,6 +47,9 @@ BAND_STEP = 4
 #: Longest training material that is read, in seconds.
 TRAINING_SECONDS = 3600.0
 
+#: Four bands of patches of 2560 samples at 16 kHz.
+PATCHES_PER_SECOND = 25
+
 _SEED = 0
 
 
@@ -100,8 +103,10 @@ class KMeansMel(Codec):
     def encode(self, audio: Audio) -> Stream:
         """Tokens ``[stages, 4 * ceil(time / 2560)]``, each worth ``log2(vocab)`` bits."""
         tokens, _ = self._quantise(self._features(audio))
-        bits = tokens.size * (self.vocab.bit_length() - 1)
-        return Stream(tokens, bits, tokens)
+        width = self.vocab.bit_length() - 1
+        nominal = self.stages * PATCHES_PER_SECOND * width / 1000
+        sizes = (self.vocab,) * self.stages
+        return Stream(tokens, tokens.size * width, tokens, codebooks=sizes, nominal_kbps=nominal)
 
     def decode(self, stream: Stream) -> Audio:
         """Sum of centroids, log-mel, magnitudes, Griffin-Lim; equal tokens give equal audio."""

@@ -90,7 +90,7 @@ class SemantiCodec(Codec):
         streams = self._coded([audio for audio, _ in adapted])
         decoded = self._decoded(streams, [clip.seed for clip in clips], [audio.length for audio, _ in adapted])
         for (_, details), stream, audio in zip(adapted, streams, decoded, strict=True):
-            yield Output(audio, stream.bits, stream.tokens, {**details, **stream.details})
+            yield stream.output(audio, details)
 
     def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Means over all tokens: ``all`` codewords (acoustic, semantic), the ``first`` layer's, and ``audiomae``."""
@@ -117,7 +117,12 @@ class SemantiCodec(Codec):
             codes[owner].append(tokens)
         layers = [np.concatenate(windows).T for windows in codes]
         bits = self.vocab.bit_length() - 1 + 13
-        return [Stream(tokens, tokens.shape[1] * bits, tokens) for tokens in layers]
+        # As its authors count: tokens of 0.16 s patches, without what padding adds.
+        nominal = 50 / self.geometry.stack * bits / 1000
+        sizes = self.vocab, 8192
+        return [
+            Stream(tokens, tokens.shape[1] * bits, tokens, codebooks=sizes, nominal_kbps=nominal) for tokens in layers
+        ]
 
     def _windows(self, sounds: Sequence[Audio]) -> Iterator[tuple[int, Tokens, NDArray[np.float32]]]:
         """Of each window in turn: the number of its sound, tokens ``[time, 2]``, features ``[time, width]``."""
