@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldmbench.metrics._base import MetricFacts, load_metric
-from ldmbench.names import Name
+from ldmbench.names import Name, show
 from ldmbench.reports.cells import marks_of, unique
 from ldmbench.runs.results import Run
+from ldmbench.system.card import WEIGHTS
+from ldmbench.system.checkpoints import series_of, step_of
 
 #: The metric that gives the horizontal position.
 RATE = "kbps"
@@ -67,9 +69,14 @@ class Curve:
     levels: tuple[tuple[str, float], ...] = ()
     axis: str = RATE
 
+    @property
+    def axis_title(self) -> str:
+        """What the horizontal axis is, in words."""
+        return {RATE: "bitrate", WEIGHTS: "training step"}.get(self.axis, self.axis)
+
     def position(self, point: Point) -> str:
-        """Where a point stands, in words: ``12.20 kbit/s`` or ``steps = 50``."""
-        return f"{point.x:.2f} kbit/s" if self.axis == RATE else f"{self.axis} = {point.x:g}"
+        """Where a point stands, in words: ``12.20 kbit/s``, ``steps = 50`` or ``training step = 50000``."""
+        return f"{point.x:.2f} kbit/s" if self.axis == RATE else f"{self.axis_title} = {point.x:.12g}"
 
 
 def build(
@@ -112,7 +119,7 @@ def build(
 
 
 def swept_settings(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Settings that take several numbers in runs whose labels are otherwise equal."""
+    """Settings that take several numbers in runs whose labels are otherwise equal, checkpoints' steps among them."""
     names = unique(key for run in runs for key in run.info.name.settings)
     return tuple(name for name in names if any(sweep_of(runs, name)))
 
@@ -127,8 +134,12 @@ def sweep_of(runs: Sequence[Run], setting: str) -> Iterator[tuple[int, tuple[str
     for index, run in enumerate(runs):
         name = run.info.name
         value = name.settings.get(setting, run.info.settings.get(setting))
+        rest = {key: other for key, other in name.settings.items() if key != setting}
+        if setting == WEIGHTS and value is not None:
+            # Checkpoints of one training differ in their step alone.
+            rest[WEIGHTS] = series_of(show(value))
+            value = step_of(show(value))
         if isinstance(value, int | float) and not isinstance(value, bool):
-            rest = {key: other for key, other in name.settings.items() if key != setting}
             line = str(Name(name.name, name.variant, rest)) + _marks(run)
             if setting in name.settings:
                 lines.setdefault(line, {})[index] = float(value)

@@ -171,7 +171,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     scale = "log scale" if logarithmic else "linear scale"
-    axes.set_xlabel(f"Measured bitrate (kbit/s, {scale})" if curve.axis == RATE else f"{curve.axis} ({scale})")
+    axes.set_xlabel(f"Measured bitrate (kbit/s, {scale})" if curve.axis == RATE else f"{curve.axis_title} ({scale})")
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     return labels

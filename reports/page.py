@@ -216,8 +216,8 @@ def _inline(svg: str, curve: curves.Curve, names: Sequence[str], prefix: str) ->
 
 
 def _describe(curve: curves.Curve) -> str:
-    axis = "bitrate" if curve.axis == curves.RATE else curve.axis
-    return f"{curve.facts.title} against {axis} on {curve.dataset}: {', '.join(f.name for f in curve.families)}"
+    names = ", ".join(family.name for family in curve.families)
+    return f"{curve.facts.title} against {curve.axis_title} on {curve.dataset}: {names}"
 
 
 def _clip_row(clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
 from ldmbench.reports.cells import Cell, Column, Row, Table, marks_of, number, unique
+from ldmbench.reports.checkpoints import best_checkpoints
 from ldmbench.reports.notes import (
     banners,
     counts,
@@ -78,9 +79,10 @@ def build(
     table = Table(", ".join(unique(run.info.suite for run in runs)), columns, tuple(rows), banners(runs))
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
     left_out = (note for run in runs for item in run.info.datasets for note in item.notes)
+    best = best_checkpoints(runs, columns)
     return replace(
         table,
-        notes=unique((*counts(table), *older(runs), *others(runs), *notes, *heard(runs, columns), *left_out)),
+        notes=unique((*counts(table), *best, *older(runs), *others(runs), *notes, *heard(runs, columns), *left_out)),
         sources=sources(table, published) if published else (),
     )
 

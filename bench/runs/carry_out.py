@@ -41,7 +41,8 @@ def carry_out(plan: Plan, options: Options) -> list[Run]:
     """
     for spec in plan.specs:
         _refuse_other("device", spec, spec.device, options.device)
-        _refuse_other("weights", spec, spec.weights, options.weights)
+        if not spec.own_weights:
+            _refuse_other("weights", spec, spec.weights, options.weights)
     problems = dict(generate(plan, options, isolate=True))
     broken: dict[Path, str] = {}
     with ExitStack() as stack:

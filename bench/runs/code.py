@@ -49,6 +49,7 @@ SILENT: Mapping[str, str] = {
     "ldmbench.weights.record": "as above",
     "ldmbench.system.beside": "from a card to the adapter, which is in the ID",
     "ldmbench.system.card": "a record; its content is in the ID",
+    "ldmbench.system.checkpoints": "weights are in the ID by the digests of their files",
     "ldmbench.system.protocol": "a record, and what a system may offer",
     "ldmbench.system.registry": "from a name to the card, and from there to the adapter",
     "ldmbench.metrics": "hear what was made",

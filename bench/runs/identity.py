@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.load import load_source
-from ldmbench.host.homes import sha256
+from ldmbench.host.homes import file_digest, sha256
 from ldmbench.runs.code import RUNNER, code_modules
-from ldmbench.system.card import SystemSpec
+from ldmbench.system.card import WEIGHTS, SystemSpec
 
 #: Raised when IDs are made of other things; a run without a version is of version 1.
 VERSION = 2
@@ -35,7 +35,10 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
         "version": str(VERSION),
         "system": spec.card.name,
         "card": card_digest(spec),
-        "settings": _digest(json.dumps(dict(spec.settings), sort_keys=True)),
+        # A checkpoint counts by its files, whatever it is called.
+        "settings": _digest(
+            json.dumps({key: value for key, value in spec.settings.items() if key != WEIGHTS}, sort_keys=True)
+        ),
         "code": code_digest(spec),
         "weights": "untrained" if spec.untrained else weights_digest(spec),
         "datasets": _digest(*(dataset.digest for dataset in datasets)),
@@ -78,17 +81,27 @@ def code_digest(spec: SystemSpec) -> str:
 def weights_digest(spec: SystemSpec) -> str:
     """SHA-256 over the weight files that are there, or empty for systems without weights."""
     if not spec.card.weights:
-        return ""
-    from ldmbench.host.homes import file_digest
-
+        return _checkpoint_digest(spec.weights) if spec.own_weights and spec.weights else ""
     folder = spec.weights_folder()
     entries = spec.card.weights_of(spec.name.variant).values()
     names = {name for weights in entries for name in weights.names}
     if any(not weights.names for weights in entries):
         # Nobody could list the files: whatever the folder holds decides, but for the hub's bookkeeping.
-        found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-        names |= {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
+        names |= _files_below(folder)
     return _digest(*(f"{name} {file_digest(folder / name)}" for name in sorted(names)))
+
+
+def _checkpoint_digest(path: Path) -> str:
+    """SHA-256 over a checkpoint that is a file, whatever its name, or over all files of one that is a folder."""
+    if not path.is_dir():
+        return _digest(file_digest(path))
+    return _digest(*(f"{name} {file_digest(path / name)}" for name in sorted(_files_below(path))))
+
+
+def _files_below(folder: Path) -> set[str]:
+    """Files of a folder by their paths in it, hidden ones left out."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)}
 
 
 def _digest(*texts: str) -> str:

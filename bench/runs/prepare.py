@@ -22,6 +22,7 @@ from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
 from ldmbench.runs.store import is_run
 from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
+from ldmbench.system.checkpoints import distinct, expand
 from ldmbench.system.registry import resolve
 
 _log = logging.getLogger(__name__)
@@ -72,8 +73,8 @@ def prepare(request: Request, options: Options) -> Prepared:
     if request.align:
         metrics = tuple(map(align, metrics))
     suite = suite.model_copy(update={"metrics": metrics})
-    names = request.systems or suite.systems
-    specs = [resolve(name, options.device, request.untrained, options.weights) for name in names]
+    names = expand(request.systems or suite.systems)
+    specs = distinct([resolve(name, options.device, request.untrained, options.weights) for name in names])
     findings = check_systems(specs)
     failing = {finding.subject: finding for finding in findings if finding.level == "error"}
     left_out = []

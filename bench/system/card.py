@@ -17,6 +17,10 @@ from ldmbench.weights.record import Checkpoint
 
 Task = Literal["codec", "generate", "enhance"]
 
+#: The setting that names a checkpoint by its path. Systems with official files have it without saying so; the card of
+#: any other that takes one lists it among its settings, with a default that may be empty.
+WEIGHTS = "weights"
+
 #: What a row is for. Only a ``system`` is ranked. A ``reference`` gives back each clip's own reference, an ``anchor``
 #: marks a point of the scale (noise, a low-pass, the unprocessed input), a ``bound`` the best that can be reached.
 Role = Literal["system", "anchor", "reference", "bound"]
@@ -82,10 +86,12 @@ class SystemSpec:
     Attributes:
         card: The card.
         name: The name as typed, variant made explicit.
-        settings: Defaults, then the variant's, then the overrides.
+        settings: Defaults, then the variant's, then the overrides; ``weights`` is the label of a checkpoint that was
+            named, and not its path.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
         untrained: Build with seeded random weights.
-        weights: Folder with the official files, or None for the weights home.
+        weights: Folder or file of the checkpoint that was named, else the folder with the official files, or None for
+            the weights home.
     """
 
     card: SystemCard
@@ -99,6 +105,11 @@ class SystemSpec:
     def label(self) -> str:
         """The name to show and to file under: ``opus@6kbps:frame_ms=60``."""
         return str(self.name)
+
+    @property
+    def own_weights(self) -> bool:
+        """Whether ``weights`` is a checkpoint named for this system alone."""
+        return bool(self.settings.get(WEIGHTS))
 
     def weights_folder(self) -> Path:
         """The folder with the official files: the one they are fetched to, or the one asked for.

@@ -10,8 +10,8 @@ folder. It may print what it likes. The job file::
 
 ``audio`` is a float32 WAV of what the system works on: for ``codec`` the clip, at the card's rate and mixed to
 mono where the card has no other layout; for ``enhance`` the degraded input as it is; null for ``generate``, which
-has ``text``. ``weights`` is the folder of the official files where the card lists any. Every random choice comes
-from ``seed``. With ``untrained``, seeded random weights are used.
+has ``text``. ``weights`` is the folder of the official files where the card lists any, or the checkpoint that was named
+with ``:weights=``. Every random choice comes from ``seed``. With ``untrained``, seeded random weights are used.
 
 The program writes one float32 WAV for each clip into ``{output}``, and ``results.json`` beside them::
 
@@ -146,9 +146,9 @@ class ExternalSystem:
         return Codec(self.spec).adapt(clip.audio)
 
     def _weights(self) -> str | None:
-        if not self.card.weights or self.spec.untrained:
-            return None
-        return str(self.spec.weights_folder())
+        if self.card.weights and not self.spec.untrained:
+            return str(self.spec.weights_folder())
+        return str(self.spec.weights) if self.spec.own_weights else None
 
     def _start(self, job: Path, output: Path) -> str:
         """Run the program to its end; return the last line of its standard error."""

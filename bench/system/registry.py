@@ -10,9 +10,10 @@ from typing import Any
 
 from ldmbench.cards import load_card
 from ldmbench.errors import BenchError, describe
-from ldmbench.names import Name, parse, typed, unknown
+from ldmbench.names import Name, Setting, parse, show, typed, unknown
 from ldmbench.system.beside import make_importable
-from ldmbench.system.card import SystemCard, SystemSpec
+from ldmbench.system.card import WEIGHTS, SystemCard, SystemSpec
+from ldmbench.system.checkpoints import label_of
 from ldmbench.system.protocol import Adapter, System
 
 
@@ -53,31 +54,53 @@ def load_system_card(name: str) -> SystemCard:
     return load_card(cards[name], SystemCard)
 
 
-def resolve(name: str, device: str = "cpu", untrained: bool = False, weights: Path | None = None) -> SystemSpec:
+def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weights: Path | None = None) -> SystemSpec:
     """``NAME[@VARIANT][:setting=value,...]`` checked against the card; imports no adapter.
 
+    The setting ``weights`` is the path of a checkpoint in place of ``weights``, the folder of all systems. Its label,
+    the last part of the path, stands for it from here on.
+
     Raises:
-        BenchError: If system, variant or setting is unknown, or a value has the wrong type.
+        BenchError: If system, variant or setting is unknown, a value has the wrong type, or a checkpoint is not there.
 
     Example:
         >>> spec = resolve("opus@6kbps:application=audio")
         >>> spec.label, spec.settings["application"], spec.settings["frame_ms"]
         ('opus@6kbps:application=audio', 'audio', 60.0)
     """
-    asked = parse(name)
+    asked = name if isinstance(name, Name) else parse(name)
     card = load_system_card(asked.name)
     variant = asked.variant or card.default
     if variant and variant not in card.variants:
         raise unknown(f"variant of {card.name}", variant, card.variants)
     settings = {**card.settings, **card.variants.get(variant, {})}
     for key, value in asked.settings.items():
+        if key == WEIGHTS and card.weights:
+            settings[key] = show(value)
+            continue
         if key not in settings:
-            raise unknown(f"setting of {card.name}", key, settings)
+            fix = f'a system that takes a checkpoint has {WEIGHTS} = "" among its card\'s settings'
+            raise unknown(f"setting of {card.name}", key, settings, fix if key == WEIGHTS else "")
         settings[key] = typed(card.name, key, value, settings[key])
-    overrides = {key: settings[key] for key in asked.settings}
     # A system without weights is never untrained, whatever is asked of the others beside it.
     untrained = untrained and bool(card.weights)
+    if checkpoint := settings.get(WEIGHTS):
+        weights = _checkpoint(card.name, checkpoint, untrained)
+        settings[WEIGHTS] = label_of(weights)
+    overrides = {key: settings[key] for key in asked.settings}
     return SystemSpec(card, Name(card.name, variant, overrides), settings, device, untrained, weights)
+
+
+def _checkpoint(system: str, value: Setting, untrained: bool) -> Path:
+    """The absolute path of a checkpoint that was named."""
+    if untrained:
+        raise BenchError(f"{system} cannot have a checkpoint and be untrained", f"{value}", "leave one of them out")
+    path = Path(show(value)).expanduser()
+    # A link such as ``last`` keeps its name.
+    path = path.resolve() if ".." in path.parts else path.absolute()
+    if not path.exists():
+        raise BenchError(f"there is no checkpoint {value} for {system}", f"looked for {path}", "correct the path")
+    return path
 
 
 def load_system(spec: SystemSpec) -> System:
