@@ -1,0 +1,1 @@
+"""Files of ratings that other programs write, one module for each kind."""
