@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import baseline, compare, export, fetch, look, report, run, score
+from ldmbench.commands import baseline, compare, export, fetch, look, mushra, report, run, score
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
 
@@ -54,6 +54,7 @@ for _command in (
     compare.compare,
     baseline.baseline,
     export.export,
+    mushra.mushra,
 ):
     cli.add_command(_command)
 

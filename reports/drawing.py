@@ -31,7 +31,7 @@ PANEL = (4.4, 3.3)
 MARGINS = (0.5, 0.48, 0.14, 0.34)
 INK, MUTED, GRID, PAPER = "#1a1c21", "#5d6370", "#e3e5ea", "#ffffff"
 
-_STYLE: dict[str, Any] = {
+STYLE: dict[str, Any] = {
     "svg.hashsalt": "ldmbench",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
@@ -85,7 +85,7 @@ def render(curves: Sequence[Curve], suffix: str = "svg", columns: int = 3, palet
     import matplotlib
 
     # From matplotlib's own defaults, so that a user's matplotlibrc changes no byte.
-    style: Any = {**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}
+    style: Any = {**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}
     with matplotlib.rc_context(style):
         figure = _figure(curves, columns, palette or family_names(curves))
         stream = io.BytesIO()

@@ -144,3 +144,8 @@ def _number(text: str, column: str, where: str) -> float:
     if not math.isfinite(number):
         raise BenchError(f"{where}: {column} is not a number", repr(text), "write it as the paper prints it, 3.42")
     return number
+
+
+def of_listening_tests() -> tuple[PublishedValue, ...]:
+    """The scores that papers printed of their listening tests."""
+    return read(FOLDER / "listening-tests.csv").values

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ldmbench.compare.paired import holm
 from ldmbench.errors import BenchError
@@ -168,28 +169,29 @@ def analyse(ratings: Ratings) -> Analysis:
     of_group = {name: [item for item in ratings.items if ratings.groups.get(item) == name] for name in names}
     scores = cube(ratings, ratings.systems)
     components = variance_components(scores)
-    rated = ~np.isnan(scores).all(axis=2)
-    pages = float(rated.sum() / rated.any(axis=1).sum())
+    rated = _rated(scores)
+    pages = float(rated.sum()) / rated.shape[0]
     return Analysis(
         ratings.scales[0],
         ratings.low,
         ratings.high,
         len(ratings.rows),
         pages,
-        _part("all", ratings),
-        tuple(_part(name, ratings.of_items(items)) for name, items in of_group.items() if len(items) > 1)
+        part_of("all", ratings),
+        tuple(part_of(name, ratings.of_items(items)) for name, items in of_group.items() if len(items) > 1)
         if len(names) > 1
         else (),
         components,
-        _gains(components, *rated.shape, pages) if components else (),
+        _gains(components, scores.shape[0], scores.shape[1], pages) if components else (),
         _reliability(ratings),
     )
 
 
-def _part(name: str, ratings: Ratings) -> Part:
+def part_of(name: str, ratings: Ratings) -> Part:
+    """The results of these ratings of one scale, under a name."""
     conditions, systems = ratings.conditions, ratings.systems
     scores = cube(ratings, conditions)
-    listeners, items = (~np.isnan(scores).all(axis=2)).any(axis=1), (~np.isnan(scores).all(axis=2)).any(axis=0)
+    rated = _rated(scores)
     summaries = []
     for index, condition in enumerate(conditions):
         values = scores[:, :, index]
@@ -199,9 +201,14 @@ def _part(name: str, ratings: Ratings) -> Part:
             Summary(condition, ratings.roles.get(condition, "system"), mean, float(median), float(lower), float(upper))
         )
     compared = scores[:, :, [conditions.index(system) for system in systems]]
-    return Part(
-        name, int(listeners.sum()), int(items.sum()), tuple(summaries), _pairs(compared, systems), _friedman(compared)
-    )
+    listeners, items = int(np.any(rated, axis=1).sum()), int(np.any(rated, axis=0).sum())
+    return Part(name, listeners, items, tuple(summaries), _pairs(compared, systems), _friedman(compared))
+
+
+def _rated(scores: Scores) -> NDArray[np.bool_]:
+    """``[listeners, items]``: whether the listener rated anything of the item."""
+    rated: NDArray[np.bool_] = ~np.all(np.isnan(scores), axis=2)
+    return rated
 
 
 def _clipped(mean: Crossed, low: float, high: float) -> Crossed:

@@ -79,7 +79,8 @@ def variance_components(scores: Scores) -> Components | None:
 
     best = minimize(deviance, np.full(4, 0.2), method="L-BFGS-B", bounds=[(0.0, None)] * 4)
     residual = math.sqrt(_deviance(np.repeat(best.x, sizes), products, n)[1])
-    return Components(*(residual * math.sqrt(max(ratio, 0.0)) for ratio in best.x), residual)
+    of_listeners, of_items, of_item_system, of_listener_system = (residual * math.sqrt(max(x, 0.0)) for x in best.x)
+    return Components(of_listeners, of_items, of_item_system, of_listener_system, residual)
 
 
 def _deviance(ratios: Real, products: tuple[Real, Real, Real, Real, Real, float], n: int) -> tuple[float, float]:

@@ -1,0 +1,79 @@
+"""Options of the commands that read the ratings of a listening test, and the reading itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ldmbench.listening.votes import Ratings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_file = click.Path(path_type=Path, dir_okay=False)
+
+_READING = (
+    click.option("--key", type=_file, help="What the stimuli were: CSV with stimulus,system[,page][,item][,repeat]."),
+    click.option("--systems", type=_file, help="CSV with condition[,system][,role][,kind]: labels, anchors, kinds."),
+    click.option("--items", type=_file, help="CSV with item[,clip][,group]: clips of the runs, and groups."),
+    click.option("--conditions", default="", help="Conditions of a ReSEval test, separated by commas."),
+    click.option(
+        "--scale", nargs=2, type=float, default=(0.0, 100.0), show_default=True, help="Lowest and highest score."
+    ),
+    click.option("--complete-only", is_flag=True, help="Leave out sessions that are not whole."),
+)
+
+_SCREENING = (
+    click.option(
+        "--screen",
+        type=click.Choice(["bs1534", "mpeg", "semanticodec", "none"]),
+        default="bs1534",
+        show_default=True,
+        help="Rules by which listeners or pages are left out.",
+    ),
+    click.option(
+        "--threshold",
+        type=float,
+        default=90.0,
+        show_default=True,
+        help="Points that the hidden reference must have.",
+    ),
+    click.option("--seconds", type=click.FloatRange(0), help="Length of the sounds: flags pages that were left early."),
+)
+
+
+def reading(command: F) -> F:
+    """Add the options that say how ratings are read."""
+    return _add(command, _READING)
+
+
+def screening(command: F) -> F:
+    """Add the options that say who is left out."""
+    return _add(command, _SCREENING)
+
+
+def _add(command: F, options: tuple[Callable[[F], F], ...]) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read(
+    paths: tuple[Path, ...],
+    key: Path | None,
+    systems: Path | None,
+    items: Path | None,
+    conditions: str,
+    scale: tuple[float, float],
+    complete_only: bool,
+) -> Ratings:
+    """Read ratings as the options say."""
+    from ldmbench.listening.joined import read_names
+    from ldmbench.listening.read import HowToRead, read_ratings
+
+    names = tuple(name.strip() for name in conditions.split(",") if name.strip())
+    how = HowToRead(read_names(key, systems, items), names, *scale, complete_only)
+    return read_ratings(paths, how)

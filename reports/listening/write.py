@@ -1,0 +1,96 @@
+"""One door to what is written of a listening test, for the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from ldmbench.host.files import replacing
+from ldmbench.listening.outcome import FILE, Outcome, write_outcome
+from ldmbench.listening.screening import Decision, Screening
+from ldmbench.listening.votes import QUALITY, Vote
+from ldmbench.names import spreadsheet_safe
+from ldmbench.reports import published
+from ldmbench.reports.listening import grids, methods, plots, tables
+
+#: The metric's name of published scores of listening tests.
+MUSHRA = "mushra"
+
+
+def published_scores(outcome: Outcome) -> dict[str, float]:
+    """System -> score that a paper printed for it, of the systems in the test."""
+    systems = {item.name for result in outcome.results for item in result.analysis.whole.summaries}
+    known = (item for item in published.of_listening_tests() if item.metric == MUSHRA)
+    return {item.system: item.value for item in known if item.system in systems}
+
+
+def to_terminal(outcome: Outcome, known: Mapping[str, float]) -> str:
+    """The log of screening and all tables."""
+    parts = ["\n".join(tables.log_lines(outcome))]
+    parts += [grids.to_text(grid) for grid in tables.everything(outcome, known)]
+    parts += sources(known)
+    return "\n\n".join(parts) + "\n"
+
+
+def to_json(outcome: Outcome) -> str:
+    """All results, numbers in full precision."""
+    return json.dumps(asdict(outcome), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sources(known: Mapping[str, float]) -> list[str]:
+    """Where published scores come from."""
+    rows = (item for item in published.of_listening_tests() if item.metric == MUSHRA and item.system in known)
+    return list(dict.fromkeys(f"Published: {item.source}" for item in rows))
+
+
+def everything(
+    folder: Path, outcome: Outcome, screenings: Sequence[Screening], known: Mapping[str, float]
+) -> list[Path]:
+    """Write the results of a test into a folder; equal ratings give equal files.
+
+    Raises:
+        BenchError: If it cannot be written.
+    """
+    write_outcome(folder / FILE, outcome)
+    paths = [folder / FILE]
+    votes = [vote for screened in screenings for vote in screened.ratings.rows]
+    texts = {
+        "ratings.csv": _rows([field.name for field in fields(Vote)], [list(asdict(vote).values()) for vote in votes]),
+        "screening.csv": _rows(
+            ["scale", *(field.name for field in fields(Decision))],
+            [[result.analysis.scale, *asdict(item).values()] for result in outcome.results for item in result.log],
+        ),
+        "methods.txt": methods.paragraph(outcome),
+        "tables.md": "\n\n".join(map(grids.to_markdown, tables.everything(outcome, known)))
+        + "".join(f"\n- {line}" for line in sources(known))
+        + "\n",
+    }
+    for result, screened in zip(outcome.results, screenings, strict=True):
+        analysis = result.analysis
+        stem = "" if analysis.scale == QUALITY else f"{analysis.scale}-"
+        scores = tables.scores(result, analysis.whole, outcome, known)
+        pairs = tables.differences(analysis)
+        texts[f"{stem}scores.csv"] = _rows(tables.SCORE_COLUMNS, [list(row) for row in scores.values])
+        texts[f"{stem}differences.csv"] = _rows(tables.PAIR_COLUMNS, [list(row) for row in pairs.values])
+        texts[f"{stem}tables.tex"] = (
+            grids.to_latex(scores, f"tab:{stem}scores") + "\n" + grids.to_latex(pairs, f"tab:{stem}differences")
+        )
+        paths += plots.write(folder, f"{stem}scores", screened.ratings, analysis)
+    for name, text in texts.items():
+        with replacing(folder / name) as handle:
+            handle.write(text.encode())
+        paths.append(folder / name)
+    return paths
+
+
+def _rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([spreadsheet_safe(item) if isinstance(item, str) else item for item in row])
+    return stream.getvalue()
