@@ -69,6 +69,37 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
     return path
 
 
+def receive(url: str, path: Path, beginning: str = "", progress: Progress | None = None) -> str:
+    """Bring ``url`` (https or file) to ``path`` with no more to check it by than the ``beginning`` of its SHA-256.
+
+    Returns:
+        The SHA-256 (hex) of the file, to check it by from then on.
+
+    Raises:
+        BenchError: If the address cannot be read, is not encrypted, the beginning is wrong, or the disk is full.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("https", "file"):
+        raise BenchError(f"cannot download {url}", "not an https address, and no SHA-256 to check it by", "pin one")
+    if progress is None:
+        with transfer(path.name) as shown:
+            return receive(url, path, beginning, shown)
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(str(path.resolve())):
+            # Whatever lies there may be the beginning of something else, and no checksum would tell.
+            part.unlink(missing_ok=True)
+            digest = sha256(path) if path.is_file() else _receive_all(url, part, progress)
+            if not digest.startswith(beginning):
+                what, fix = f"{url} is not the file that was pinned", "remove what is there and fetch it again"
+                raise BenchError(what, f"SHA-256 {digest}, expected {beginning}...", fix)
+            if not path.is_file():
+                part.replace(path)
+    except OSError as error:
+        raise not_written(path, error, "free disk space or choose another folder") from None
+    return digest
+
+
 def _receive_all(url: str, part: Path, progress: Progress | None) -> str:
     """Receive until nothing is missing; the SHA-256 of what arrived."""
     while not _receive(url, part, progress):

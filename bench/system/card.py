@@ -34,14 +34,15 @@ class SystemCard(Card):
         role: What its row is for; whatever shows a scale's ends instead of competing says so here.
         tasks: What it can be asked to do. A program (``command``) does one task.
         module: ``package.module:Class``; the class is called with a ``SystemSpec``.
-        rate: Output rate in Hz, 0 where it follows the input.
+        rate: Output rate in Hz, 0 where it follows the input or belongs to the variant.
         default: Variant meant by the bare name; empty where there are no variants.
         settings: Every setting with its default; nothing else can be overridden.
         variants: Name -> settings that differ from the defaults.
         extras: Optional dependency groups of ldmbench that must be installed.
         programs: Programs that must be on the PATH.
-        weights: Official checkpoint files, those of a variant under its name, those of all under another. Variants and
-            systems that share files name the same ``folder``, by default the system's name.
+        weights: Official checkpoint files, those of a variant under its name, those of several under another, with
+            the list of these ``variants`` where it is not all. Variants and systems that share files name the same
+            ``folder``, by default the system's name.
         command: For systems in another environment: the program to start (``ldmbench.system.external``).
     """
 
@@ -65,14 +66,24 @@ class SystemCard(Card):
     command: tuple[str, ...] = ()
 
     @model_validator(mode="after")
+    def _weights_are_of_variants(self) -> SystemCard:
+        if unknown := sorted({name for entry in self.weights.values() for name in entry.variants} - set(self.variants)):
+            raise ValueError(f"weights: there is no variant {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
     def _one_task_for_a_program(self) -> SystemCard:
         if self.command and len(self.tasks) > 1:
             raise ValueError("tasks: a system with a command does one task, which its job file names")
         return self
 
     def weights_of(self, variant: str) -> dict[str, Checkpoint]:
-        """The weights a variant needs, all in one folder: under its own name, and under no variant's name."""
-        chosen = {key: entry for key, entry in self.weights.items() if key == variant or key not in self.variants}
+        """The weights a variant needs, all in one folder: under its own name, and what it shares with others."""
+        chosen = {
+            key: entry
+            for key, entry in self.weights.items()
+            if key == variant or (key not in self.variants and (not entry.variants or variant in entry.variants))
+        }
         folder = next((entry.folder for entry in chosen.values() if entry.folder), self.name)
         name = f"{self.name}@{variant}" if variant else self.name
         changes = {"folder": folder, "name": name, "title": name}

@@ -44,17 +44,20 @@ class Stream:
 class Codec:
     """Base of codec adapters: subclasses write ``encode`` and ``decode``.
 
-    The clip is resampled to ``rate`` and, where its channel count is not among the card's, mixed down to
+    The clip is resampled to ``rate`` and, where its channel count is not among ``channels``, mixed down to
     mono (both recorded in ``details``); the decoded sound is trimmed or padded to the clip's duration.
     """
 
     #: Rate in Hz that ``encode`` receives; 0 leaves the clip's own.
     rate: int
+    #: Channel counts that it receives.
+    channels: tuple[int, ...]
 
     def __init__(self, spec: SystemSpec) -> None:
         self.spec = spec
         self.card = spec.card
         self.rate = spec.card.rate
+        self.channels = spec.card.channels
 
     def encode(self, audio: Audio) -> Stream:
         """Code ``audio`` (at ``rate``, with a channel count of the card)."""
@@ -76,9 +79,9 @@ class Codec:
     def adapt(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
         """The clip as ``encode`` wants it, and a record of what was changed."""
         details: dict[str, Any] = {}
-        if audio.channels not in self.card.channels:
-            if 1 not in self.card.channels:
-                audio = audio.with_channels(self.card.channels[0])
+        if audio.channels not in self.channels:
+            if 1 not in self.channels:
+                audio = audio.with_channels(self.channels[0])
             else:
                 details["downmix"] = f"mean of {audio.channels} channels"
                 audio = audio.mono()

@@ -28,6 +28,9 @@ class Checkpoint(Card):
         urls: File -> address, of files that are not in the repository.
         files: File -> SHA-256 (hex); only its beginning, or nothing, where no more is published.
         size: Bytes of all files together; 0 where not known.
+        pin_first: Fetch by address what has no whole SHA-256 to check it by, and pin what came (``NAME.sha256``, beside
+            the file): for publishers that name no digest. Nothing else is downloaded unchecked.
+        variants: In a card, the variants that need it where several share it; all where none is named.
     """
 
     title: str = ""
@@ -38,6 +41,8 @@ class Checkpoint(Card):
     urls: dict[str, str] = {}
     files: dict[str, str] = {}
     size: int = 0
+    pin_first: bool = False
+    variants: tuple[str, ...] = ()
 
     @field_validator("folder")
     @classmethod

@@ -47,6 +47,29 @@ def test_nothing_is_downloaded_that_cannot_be_checked(home: Path, digest: str) -
         fetch_checkpoints([served(home, "net.pth", digest)])
 
 
+@pytest.mark.parametrize("beginning", ["", sha(b"weights")[:8]])
+def test_what_nobody_published_a_digest_of_is_pinned_when_it_first_comes(home: Path, beginning: str) -> None:
+    checkpoint = served(home, "net.pth", beginning).model_copy(update={"pin_first": True})
+    folder = fetch_checkpoints([checkpoint])
+    assert (folder / "net.pth.sha256").read_text().split() == [sha(b"weights"), "net.pth"]
+    (home / "server" / "net.pth").write_bytes(b"others!")
+    fetch_checkpoints([checkpoint])  # what is there is what came first
+    (folder / "net.pth").unlink()
+    with pytest.raises(BenchError, match=f"not the file that was pinned: SHA-256 {sha(b'others!')}"):
+        fetch_checkpoints([checkpoint])
+    assert not (folder / "net.pth").exists()
+
+
+def test_the_beginning_of_a_digest_is_checked_when_it_first_comes(home: Path) -> None:
+    checkpoint = served(home, "net.pth", "00000000").model_copy(update={"pin_first": True})
+    with pytest.raises(BenchError, match="not the file that was pinned"):
+        fetch_checkpoints([checkpoint])
+    assert not (home / "weights" / "net" / "net.pth").exists()
+    unsafe = checkpoint.model_copy(update={"urls": {"net.pth": "http://example.org/net.pth"}})
+    with pytest.raises(BenchError, match="not an https address"):
+        fetch_checkpoints([unsafe])
+
+
 def test_from_the_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 

@@ -1,0 +1,1 @@
+"""Neural audio codecs that the tables of papers compare with."""
