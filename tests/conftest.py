@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,14 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Systems of runs work in this process, where a test can see and change what they do."""
+    """Systems and metrics of runs work in this process, where a test can see and change what they do."""
     from ldmbench.runs.generate import generate
 
     def here(*args: Any, isolate: bool = False) -> list[tuple[str, str]]:
         return generate(*args)
 
     monkeypatch.setattr("ldmbench.runs.carry_out.generate", here)
+    monkeypatch.setattr("ldmbench.runs.carry_out.Apart", nullcontext)
 
 
 @pytest.fixture

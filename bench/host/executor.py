@@ -146,21 +146,29 @@ def _call(function: Callable[[T], R], task: T) -> R:
     try:
         return function(task)
     except BaseException as error:
+        lasting = portable(error)
+        if lasting is error:
+            raise
+        raise lasting from None
+
+
+def portable(error: BaseException) -> Exception:
+    """An exception as another process can have it: itself, or what it says in a ``RuntimeError``."""
+    if not isinstance(error, Exception):
         # No keyboard reaches a worker; what only a process may raise is its task's error here.
-        if not isinstance(error, Exception):
-            raise RuntimeError(describe(error)) from None
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            # An exception that cannot be unpickled would look like a dead worker to the parent.
-            raise RuntimeError(describe(error)) from None
-        raise
+        return RuntimeError(describe(error))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        # An exception that cannot be unpickled would look like a dead worker to the parent.
+        return RuntimeError(describe(error))
+    return error
 
 
-def executor(jobs: int, tasks: int, apart: bool = False) -> Executor:
-    """Processes where there are several jobs and more than one task, otherwise this process; never it if ``apart``."""
+def executor(jobs: int, tasks: int, alone: Executor | None = None) -> Executor:
+    """Processes where there are several jobs and more than one task, otherwise ``alone``, or else this process."""
     jobs = min(jobs, tasks)
-    return Processes(jobs) if jobs > 1 or (apart and jobs) else Serial()
+    return Processes(jobs) if jobs > 1 else alone or Serial()
 
 
 def cores() -> int:

@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -50,7 +51,7 @@ class MetricFacts:
         content: Kinds of content it is defined for; empty means all.
         kind: How values become an estimate: ``mean`` over clips, ``ratio`` of sums of ``[2]`` values, ``largest``
             of them, or ``set`` (the metric's own aggregate over vectors).
-        device: True where a model is behind it: it runs in the main process, on the chosen device, in batches.
+        device: True where a model is behind it: it runs in one process, on the chosen device, in batches.
         timed: True where the value changes from run to run (time, memory).
         digits: Decimals shown in tables.
         extras: Optional dependency groups of ldmbench that it needs.
@@ -103,7 +104,7 @@ class Metric(Protocol):
 
 @runtime_checkable
 class DeviceMetric(Metric, Protocol):
-    """A metric with a model behind it, as ``facts.device`` says: computed in the main process, in batches.
+    """A metric with a model behind it, as ``facts.device`` says: computed in one process, in batches.
 
     The engine asks for ``problem`` before a run, calls ``configure`` once and then ``measure_batch``. The model is
     loaded when it is first needed.
@@ -221,9 +222,6 @@ class _Entry:
 
 _registry: dict[str, _Entry] = {}
 
-#: Names of metrics that other packages have registered.
-_from_packages: set[str] = set()
-
 
 def metric(
     name: str, *, variants: Mapping[str, Mapping[str, Setting]] | None = None, **facts: Any
@@ -253,6 +251,7 @@ def metric(
             title = declared.title if str(asked) == name else declared.title + str(asked).removeprefix(name)
             return SignalMetric(replace(declared, title=title), function, settings)
 
+        build.__module__ = function.__module__  # As ``homes`` has it.
         _registry[name] = _Entry(build, variants or {}, defaults)
         return function
 
@@ -336,10 +335,20 @@ def align(name: str) -> str:
     return str(Name(asked.name, asked.variant, {**asked.settings, _ALIGN: True}))
 
 
-def from_package(name: str) -> bool:
-    """Whether a metric comes from another package than ldmbench, through an entry point."""
+def homes(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Modules of others that register these metrics; None if one of them cannot be imported in another process.
+
+    The script that Python was started with is such a module, and what was made in an interactive session.
+    """
     _import_all()
-    return parse(name).name in _from_packages
+    modules = {_registry[parse(name).name].build.__module__ for name in names}
+    others = sorted(module for module in modules if module.partition(".")[0] != "ldmbench")
+    return tuple(others) if all(map(_importable, others)) else None
+
+
+def _importable(module: str) -> bool:
+    """Whether a module lies where another process looks for it too; having been imported here is no proof of that."""
+    return module != "__main__" and PathFinder.find_spec(module.partition(".")[0]) is not None
 
 
 def settings_title(asked: Name) -> str:
@@ -367,11 +376,9 @@ def _import_all() -> None:
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"ldmbench.metrics.{module.name}")
-    ours = set(_registry)
     for point in entry_points(group="ldmbench.metrics"):
         try:
             point.load()
         except (Exception, SystemExit) as error:
             # Its metrics are then unknown by name; all others are there.
             _log.warning("the metrics of %s cannot be loaded: %s", point.value, describe(error))
-    _from_packages.update(_registry.keys() - ours)

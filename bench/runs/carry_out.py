@@ -11,6 +11,7 @@ from pathlib import Path
 from ldmbench.clips.card import Content
 from ldmbench.clips.pairs import outputs_digest, pair_folders
 from ldmbench.errors import BenchError
+from ldmbench.host.apart import Apart
 from ldmbench.metrics._base import load_metric
 from ldmbench.runs.check import Finding, check_metrics, check_plan
 from ldmbench.runs.generate import generate
@@ -52,7 +53,8 @@ def carry_out(plan: Plan, options: Options) -> list[Run]:
                 writers.append(stack.enter_context(RunWriter(path, info)))
             except BrokenRunError as error:
                 broken[path] = str(error)
-        measure([writer.path for writer in writers], plan.clips, plan.metrics, options, writers)
+        apart = stack.enter_context(Apart())
+        measure([writer.path for writer in writers], plan.clips, plan.metrics, options, writers, apart)
     runs = []
     for path, info in zip(plan.paths, plan.runs, strict=True):
         done = Run(path, info, {}, {}, broken[path]) if path in broken else open_run(path)
@@ -73,13 +75,16 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
         contents = [(dataset.name, dataset.content) for dataset in old.info.datasets]
         _refuse_errors(check_metrics(contents, metrics, options))
     done = []
-    for old in runs:
-        if not old.path.is_dir():
-            raise BenchError(f"{old.path} is a baseline", "it holds no sound to score", "score the run it was made of")
-        info = replace(old.info, metrics=(*old.info.metrics, *(m for m in metrics if m not in old.info.metrics)))
-        with RunWriter(old.path, info) as writer:
-            measure([old.path], old.info.planned(), metrics, options, [writer])
-        done.append(open_run(old.path))
+    with Apart() as apart:
+        for old in runs:
+            if not old.path.is_dir():
+                raise BenchError(
+                    f"{old.path} is a baseline", "it holds no sound to score", "score the run it was made of"
+                )
+            info = replace(old.info, metrics=(*old.info.metrics, *(m for m in metrics if m not in old.info.metrics)))
+            with RunWriter(old.path, info) as writer:
+                measure([old.path], old.info.planned(), metrics, options, [writer], apart)
+            done.append(open_run(old.path))
     return done
 
 
@@ -114,8 +119,8 @@ def score_folder(
     plan = replace(plan, runs=(replace(info, environment={**info.environment, FOLDER: str(folder.resolve())}),))
     _refuse_errors(check_plan(plan, options))
     generate(plan, options, partial(FolderSystem, pairs=pairs), isolate=True)
-    with RunWriter(plan.paths[0], plan.runs[0]) as writer:
-        measure(plan.paths, plan.clips, plan.metrics, options, [writer])
+    with RunWriter(plan.paths[0], plan.runs[0]) as writer, Apart() as apart:
+        measure(plan.paths, plan.clips, plan.metrics, options, [writer], apart)
     return open_run(plan.paths[0])
 
 

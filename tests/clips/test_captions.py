@@ -21,10 +21,10 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.reports import result
-from ldmbench.runs import measure
 from ldmbench.runs.carry_out import score_folder
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run
+from ldmbench.runs.scoring import forget_metrics
 from ldmbench.stats import Estimate
 from ldmbench.suite import load_suite
 
@@ -85,7 +85,7 @@ def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
         entry = metrics._Entry(lambda name, settings, kind=kind: kind(), {}, {})
         monkeypatch.setitem(metrics._registry, kind.facts.name, entry)
     # The engine remembers metrics by name for the length of a session.
-    measure._metric.cache_clear()
+    forget_metrics()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _base as base
 from ldmbench.metrics._base import BaseMetric, DeviceMetric, Metric, MetricFacts, list_metrics, load_metric
 from ldmbench.metrics.spectral import SpectralMetric
-from ldmbench.runs.measure import _plain
+from ldmbench.runs.scoring import _plain
 from ldmbench.system.protocol import Cost, Output
 from tests.present import present
 

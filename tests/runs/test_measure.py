@@ -21,14 +21,15 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.host.interrupt import Interrupted, interruptible
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
-from ldmbench.runs import measure as module
 from ldmbench.runs.measure import measure
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
+from ldmbench.runs.scoring import forget_metrics
 from ldmbench.runs.store import RunWriter
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
+from ldmbench.weights.record import CheckpointError
 from tests.present import present
 
 Sound = Callable[..., Audio]
@@ -77,11 +78,11 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Fake], Fake]
 
     def add(fake: Fake) -> Fake:
         monkeypatch.setitem(metrics._registry, fake.facts.name, metrics._Entry(lambda *_: fake, {}, {}))
-        module._metric.cache_clear()
+        forget_metrics()
         return fake
 
     yield add
-    module._metric.cache_clear()
+    forget_metrics()
 
 
 @pytest.fixture
@@ -442,3 +443,28 @@ def test_a_model_that_cannot_be_built_stops_the_run_but_keeps_the_other_scores(w
     with pytest.raises(BenchError, match="no weights"):
         work.measure("model", "fake")
     assert len(work.values(open_run(work.paths[0]))) == 3
+
+
+# What is not installed is no score
+
+
+@pytest.mark.parametrize("kind", [Fake, FakeModel])
+@pytest.mark.parametrize(
+    "error",
+    [ModuleNotFoundError("No module named 'nowhere'"), CheckpointError("no weights", fix="fetch it")],
+    ids=["package", "checkpoint"],
+)
+def test_what_a_metric_lacks_is_named_and_nothing_is_stored_of_it(
+    work: Work, register: Any, kind: type[Fake], error: Exception
+) -> None:
+    lacking = register(kind(on("b", error), name="lacking"))
+    register(Fake(constant(1.0)))
+    with pytest.raises(BenchError, match=r"lacking cannot be computed here.*(No module named|no weights)") as raised:
+        work.measure("lacking", "fake")
+    assert raised.value.exit_code == 2
+    run = open_run(work.paths[0])
+    assert "b" not in work.rows(run, "lacking")
+    assert {row.status for row in run.scores.values()} == {"ok"}
+    assert len(work.rows(run)) == 3
+    lacking.act = constant(2.0)
+    assert work.values(work.measure("lacking", "fake"), "lacking")["b"] == 2.0

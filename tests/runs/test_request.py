@@ -21,11 +21,11 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
-from ldmbench.runs import measure
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.prepare import evaluate, prepare
 from ldmbench.runs.request import Options, Request
 from ldmbench.runs.results import find_runs
+from ldmbench.runs.scoring import forget_metrics
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
 
@@ -142,9 +142,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_this_process: None
     model = ProbeModel()
     for fake in (Probe(), model):
         monkeypatch.setitem(metrics._registry, fake.facts.name, metrics._Entry(lambda *_, fake=fake: fake, {}, {}))
-    measure._metric.cache_clear()
+    forget_metrics()
     yield Bench(tmp_path, model)
-    measure._metric.cache_clear()
+    forget_metrics()
 
 
 both_ways = pytest.mark.parametrize("way", [Bench.call, Bench.type], ids=["evaluate", "command"])

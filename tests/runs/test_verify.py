@@ -15,11 +15,11 @@ from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
-from ldmbench.runs import measure
 from ldmbench.runs.carry_out import carry_out, rescore
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
+from ldmbench.runs.scoring import forget_metrics
 from ldmbench.runs.verify import changed_outputs
 from ldmbench.suite import Suite
 from ldmbench.system.registry import resolve
@@ -119,7 +119,7 @@ def test_a_metric_that_lacks_something_stores_nothing(plan: Plan, monkeypatch: p
     metrics._import_all()
     monkeypatch.setitem(metrics._registry, "needy", metrics._Entry(lambda *_: Needy(), {}, {}))
     monkeypatch.setattr("ldmbench.runs.check.missing_extras", lambda extras: ["torch"] if extras else [])
-    measure._metric.cache_clear()
+    forget_metrics()
     before = (run.path / "scores.jsonl").read_bytes(), (run.path / "run.json").read_bytes()
     with pytest.raises(BenchError, match="needy: needs torch") as error:
         rescore([run], ["needy"], QUIET)

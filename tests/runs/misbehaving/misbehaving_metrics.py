@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import Unscored
 from ldmbench.metrics import _base as metrics
-from ldmbench.metrics._base import BaseMetric, MetricFacts
+from ldmbench.metrics._base import BaseMetric, MetricFacts, ModelMetric
 from ldmbench.system.protocol import Output
 
 
@@ -93,5 +93,20 @@ class Misbehaving(BaseMetric):
         return KINDS[self.kind]() if clip.id.endswith("/bad") else 1.0
 
 
+class MisbehavingModel(ModelMetric):
+    """The same with a model: it hears both clips together."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.facts = MetricFacts(f"model_{kind}", kind, device=True)
+
+    def problem(self) -> str:
+        return ""
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Any]:
+        return [KINDS[self.kind]() if clip.id.endswith("/bad") else 1.0 for clip in clips]
+
+
 for _kind in KINDS:
     metrics._registry[f"bad_{_kind}"] = metrics._Entry(lambda *_, kind=_kind: Misbehaving(kind), {}, {})
+    metrics._registry[f"model_{_kind}"] = metrics._Entry(lambda *_, kind=_kind: MisbehavingModel(kind), {}, {})
