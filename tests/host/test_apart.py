@@ -45,6 +45,10 @@ def work(importable: Callable[[str, str], None]) -> Callable[[Any], Any]:
     return work
 
 
+def collect(pairs: Iterator[tuple[int, Any]]) -> dict[int, Any]:
+    return dict(pairs)
+
+
 @pytest.fixture
 def apart() -> Iterator[Apart]:
     with Apart() as apart:
@@ -53,14 +57,14 @@ def apart() -> Iterator[Apart]:
 
 def test_it_keeps_what_it_has_from_call_to_call(work: Callable[[Any], Any], apart: Apart) -> None:
     first, _ = apart.call(work, ("hold", 1))
-    again, held = list(apart.map(work, [("hold", 2), ("hold", 3)], [9, 9]))[1][1]
+    again, held = collect(apart.map(work, [("hold", 2), ("hold", 3)], [9, 9]))[1]
     assert first == again != os.getpid()
     assert held == [1, 2, 3]
     assert apart.ends == 0
 
 
 def test_what_is_raised_comes_back_and_the_process_stays(work: Callable[[Any], Any], apart: Apart) -> None:
-    results = dict(apart.map(work, [("hold", 1), ("error", 5), ("local", 0), ("result", 1), ("hold", 2)]))
+    results = collect(apart.map(work, [("hold", 1), ("error", 5), ("local", 0), ("result", 1), ("hold", 2)]))
     assert isinstance(results[1], BenchError)
     assert (str(results[1]), results[1].exit_code) == ("what: found 5 (fix: fix)", 3)
     assert str(results[2]) == "Local: nowhere to be found"
@@ -72,7 +76,7 @@ def test_a_task_that_ends_the_process_or_stalls_is_the_only_one_lost(
     work: Callable[[Any], Any], apart: Apart, tmp_path: Path
 ) -> None:
     tasks = [("leave", 0), ("hold", 1), ("abort", 0), ("sleep", 60), ("killed once", str(tmp_path / "mark"))]
-    results = dict(apart.map(work, tasks, [60, 60, 60, 0.5, 60]))
+    results = collect(apart.map(work, tasks, [60, 60, 60, 0.5, 60]))
     for index, message in {0: "exit code 0", 2: "SIGABRT", 3: "took longer than 0.5 s"}.items():
         assert isinstance(results[index], WorkerDiedError)
         assert message in str(results[index])
