@@ -81,8 +81,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Systems and metrics of runs work in this process, where a test can see and change what they do."""
     from ldmbench.runs.generate import generate
 
-    def here(*args: Any, isolate: bool = False) -> list[tuple[str, str]]:
-        return generate(*args)
+    def here(*args: Any, isolate: bool = False, **options: Any) -> list[tuple[str, str]]:
+        return generate(*args, **options)
 
     monkeypatch.setattr("ldmbench.runs.carry_out.generate", here)
     monkeypatch.setattr("ldmbench.runs.carry_out.Apart", nullcontext)

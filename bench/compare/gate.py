@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ldmbench.compare.judge import Draft, draft, judge, numbers_of_clips
+import numpy as np
+
+from ldmbench.compare.judge import Draft, Numbers, draft, judge, numbers_of_clips
 from ldmbench.compare.noise import averaged, with_noise
 from ldmbench.compare.paired import FEWEST
 from ldmbench.compare.pairs import Pairs, obstacle, pair
 from ldmbench.compare.records import Cell, Comparison, Rules
+from ldmbench.compare.sequential import Look
 from ldmbench.compare.sets import numbers_of_set
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import MetricFacts, load_metric
@@ -18,7 +21,9 @@ from ldmbench.runs.records import ClipInfo
 from ldmbench.runs.results import Run
 
 
-def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules, noise: Sequence[Run] = ()) -> Comparison:
+def compare(
+    base: Sequence[Run], new: Sequence[Run], rules: Rules, noise: Sequence[Run] = (), look: Look | None = None
+) -> Comparison:
     """Compare NEW with BASE.
 
     One run on each side is a pair whatever they are called; several pair by the labels of their systems.
@@ -28,6 +33,7 @@ def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules, noise: Sequen
         new: The runs that are judged.
         rules: How strict to be.
         noise: Repeats of BASE, with other seeds or on other machines: ``worse`` then also has to stand out among them.
+        look: Which clips of NEW are there, where it is looked at before it is complete.
 
     Raises:
         BenchError: If a metric is named that neither side has, a rule is for one that is not compared, or noise is to
@@ -49,13 +55,14 @@ def compare(base: Sequence[Run], new: Sequence[Run], rules: Rules, noise: Sequen
                     reason = "NEW has no run of this system"
                     drafts.append(Draft(Cell(label, dataset, facts, "all", "not comparable", reason)))
                 else:
-                    drafts += _drafts(label, mean, after, facts, dataset, rules, runs)
+                    drafts += _drafts(label, mean, after, facts, dataset, rules, runs, look)
         if after is not None:
             notes += _other_facts(before, after, names)
     if not drafts:
         raise BenchError("there is nothing to compare", "no metric of BASE has a direction", "name metrics with -m")
     base_names, new_names = (tuple(f"{run.info.system} ({run.info.id})" for run in side) for side in (base, new))
-    return Comparison(base_names, new_names, judge(drafts), rules, _banners(base, new), tuple(dict.fromkeys(notes)))
+    banners = _banners(base, new, look)
+    return Comparison(base_names, new_names, judge(drafts, look), rules, banners, tuple(dict.fromkeys(notes)))
 
 
 def _metrics(base: Sequence[Run], new: Sequence[Run], rules: Rules) -> list[str]:
@@ -105,7 +112,14 @@ def _datasets(run: Run, facts: MetricFacts) -> list[str]:
 
 
 def _drafts(
-    label: str, base: Run, new: Run, facts: MetricFacts, dataset: str, rules: Rules, runs: Sequence[Run]
+    label: str,
+    base: Run,
+    new: Run,
+    facts: MetricFacts,
+    dataset: str,
+    rules: Rules,
+    runs: Sequence[Run],
+    look: Look | None,
 ) -> Iterator[Draft]:
     """The cell of all clips of a dataset, and those of its groups; ``runs`` are BASE and its repeats, if any."""
     cell = Cell(label, dataset, facts, "all", "undecided", margin=rules.margins.get(facts.name, 0.0))
@@ -116,13 +130,18 @@ def _drafts(
         yield Draft(replace(cell, verdict="not comparable", reason=problem))
         return
     clips = [clip for clip in base.info.clips if clip.dataset == dataset]
-    pairs = pair(base, new, facts, clips)
+    pairs = pair(base, new, facts, clips, look.clips if look else None)
     if differ := pairs.weights_differ():
         reason = f"what {differ} clips are counted by (words, say) differs"
         yield Draft(replace(cell, verdict="not comparable", reason=reason))
         return
     # A metric without a value for any clip of both runs says nothing about either.
-    if pairs.clips or pairs.broken or pairs.recovered:
+    if pairs.clips or pairs.broken or pairs.recovered or pairs.left:
+        if facts.kind == "set" and pairs.left:
+            # A set is tested when it is complete; until then only failures say something.
+            nothing = np.zeros(len(pairs.clips))
+            yield draft(cell, pairs, Numbers(None, None, nothing, nothing, None), rules)
+            return
         if facts.kind == "set":
             item = _set_draft(cell, base, new, pairs, rules)
             yield with_noise(item, runs, new, pairs) if runs else item
@@ -175,14 +194,17 @@ def _other_facts(base: Run, new: Run, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _banners(base: Sequence[Run], new: Sequence[Run]) -> tuple[str, ...]:
+def _banners(base: Sequence[Run], new: Sequence[Run], look: Look | None) -> tuple[str, ...]:
     lines = []
+    if look is not None and not look.last:
+        heard = f"{len(look.clips)} of {look.planned} clips"
+        lines.append(f"PARTIAL: stopped after {heard}, where the verdict was certain; differences are biased by that")
     for side, name in ((base, "BASE"), (new, "NEW")):
         for run in side:
             if run.info.untrained:
                 lines.append(f"UNTRAINED: {name} has random weights; this says nothing about quality")
             if run.info.limit:
                 lines.append(f"PARTIAL: {name} has at most {run.info.limit} clips of each dataset")
-            if run.pending:
+            if run.pending and look is None:
                 lines.append(f"INTERRUPTED: {name} lacks {run.pending} of {len(run.info.clips)} clips; run it again")
     return tuple(dict.fromkeys(lines))

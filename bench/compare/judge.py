@@ -12,6 +12,7 @@ from ldmbench.audio.arrays import Real, Signal64
 from ldmbench.compare.paired import ALPHA, FEWEST, PairedTest, at_least, holm, paired, smallest_detectable
 from ldmbench.compare.pairs import Pairs
 from ldmbench.compare.records import Cell, ClipChange, Rules
+from ldmbench.compare.sequential import Look
 from ldmbench.metrics._base import MetricFacts
 
 #: Clips that a cell names as the worst.
@@ -27,12 +28,14 @@ class Draft:
         test: Its test, None where there is none.
         settled: Whether the cell's verdict stands whatever the test says.
         smallest: Smallest detectable loss for another reason than the clips' spread.
+        later: Whether it will be tested at a later look, and so counts among the tests now.
     """
 
     cell: Cell
     test: PairedTest | None = None
     settled: bool = True
     smallest: float = 0.0
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,26 +95,34 @@ def draft(cell: Cell, pairs: Pairs, numbers: Numbers, rules: Rules) -> Draft:
     if test is not None:
         low, high = sorted((sign * test.low, sign * test.high))
         cell = replace(cell, low=low, high=high, p=test.p)
-    settled = _broken(cell, pairs, rules) or _over_tolerance(cell, tolerance, rules)
+    settled = _broken(cell, pairs, rules) or _over_tolerance(cell, pairs, tolerance, rules)
     if settled is None and cell.n and not numbers.terms.any() and (test is not None or pairs.unchanged):
         settled = replace(cell, verdict="same", reason=f"equal in all {cell.n} clips")
     if settled is None and test is None:
         few = f"{cell.n} clip is" if cell.n == 1 else f"{cell.n} clips are"
         settled = replace(cell, reason=f"{few} too few to test; {numbers.fewest} are needed")
-    return Draft(settled or cell, test, settled is not None)
+    return Draft(settled or cell, test, settled is not None, later=test is None and bool(pairs.left))
 
 
-def judge(drafts: Sequence[Draft]) -> tuple[Cell, ...]:
-    """Cells with their verdicts; ``worse`` under Holm's adjustment over all tested cells."""
-    tests = [item.test for item in drafts if item.test is not None]
-    adjusted = iter(holm([test.p for test in tests]))
+def judge(drafts: Sequence[Draft], look: Look | None = None) -> tuple[Cell, ...]:
+    """Cells with their verdicts; ``worse`` under Holm's adjustment over all tested cells.
+
+    At a look at a run every p value is worth what it is with all looks considered. Before the last one nothing else
+    than ``worse`` and ``failed`` is said.
+    """
+    tests = [(index, item.test) for index, item in enumerate(drafts) if item.test is not None]
+    p = [look.p(test.p) if look else test.p for _, test in tests]
+    to_come = sum(item.later for item in drafts)
+    adjusted = dict(zip((index for index, _ in tests), holm(p + [1.0] * to_come), strict=False))
     cells = []
-    for item in drafts:
+    for index, item in enumerate(drafts):
         cell, test = item.cell, item.test
         if test is not None:
-            smallest = max(item.smallest, smallest_detectable(test.sd, test.n, cell.margin, len(tests)))
-            cell = replace(cell, adjusted=next(adjusted), smallest=smallest)
+            smallest = max(item.smallest, smallest_detectable(test.sd, test.n, cell.margin, len(tests) + to_come))
+            cell = replace(cell, adjusted=adjusted[index], smallest=smallest)
             cell = cell if item.settled else _by_interval(cell, test)
+        if look is not None and not look.last and cell.verdict in ("same", "better", "undecided"):
+            cell = replace(cell, verdict="undecided", reason=f"not judged after {len(look.clips)} clips")
         cells.append(cell)
     return tuple(cells)
 
@@ -130,7 +141,8 @@ def _by_interval(cell: Cell, test: PairedTest) -> Cell:
 
 
 def _broken(cell: Cell, pairs: Pairs, rules: Rules) -> Cell | None:
-    tried = cell.n + cell.new_failures
+    # Of all clips that BASE has: with some of them to come, what is over the budget now stays over it.
+    tried = cell.n + cell.new_failures + len(pairs.left)
     if at_least(cell.new_failures, tried) <= rules.clip_budget:
         return None
     clip, message = pairs.broken[0]
@@ -138,8 +150,8 @@ def _broken(cell: Cell, pairs: Pairs, rules: Rules) -> Cell | None:
     return replace(cell, verdict="failed", reason=" ".join(reason.split()))
 
 
-def _over_tolerance(cell: Cell, tolerance: float, rules: Rules) -> Cell | None:
-    if at_least(cell.below, cell.n) <= rules.clip_budget:
+def _over_tolerance(cell: Cell, pairs: Pairs, tolerance: float, rules: Rules) -> Cell | None:
+    if at_least(cell.below, cell.n + len(pairs.left)) <= rules.clip_budget:
         return None
     return replace(cell, verdict="worse", reason=f"{cell.below} of {cell.n} clips worse by more than {tolerance:g}")
 

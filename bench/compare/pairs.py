@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ class Pairs:
         recovered: Clips with a score in NEW only.
         without: Clips with a score in neither.
         equal: Ids of clips whose outputs are the same sample by sample.
+        left: Ids of clips with a score in BASE that a look at NEW has not come to yet.
     """
 
     clips: tuple[ClipInfo, ...]
@@ -36,6 +37,7 @@ class Pairs:
     recovered: tuple[ClipInfo, ...]
     without: tuple[ClipInfo, ...]
     equal: frozenset[str]
+    left: frozenset[str] = frozenset()
 
     @property
     def unchanged(self) -> bool:
@@ -57,11 +59,14 @@ class Pairs:
             tuple(clip for clip in self.recovered if clip.id in clips),
             tuple(clip for clip in self.without if clip.id in clips),
             self.equal,
+            self.left & clips,
         )
 
 
-def pair(base: Run, new: Run, facts: MetricFacts, clips: Sequence[ClipInfo]) -> Pairs:
-    """Pair ``clips`` by their ids, sorted by them.
+def pair(
+    base: Run, new: Run, facts: MetricFacts, clips: Sequence[ClipInfo], heard: Container[str] | None = None
+) -> Pairs:
+    """Pair ``clips`` by their ids, sorted by them; of a look at NEW only those that are ``heard`` by then.
 
     A clip that failed, is unscored or has not been run has no score, and neither has one whose value is not finite.
     """
@@ -69,9 +74,13 @@ def pair(base: Run, new: Run, facts: MetricFacts, clips: Sequence[ClipInfo]) -> 
     broken: list[tuple[ClipInfo, str]] = []
     recovered: list[ClipInfo] = []
     without: list[ClipInfo] = []
+    left: set[str] = set()
     values: tuple[list[float | list[float]], list[float | list[float]]] = ([], [])
     for clip in sorted(clips, key=lambda clip: clip.id):
         before, _ = _value(base, clip, facts.name)
+        if heard is not None and clip.id not in heard:
+            left |= set() if before is None else {clip.id}
+            continue
         after, reason = _value(new, clip, facts.name)
         if before is not None and after is not None:
             both.append(clip)
@@ -85,7 +94,8 @@ def pair(base: Run, new: Run, facts: MetricFacts, clips: Sequence[ClipInfo]) -> 
     equal = frozenset(name for name, before, after in digests if before and before == after)
     width = (2,) if facts.kind == "ratio" else ()
     first, second = (np.asarray(side, np.float64).reshape(len(both), *width) for side in values)
-    return Pairs(tuple(both), first, second, tuple(broken), tuple(recovered), tuple(without), equal)
+    rest = tuple(broken), tuple(recovered), tuple(without)
+    return Pairs(tuple(both), first, second, *rest, equal, frozenset(left))
 
 
 def obstacle(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str:
@@ -98,10 +108,10 @@ def obstacle(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str:
         return f"weights: those of {'BASE' if base.info.untrained else 'NEW'} are random"
     if parse(facts.name).settings.get("official") is False:
         return "weights: the metric's checkpoint is not the official one, and runs do not record which it is"
-    return _list_differs(base, new, dataset) or _scores_differ(base, new, facts, dataset)
+    return list_differs(base, new, dataset) or _scores_differ(base, new, facts, dataset)
 
 
-def _list_differs(base: Run, new: Run, dataset: str) -> str:
+def list_differs(base: Run, new: Run, dataset: str) -> str:
     """How the clips of a dataset differ between two runs."""
     digests = []
     for run, name in ((base, "BASE"), (new, "NEW")):

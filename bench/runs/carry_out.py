@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ldmbench.clips.card import Content
+from ldmbench.clips.clip import Clip
 from ldmbench.clips.pairs import outputs_digest, pair_folders
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
@@ -27,12 +28,13 @@ from ldmbench.system.card import SystemSpec
 from ldmbench.system.folder import FolderSystem, folder_spec
 
 
-def carry_out(plan: Plan, options: Options) -> list[Run]:
+def carry_out(plan: Plan, options: Options, part: Sequence[Clip] | None = None) -> list[Run]:
     """Generate and measure what a plan asks for; what earlier runs with the same IDs have done is not done again.
 
     Args:
         plan: What to do.
         options: How; device and weights are those that the plan's systems were resolved with.
+        part: Planned clips to do now, in this order; all of them where None.
 
     Returns:
         The runs as they now are on disk, in the plan's order.
@@ -44,7 +46,7 @@ def carry_out(plan: Plan, options: Options) -> list[Run]:
         _refuse_other("device", spec, spec.device, options.device)
         if not spec.own_weights:
             _refuse_other("weights", spec, spec.weights, options.weights)
-    problems = dict(generate(plan, options, isolate=True))
+    problems = dict(generate(plan, options, isolate=True, part=part))
     broken: dict[Path, str] = {}
     with ExitStack() as stack:
         writers = []
@@ -54,7 +56,8 @@ def carry_out(plan: Plan, options: Options) -> list[Run]:
             except BrokenRunError as error:
                 broken[path] = str(error)
         apart = stack.enter_context(Apart())
-        measure([writer.path for writer in writers], plan.clips, plan.metrics, options, writers, apart)
+        clips = plan.clips if part is None else part
+        measure([writer.path for writer in writers], clips, plan.metrics, options, writers, apart)
     runs = []
     for path, info in zip(plan.paths, plan.runs, strict=True):
         done = Run(path, info, {}, {}, broken[path]) if path in broken else open_run(path)

@@ -27,7 +27,11 @@ from ldmbench.system.registry import load_system
 
 
 def generate(
-    plan: Plan, options: Options, build: Adapter = load_system, isolate: bool = False
+    plan: Plan,
+    options: Options,
+    build: Adapter = load_system,
+    isolate: bool = False,
+    part: Sequence[Clip] | None = None,
 ) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
@@ -38,6 +42,7 @@ def generate(
         options: How many clips a system gets at once, and whether those that failed are tried again.
         build: How a spec becomes a system.
         isolate: Let systems work in another process, which may crash, hang or leave; ``build`` must be importable.
+        part: Planned clips to produce now, in this order; all of them where None. Systems are set up with all.
 
     Returns:
         (system, message) of every system that could not be set up, or whose run cannot be read; its clips stay
@@ -47,13 +52,14 @@ def generate(
         BenchError: If a run folder cannot be written or is in use.
     """
     not_started = []
+    wanted = plan.clips if part is None else part
     with ExitStack() as stack:
         jobs = []
         for spec, path, info in zip(plan.specs, plan.paths, plan.runs, strict=True):
             try:
                 # What is pending is read while nobody else writes.
                 writer = stack.enter_context(RunWriter(path, info))
-                jobs.append((spec, writer, pending(path, plan.clips, options.retry_failed)))
+                jobs.append((spec, writer, pending(path, wanted, options.retry_failed)))
             except BrokenRunError as error:
                 not_started.append((spec.label, str(error)))
         studio = stack.enter_context(_Apart(plan, build, options)) if isolate else _Here(plan, build)
