@@ -24,10 +24,14 @@ def fetch_checkpoints(checkpoints: Sequence[Checkpoint], progress: Progress | No
         The folder of the first.
 
     Raises:
-        BenchError: If an address or the hub cannot be read, a file stays missing, or a checksum is wrong.
+        BenchError: If an address or the hub cannot be read, a file stays missing, or a checksum is wrong; and if there
+            is nothing to fetch from, saying what to do.
     """
     for checkpoint in checkpoints:
         folder = home_folder(checkpoint)
+        if checkpoint.manual and (lacking := absent(folder, checkpoint.files)):
+            what = f"the weights of {checkpoint.title} cannot be fetched"
+            raise BenchError(what, f"{folder} lacks {some(lacking)}", checkpoint.manual)
         for name, url in checkpoint.urls.items():
             digest = checkpoint.files.get(name, "")
             if checkpoint.pin_first and len(digest) < 64:

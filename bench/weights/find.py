@@ -94,7 +94,9 @@ def verify(checkpoint: Checkpoint, path: Path, official: bool = True) -> str:
 
 
 def obtain(checkpoint: Checkpoint) -> str:
-    """How to get a checkpoint: the command, or the addresses of what has to be got by hand."""
+    """How to get a checkpoint: the command, or what has to be done by hand."""
+    if checkpoint.manual:
+        return checkpoint.manual
     if checkpoint.name:
         return f"ldmbench fetch {checkpoint.name}"
     return f"put {' and '.join(checkpoint.urls.values())} there"

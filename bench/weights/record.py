@@ -31,6 +31,7 @@ class Checkpoint(Card):
         pin_first: Fetch by address what has no whole SHA-256 to check it by, and pin what came (``NAME.sha256``, beside
             the file): for publishers that name no digest. Nothing else is downloaded unchecked.
         variants: In a card, the variants that need it where several share it; all where none is named.
+        manual: What to do where the files cannot be fetched from any address: told in place of the command.
     """
 
     title: str = ""
@@ -43,6 +44,7 @@ class Checkpoint(Card):
     size: int = 0
     pin_first: bool = False
     variants: tuple[str, ...] = ()
+    manual: str = ""
 
     @field_validator("folder")
     @classmethod

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ldmbench.errors import BenchError
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent import keys as keys
+from ldmbench.systems.latent.drawn import deviation_of_gain, draw_weights
 from ldmbench.systems.latent.v_diffusion import cosine_alphas
 from ldmbench.systems.semanticodec.decoder import Decoder
 from ldmbench.weights.tensors import fitted, read_tensors
@@ -173,31 +173,25 @@ def _without_encoder(vae: AutoencoderKL) -> AutoencoderKL:
 
 
 def _drawn(model: M) -> M:
-    """``model``, made without memory, with a seeded value for every weight, drawn from its name.
-
-    Gains make untrained tokens and sounds vary; at the usual initialisation HiFi-GAN is silent.
-    """
+    """``model``, made without memory, with a seeded value for every weight, drawn from its name."""
     import torch
 
     from ldmbench.systems.semanticodec.audiomae import positions
 
-    model.to_empty(device="cpu")
+    draw_weights(model.to_empty(device="cpu"), _deviation)
     with torch.no_grad():
-        for name, value in model.named_parameters():
-            generator = torch.Generator("cpu").manual_seed(zlib.crc32(name.encode()))
-            if name == "semantic":
-                value.normal_(0.0, 1.0, generator=generator)
-            elif name == "acoustic":
-                value.normal_(0.0, 0.15, generator=generator)
-            elif value.ndim > 1:
-                gains = {"attn.qkv.weight": 2.0, "patch_embed.proj.weight": 10.0}
-                gain = next((gain for ending, gain in gains.items() if name.endswith(ending)), 1.0)
-                gain = 4.0 if "weight_ih_l" in name else gain
-                value.normal_(0.0, gain / math.sqrt(math.prod(value.shape[1:])), generator=generator)
-            elif name.endswith(".weight"):
-                value.normal_(1.0, 0.1, generator=generator)
-            else:
-                value.normal_(0.0, 0.05, generator=generator)
         for name, buffer in model.named_buffers():
             buffer.copy_(positions() if name.endswith("pos_embed") else torch.full_like(buffer, float(name == "scale")))
-    return model.eval()
+    return model
+
+
+def _deviation(name: str, value: Tensor) -> float | None:
+    """Deviations under which untrained tokens vary."""
+    if name in _CODEBOOKS:
+        return _CODEBOOKS[name]
+    gain = next((gain for part, gain in _GAINS.items() if part in name), None)
+    return None if gain is None else deviation_of_gain(value, gain)
+
+
+_CODEBOOKS = {"semantic": 1.0, "acoustic": 0.15}
+_GAINS = {"attn.qkv.weight": 2.0, "patch_embed.proj.weight": 10.0, "weight_ih_l": 4.0}
