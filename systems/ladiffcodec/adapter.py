@@ -87,7 +87,8 @@ class LaDiffCodec(Codec):
             wave = torch.tensor(audio.fit(frames * self.hop).samples, device=self.device)
             codes = self.models.codec.quantise(self.models.codec.encode(wave))
         tokens = codes[0].cpu().numpy().astype(np.int64)
-        return Stream(tokens, tokens.size * (ENTRIES.bit_length() - 1), tokens)
+        bits, sizes = tokens.size * (ENTRIES.bit_length() - 1), (ENTRIES,) * len(tokens)
+        return Stream(tokens, bits, tokens, codebooks=sizes, nominal_kbps=float(self.spec.settings["kbps"]))
 
     def decode(self, stream: Stream, seed: int = 0) -> Audio:
         """The sound of the codes alone, with the noise of ``seed``; as long as their frames."""
@@ -99,7 +100,7 @@ class LaDiffCodec(Codec):
         streams = [self.encode(audio) for audio, _ in adapted]
         decoded = self._decoded(streams, [clip.seed for clip in clips], [audio.length for audio, _ in adapted])
         for (_, details), stream, audio in zip(adapted, streams, decoded, strict=True):
-            yield Output(audio, stream.bits, stream.tokens, {**details, **stream.details})
+            yield stream.output(audio, details)
 
     def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Means over time: sums of ``all`` codewords, those of the ``first`` book, and the ``continuous`` latent."""

@@ -124,7 +124,9 @@ def test_the_condition_is_scaled_by_frame_or_as_a_whole(folder: Path, system: La
 def test_embeddings_are_means_over_time(system: LaDiffCodec, speech_like: Callable[..., Audio]) -> None:
     clip = Clip("t/a", "t", loaded=speech_like(16_000, 1.0))
     (layers,) = system.embed([clip])
-    assert {name: layer.shape for name, layer in layers.items()} == dict.fromkeys(("all", "first", "continuous"), (128,))
+    assert {name: layer.shape for name, layer in layers.items()} == dict.fromkeys(
+        ("all", "first", "continuous"), (128,)
+    )
     books = system.models.codec.codebooks.numpy()
     codes = system.encode(clip.audio).payload
     words = sum(book[row] for book, row in zip(books, codes, strict=True))
