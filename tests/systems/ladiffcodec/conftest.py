@@ -191,7 +191,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     three = {key: value for key, value in codec.items() if key in codec_shapes(3)}
     latent = fill(latent_shapes(32))
     for name, state in (
-        ("EnCodec_libri_3kb", codec), ("EnCodec_libri_1_5kb", three), ("Ladiff_3kb_8", latent), ("Ladiff_1_5kb_8", latent)
+        ("EnCodec_libri_3kb", codec), ("EnCodec_libri_1_5kb", three),
+        ("Ladiff_3kb_8", latent), ("Ladiff_1_5kb_8", latent),
     ):  # fmt: skip
         (root / name).mkdir()
         torch.save(state, root / name / "model_best.amlt")

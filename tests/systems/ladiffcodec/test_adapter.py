@@ -178,8 +178,8 @@ def test_every_stride_sounds_untrained(strides: str, speech_like: Callable[..., 
     "setting",
     [
         "kbps=2", "strides=5", "width=9", "schedule=sigmoid", "tau=0", "tau=1001", "gamma=1.1", "algorithm=full",
-        "sampler=euler", "steps=5", "eta=0.5", "sampler=ddim,steps=101", "condition=clip", "latent_scale=0", "level=rms",
-        "precision=int8", "batch=0",
+        "sampler=euler", "steps=5", "eta=0.5", "sampler=ddim,steps=101", "condition=clip", "latent_scale=0",
+        "level=rms", "precision=int8", "batch=0",
     ],
 )  # fmt: skip
 def test_wrong_settings_are_refused(setting: str) -> None:

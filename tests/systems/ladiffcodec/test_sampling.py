@@ -144,7 +144,7 @@ def test_schedules() -> None:
 
 def test_the_uniform_start_is_uniform() -> None:
     values = Draws.seeded(1, uniform=True).start((100, 100))
-    assert 0 <= float(values.min())
+    assert float(values.min()) >= 0
     assert float(values.max()) < 1
     assert float(values.mean()) == pytest.approx(0.5, abs=0.01)
     assert float(values.var()) == pytest.approx(1 / 12, abs=0.002)
