@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ldmbench.commands import packs
 from ldmbench.commands.analyse import analyse
 
 
@@ -12,4 +13,5 @@ def mushra() -> None:
     """Listening tests: MUSHRA and its relatives."""
 
 
-mushra.add_command(analyse)
+for _command in (packs.export, packs.serve, packs.results, analyse):
+    mushra.add_command(_command)

@@ -1,0 +1,106 @@
+"""What an organiser holds in hands: links, how to run the pack, reports, and rating sheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from ldmbench.host.files import replacing
+from ldmbench.listening import webmushra
+from ldmbench.listening.excerpts import Excerpt
+from ldmbench.listening.pack import Pack
+from ldmbench.listening.stimuli import Treated
+from ldmbench.names import spreadsheet_safe
+
+
+def write(pack: Pack, folder: Path, minutes: int) -> None:
+    """Write ``links.csv``, ``README.md`` and, of a sheet, the sheets."""
+    rows: list[list[object]] = []
+    for block in pack.blocks:
+        link = f"?config={webmushra.config_name(pack, block)}" if pack.method == "mushra" else ""
+        rows.append([block.id, link, len(block.pages), " ".join(block.pages)])
+    write_csv(folder / "links.csv", ["block", "webmushra", "count", "pages"], rows)
+    with replacing(folder / "README.md") as handle:
+        handle.write(_readme(pack, folder.name, minutes).encode())
+    if pack.method == "sheet":
+        from ldmbench.listening.sheets import write_sheets
+
+        write_sheets(pack, folder)
+
+
+def write_reports(
+    sealed: Path, treated: Sequence[Treated], chosen: Sequence[Excerpt], rehearsed: Sequence[Excerpt]
+) -> None:
+    """Write what was done to each sound, and why each excerpt was chosen; both name systems."""
+    names = [field.name for field in fields(Treated)]
+    write_csv(sealed / "loudness.csv", names, ([_cell(asdict(row)[name]) for name in names] for row in treated))
+    rows: list[list[object]] = []
+    for excerpt in (*chosen, *(item for item in rehearsed if item not in chosen)):
+        use = "training" if excerpt in rehearsed else "test"
+        use = "training and test" if excerpt in rehearsed and excerpt in chosen else use
+        cells = [excerpt.item.clip.id, excerpt.start, excerpt.end, excerpt.item.group, use]
+        rows.append([*map(_cell, cells), _cell(excerpt.spread), excerpt.closest, excerpt.why])
+    write_csv(sealed / "excerpts.csv", ["clip", "start", "end", "group", "use", "spread_db", "closest", "why"], rows)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table in UTF-8 in which no cell is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([spreadsheet_safe(cell) if isinstance(cell, str) else cell for cell in row])
+    with replacing(path) as handle:
+        handle.write(text.getvalue().encode())
+
+
+def _cell(value: Any) -> object:
+    if isinstance(value, float):
+        return round(value, 3) + 0.0
+    return "" if value is None else value
+
+
+def _readme(pack: Pack, name: str, minutes: int) -> str:
+    """How to run the pack, in the words of its method."""
+    lines = [
+        f"# {pack.title}",
+        "",
+        *(f"**{mark}**\n" for mark in pack.marks),
+        f"Method `{pack.method}`, {len(pack.pages)} pages, {len(pack.blocks)} blocks of {len(pack.blocks[0].pages)}, "
+        f"about {minutes} minutes a listener. Made by ldmbench.",
+        "",
+        f"Nothing in this folder says what the sounds are. `{name}.sealed/key.json` does: keep it away from listeners",
+        "and from whoever runs the test. `pack.json` holds its SHA-256, so that it cannot change.",
+        "",
+        "Check it, run it, and read the ratings:",
+        "",
+        f"    ldmbench mushra check {name}",
+        f"    ldmbench mushra serve {name}",
+        f"    ldmbench mushra results {name} --unseal --output ratings.csv",
+    ]
+    if pack.method == "mushra":
+        lines += [
+            "",
+            "## With webMUSHRA",
+            "",
+            "Copy what is in `web/` onto a clone of webMUSHRA, and only that. Every listener gets one link of",
+            "`links.csv`, one after the other. Block and listener are not in webMUSHRA's table, so each block has a",
+            f"`testId` of its own: `results/{pack.id}-b01/mushra.csv`, and so on.",
+            "",
+            "- Forbid the folder `results/` in the web server: webMUSHRA lets anybody read it.",
+            "- With PHP 8, `service/write.php` answers with an error after the ratings are written. They are there.",
+            "- Add no question with free text: an `&` in an answer loses the listener's session.",
+            "- webMUSHRA does not make listeners hear or move anything. `ldmbench mushra serve` does.",
+        ]
+    if pack.method == "sheet":
+        lines += [
+            "",
+            "## With rating sheets",
+            "",
+            "Give every listener one of the files in `sheets/` (each has another order) and the folder `sheets/audio`.",
+        ]
+    return "\n".join(lines) + "\n"
