@@ -1,11 +1,15 @@
-"""Tables of clips and captions in CSV, read strictly: what a stray quote or comma makes of a row is refused."""
+"""Tables in CSV, read strictly: what a stray quote or comma makes of a row is refused; and written safely."""
 
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ldmbench.errors import BenchError
+from ldmbench.host.files import replacing
+from ldmbench.names import spreadsheet_safe
 
 
 def read_table(
@@ -53,3 +57,14 @@ def read_table(
     except (UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"{path} is not a CSV in UTF-8", str(error)) from None
     return names, rows
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV in UTF-8, whole or not at all, in which no text is taken for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([spreadsheet_safe(cell) if isinstance(cell, str) else cell for cell in row])
+    with replacing(path) as handle:
+        handle.write(text.getvalue().encode())

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from ldmbench.clips.table import write_table
 from ldmbench.host.files import replacing
 from ldmbench.listening import webmushra
 from ldmbench.listening.excerpts import Excerpt
 from ldmbench.listening.pack import Pack
+from ldmbench.listening.sheets import write_sheets
 from ldmbench.listening.stimuli import Treated
-from ldmbench.names import spreadsheet_safe
 
 
 def write(pack: Pack, folder: Path, minutes: int) -> None:
@@ -23,12 +22,10 @@ def write(pack: Pack, folder: Path, minutes: int) -> None:
     for block in pack.blocks:
         link = f"?config={webmushra.config_name(pack, block)}" if pack.method == "mushra" else ""
         rows.append([block.id, link, len(block.pages), " ".join(block.pages)])
-    write_csv(folder / "links.csv", ["block", "webmushra", "count", "pages"], rows)
+    write_table(folder / "links.csv", ["block", "webmushra", "count", "pages"], rows)
     with replacing(folder / "README.md") as handle:
         handle.write(_readme(pack, folder.name, minutes).encode())
     if pack.method == "sheet":
-        from ldmbench.listening.sheets import write_sheets
-
         write_sheets(pack, folder)
 
 
@@ -37,25 +34,14 @@ def write_reports(
 ) -> None:
     """Write what was done to each sound, and why each excerpt was chosen; both name systems."""
     names = [field.name for field in fields(Treated)]
-    write_csv(sealed / "loudness.csv", names, ([_cell(asdict(row)[name]) for name in names] for row in treated))
+    write_table(sealed / "loudness.csv", names, ([_cell(asdict(row)[name]) for name in names] for row in treated))
     rows: list[list[object]] = []
     for excerpt in (*chosen, *(item for item in rehearsed if item not in chosen)):
         use = "training" if excerpt in rehearsed else "test"
         use = "training and test" if excerpt in rehearsed and excerpt in chosen else use
         cells = [excerpt.item.clip.id, excerpt.start, excerpt.end, excerpt.item.group, use]
         rows.append([*map(_cell, cells), _cell(excerpt.spread), excerpt.closest, excerpt.why])
-    write_csv(sealed / "excerpts.csv", ["clip", "start", "end", "group", "use", "spread_db", "closest", "why"], rows)
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table in UTF-8 in which no cell is a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([spreadsheet_safe(cell) if isinstance(cell, str) else cell for cell in row])
-    with replacing(path) as handle:
-        handle.write(text.getvalue().encode())
+    write_table(sealed / "excerpts.csv", ["clip", "start", "end", "group", "use", "spread_db", "closest", "why"], rows)
 
 
 def _cell(value: Any) -> object:

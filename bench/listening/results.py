@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,12 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ldmbench.clips.table import write_table
 from ldmbench.errors import BenchError
-from ldmbench.host.files import replacing
 from ldmbench.listening.pack import Pack
 from ldmbench.listening.ratings import Rating
 from ldmbench.listening.store import ABANDONED, read_tables
-from ldmbench.names import spreadsheet_safe
 
 #: Columns of the table of sessions.
 SESSION_COLUMNS = (
@@ -103,21 +100,13 @@ def pseudonyms(ratings: Sequence[Rating]) -> dict[str, str]:
     return {listener: f"l{number:03}" for number, (_, listener) in enumerate(sessions, 1)}
 
 
-def sessions_csv(results: Results) -> str:
-    """The sessions as CSV, with codes, remarks and the result of the headphone test."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SESSION_COLUMNS)
+def write_sessions(path: Path, results: Results) -> None:
+    """Write the sessions as CSV, with codes, remarks and the result of the headphone test."""
+    rows = []
     for row in results.sessions:
         cells = ["" if row[name] is None else row[name] for name in SESSION_COLUMNS]
-        writer.writerow([spreadsheet_safe(" ".join(c.split())) if isinstance(c, str) else c for c in cells])
-    return text.getvalue()
-
-
-def write_sessions(path: Path, results: Results) -> None:
-    """Write the sessions as CSV."""
-    with replacing(path) as handle:
-        handle.write(sessions_csv(results).encode())
+        rows.append([" ".join(cell.split()) if isinstance(cell, str) else cell for cell in cells])
+    write_table(path, SESSION_COLUMNS, rows)
 
 
 def _session(row: Mapping[str, Any], rated: int, total: int, now: datetime) -> dict[str, Any]:

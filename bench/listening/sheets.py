@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ldmbench.clips.table import write_table
 from ldmbench.host.files import replacing
 from ldmbench.listening.pack import Pack
 from ldmbench.names import spreadsheet_safe
@@ -17,8 +18,6 @@ HEADER = ("File name", "Text description")
 
 def write_sheets(pack: Pack, folder: Path) -> list[Path]:
     """Write ``sheets/BLOCK.csv``, ``sheets/BLOCK.xlsx`` and ``sheets/audio/KEY.wav``."""
-    from ldmbench.listening.handouts import write_csv
-
     target = folder / "sheets"
     audio = target / "audio"
     audio.mkdir(parents=True, exist_ok=True)
@@ -35,7 +34,7 @@ def write_sheets(pack: Pack, folder: Path) -> list[Path]:
     for block in pack.blocks:
         rows = [[f"{pages[name].stimuli[0].key}.wav", pages[name].text] for name in block.pages]
         empty = [""] * len(pack.criteria)
-        write_csv(target / f"{block.id}.csv", header, [[*row, *empty] for row in rows])
+        write_table(target / f"{block.id}.csv", header, [[*row, *empty] for row in rows])
         _write_xlsx(target / f"{block.id}.xlsx", pack, header, rows)
         paths += [target / f"{block.id}.csv", target / f"{block.id}.xlsx"]
     return paths
