@@ -176,8 +176,10 @@ def serve(
     taken as they are. Ctrl-C ends it, and the same command goes on where it was: sessions survive.
     """
     from ldmbench.listening.run import serve as run
+    from ldmbench.listening.server import Settings
 
-    run(pack, host, port, ratings, headphones, require_headphones, code, show_page, click.echo)
+    settings = Settings(headphones, require_headphones, code)
+    run(pack, host, port, ratings, settings, click.echo, click.launch if show_page else None)
 
 
 @click.command()

@@ -6,7 +6,6 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ldmbench.errors import BenchError
 from ldmbench.listening.pack import load_pack, ratings_file
@@ -22,11 +21,9 @@ def serve(
     host: str,
     port: int,
     ratings: Path | None,
-    screening: Any,
-    required: bool,
-    code: str,
-    show_page: bool,
+    settings: Settings,
     say: Callable[[str], None],
+    show: Callable[[str], object] | None = None,
 ) -> None:
     """Serve a pack until interrupted.
 
@@ -34,12 +31,10 @@ def serve(
         folder: The pack.
         host: Address to listen on.
         port: Port, 0 for a free one.
-        ratings: File of the ratings.
-        screening: Headphone test, or ``off``.
-        required: Whether a failed one ends a session.
-        code: Completion code of everybody.
-        show_page: Whether to open the browser.
+        ratings: File of the ratings, None for the one beside the pack.
+        settings: How the test is run.
         say: Prints a line.
+        show: Opens an address in the browser.
 
     Raises:
         BenchError: If the pack is not as it was exported, or the address cannot be had.
@@ -47,42 +42,44 @@ def serve(
     try:
         import uvicorn
     except ImportError as error:
-        raise BenchError(
-            "mushra serve needs the extra 'listening'", str(error), "pip install 'ldmbench[listening]'"
-        ) from None
+        fix = "pip install 'ldmbench[listening]'"
+        raise BenchError("mushra serve needs the extra 'listening'", str(error), fix) from None
     pack = load_pack(folder)
     verify(folder, pack)
     path = ratings or ratings_file(folder)
     listening = _listen(host, port)
-    store = Store(path, pack)
     try:
-        test = Test(folder, pack, store, Settings(screening, required, code))
-        address = listening.getsockname()
-        shown = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
-        url = f"http://{f'[{shown}]' if ':' in shown else shown}:{address[1]}/"
-        say(f"{pack.title}: {url}  (a listener's link: {url}?listener=CODE)")
-        say(f"ratings go to {path}; see how far it is with: ldmbench mushra results {folder}")
-        if not _loopback(host):
-            say(
-                "Everybody who reaches this machine on the network can open the page. It serves the sounds and takes "
-                "ratings, and gives none out. For listeners elsewhere put a web server with HTTPS in front."
-            )
-        if show_page:
-            import click
-
-            click.launch(url)
-        # No access log: it would keep listeners' network addresses.
-        config = uvicorn.Config(
-            create_app(test), log_level="warning", access_log=False, server_header=False, workers=1,
-            timeout_graceful_shutdown=GRACE_S,
-        )  # fmt: skip
+        store = Store(path, pack)
         try:
+            app = create_app(Test(folder, pack, store, settings))
+            url = _announce(pack.title, host, listening.getsockname()[1], say)
+            say(f"ratings go to {path}; see how far it is with: ldmbench mushra results {folder}")
+            if show is not None:
+                show(url)
+            # No access log: it would keep listeners' network addresses.
+            config = uvicorn.Config(
+                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S
+            )
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             say("stopped; all ratings are stored, and the same command goes on")
+        finally:
+            store.close()
     finally:
-        store.close()
         listening.close()
+
+
+def _announce(title: str, host: str, port: int, say: Callable[[str], None]) -> str:
+    """Say where the page is, and what it means to let others reach it."""
+    shown = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+    say(f"{title}: {url}  (a listener's link: {url}?listener=CODE)")
+    if not _loopback(host):
+        say(
+            "Everybody who reaches this machine on the network can open the page. It serves the sounds and takes "
+            "ratings, and gives none out. For listeners elsewhere put a web server with HTTPS in front."
+        )
+    return url
 
 
 def _listen(host: str, port: int) -> socket.socket:
