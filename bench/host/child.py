@@ -22,8 +22,21 @@ from ldmbench.errors import describe
 from ldmbench.host.homes import absolute_homes
 from ldmbench.host.orphans import adopt_orphans, end_tree
 
+#: Empty, unless this process may end without harm to a run.
+_expendable: list[bool] = []
+
 #: Seconds between two looks at whether the process is still there.
 _LOOK = 0.5
+
+
+def is_expendable() -> bool:
+    """Whether this process is one of those that code of others may end."""
+    return bool(_expendable)
+
+
+def make_expendable() -> None:
+    """Say that this process is one."""
+    _expendable.append(True)
 
 
 class ChildEndedError(RuntimeError):
@@ -171,6 +184,7 @@ def serve(connection: int, lifeline: int) -> None:
         connection: File descriptor of the connection.
         lifeline: File descriptor of a pipe that only the parent holds open.
     """
+    make_expendable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent alone decides what Ctrl-C means.
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
     adopt_orphans()

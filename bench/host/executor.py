@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from ldmbench.errors import describe
+from ldmbench.host.child import make_expendable
 from ldmbench.host.orphans import die_with_parent, end_tree
 
 T = TypeVar("T")
@@ -206,6 +207,7 @@ def _begin() -> None:
     import sys
 
     die_with_parent()
+    make_expendable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
     sys.stdout = sys.stderr

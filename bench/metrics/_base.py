@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -17,13 +15,12 @@ from ldmbench import stats
 from ldmbench.audio.arrays import Real
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError, describe
+from ldmbench.errors import BenchError
+from ldmbench.metrics._packages import import_packages, importable
 from ldmbench.metrics._pair import signals, without_delay
 from ldmbench.names import Name, Setting, parse, show, typed, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
-
-_log = logging.getLogger(__name__)
 
 #: Setting of every metric that compares two sounds: remove the output's delay first.
 _ALIGN = "align"
@@ -343,12 +340,7 @@ def homes(names: Sequence[str]) -> tuple[str, ...] | None:
     _import_all()
     modules = {_registry[parse(name).name].build.__module__ for name in names}
     others = sorted(module for module in modules if module.partition(".")[0] != "ldmbench")
-    return tuple(others) if all(map(_importable, others)) else None
-
-
-def _importable(module: str) -> bool:
-    """Whether a module lies where another process looks for it too; having been imported here is no proof of that."""
-    return module != "__main__" and PathFinder.find_spec(module.partition(".")[0]) is not None
+    return tuple(others) if all(map(importable, others)) else None
 
 
 def settings_title(asked: Name) -> str:
@@ -370,15 +362,8 @@ def untrained(name: str) -> str:
 @cache
 def _import_all() -> None:
     """Import every module of metrics and of the entry points ``ldmbench.metrics``; none imports a model."""
-    from importlib.metadata import entry_points
-
     package = importlib.import_module("ldmbench.metrics")
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"ldmbench.metrics.{module.name}")
-    for point in entry_points(group="ldmbench.metrics"):
-        try:
-            point.load()
-        except (Exception, SystemExit) as error:
-            # Its metrics are then unknown by name; all others are there.
-            _log.warning("the metrics of %s cannot be loaded: %s", point.value, describe(error))
+    import_packages()

@@ -7,22 +7,29 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ldmbench.clips.card import Content, list_datasets, load_dataset_card, obtain
-from ldmbench.errors import BenchError
-from ldmbench.metrics._base import DeviceMetric, load_metric
+from ldmbench.errors import BenchError, describe, one_line
+from ldmbench.host.apart import Apart
+from ldmbench.host.executor import WorkerDiedError
+from ldmbench.metrics._base import DeviceMetric, homes, load_metric
 from ldmbench.names import some
 from ldmbench.runs.plan import Plan, missing
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import is_run
-from ldmbench.system.card import SystemSpec
+from ldmbench.system import beside
+from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
 
 #: Import names that show whether an optional dependency group is installed.
 _EXTRAS = {"models": ("torch", "torchaudio", "transformers", "diffusers", "whisper")}
+
+#: Seconds that the import of a module of others may take.
+_LOOK_S = 600.0
 
 #: Bytes a second of stored output takes at most: stereo float32 at 48 kHz.
 _BYTES_PER_SECOND = 2 * 4 * 48_000
@@ -50,7 +57,8 @@ class Finding:
 
 def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
     """Extras, programs, encoders and weights of the systems."""
-    return [finding for spec in specs for finding in _system(spec)]
+    with Apart() as apart:
+        return [finding for spec in specs for finding in _system(spec, apart)]
 
 
 def check_plan(plan: Plan, options: Options) -> list[Finding]:
@@ -77,7 +85,8 @@ def check_plan(plan: Plan, options: Options) -> list[Finding]:
 
 def check_metrics(datasets: Sequence[tuple[str, Content]], names: Sequence[str], options: Options) -> list[Finding]:
     """Extras and checkpoints of metrics on datasets, each with what it holds."""
-    return [finding for name in names for finding in _metric(datasets, name, options)]
+    with Apart() as apart:
+        return [finding for name in names for finding in _metric(datasets, name, options, apart)]
 
 
 def _obtain(dataset: str) -> str:
@@ -86,7 +95,7 @@ def _obtain(dataset: str) -> str:
     return obtain(load_dataset_card(name)) if name in list_datasets() else "correct the CSV or the folder"
 
 
-def _system(spec: SystemSpec) -> Iterator[Finding]:
+def _system(spec: SystemSpec, apart: Apart | None) -> Iterator[Finding]:
     missing = missing_extras(spec.card.extras)
     if missing:
         yield Finding("error", spec.label, f"needs {', '.join(missing)}", install(spec.card.extras))
@@ -96,8 +105,7 @@ def _system(spec: SystemSpec) -> Iterator[Finding]:
         yield Finding("error", spec.label, f"program {', '.join(absent)} not found", f"install {', '.join(absent)}")
         return
     try:
-        adapter = load_adapter(spec.card)
-        reason = adapter.available() if isinstance(adapter, Checks) else ""
+        reason = _adapter_problem(spec, apart)
         if not reason and spec.card.weights and not spec.untrained:
             spec.weights_folder()
     except BenchError as error:
@@ -111,7 +119,41 @@ def _system(spec: SystemSpec) -> Iterator[Finding]:
         yield Finding("ok", spec.label, spec.card.title)
 
 
-def _metric(datasets: Sequence[tuple[str, Content]], name: str, options: Options) -> Iterator[Finding]:
+def _adapter_problem(spec: SystemSpec, apart: Apart | None) -> str:
+    """Why an adapter is not ready, or empty; one that does not come with ldmbench is imported in another process.
+
+    Raises:
+        BenchError: If it cannot be loaded.
+    """
+    if apart is None or spec.card.command or spec.card.module.startswith("ldmbench."):
+        return look_at_adapter(spec.card, ())
+    try:
+        return apart.call(look_at_adapter, spec.card, beside.looked_into(), limit=_LOOK_S)
+    except WorkerDiedError as error:
+        raise BenchError(
+            f"system {spec.card.name} cannot be loaded", f"its import: {error}", "mend the module"
+        ) from None
+
+
+def look_at_adapter(card: SystemCard, folders: Sequence[str]) -> str:
+    """Import the adapter of a card, which may lie in one of the folders; why it is not ready, or empty.
+
+    Raises:
+        BenchError: If it cannot be loaded.
+    """
+    beside.look_into(folders)
+    adapter = load_adapter(card)
+    try:
+        return one_line(adapter.available()) if isinstance(adapter, Checks) else ""
+    except BenchError:
+        raise
+    except Exception as error:
+        raise BenchError(f"system {card.name} cannot say whether it is ready", describe(error)) from error
+
+
+def _metric(
+    datasets: Sequence[tuple[str, Content]], name: str, options: Options, apart: Apart | None
+) -> Iterator[Finding]:
     metric = load_metric(name)
     missing = missing_extras(metric.facts.extras)
     if missing:
@@ -123,12 +165,34 @@ def _metric(datasets: Sequence[tuple[str, Content]], name: str, options: Options
         text = f"is for {kinds} and not computed here: no dataset is declared to be that"
         yield Finding("warning", name, text, f"for a folder, --content {metric.facts.content[0]}")
         return
-    if isinstance(metric, DeviceMetric):
-        metric.configure(options.device, options.weights)
-        if text := metric.problem():
-            yield Finding("error", name, text)
-            return
+    if isinstance(metric, DeviceMetric) and (text := _model_problem(name, options, apart)):
+        yield Finding("error", name, text)
+        return
     yield Finding("ok", name, metric.facts.title)
+
+
+def _model_problem(name: str, options: Options, apart: Apart | None) -> str:
+    """Why a metric with a model cannot be computed, or empty; one of another package is asked in another process."""
+    modules = homes([name])
+    if apart is None or not modules:
+        return look_at_model(name, options.device, options.weights)
+    try:
+        return apart.call(look_at_model, name, options.device, options.weights, limit=_LOOK_S)
+    except WorkerDiedError as error:
+        return f"its preflight {error}"
+
+
+def look_at_model(name: str, device: str, weights: Path | None) -> str:
+    """Why a metric with a model cannot be computed, or empty."""
+    metric = load_metric(name)
+    assert isinstance(metric, DeviceMetric), "facts.device says so"
+    try:
+        metric.configure(device, weights)
+        return one_line(metric.problem())
+    except BenchError as error:
+        return str(error)
+    except Exception as error:
+        return describe(error)
 
 
 def _older(plan: Plan) -> Iterator[Finding]:

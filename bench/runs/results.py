@@ -10,7 +10,8 @@ from typing import Any
 
 from ldmbench import stats
 from ldmbench.audio.arrays import Real
-from ldmbench.errors import one_line
+from ldmbench.errors import BenchError, describe, one_line
+from ldmbench.host.interrupt import from_keyboard
 from ldmbench.metrics._base import load_metric
 from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
@@ -32,6 +33,7 @@ class Run:
         problem: Why the system could not be set up, or the run not be read; empty where they could.
         vectors: Vectors by the names that score rows give them, where they are not files of the run folder.
         others: Other runs of the same system on the suite, not shown beside it.
+        faults: Why the values of a metric gave no estimate, for every one that was asked for and could not be had.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Run:
     problem: str = ""
     vectors: dict[str, Real] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    faults: dict[str, str] = field(default_factory=dict)
 
     @property
     def pending(self) -> int:
@@ -51,6 +54,7 @@ class Run:
     def failures(self) -> list[tuple[str, str, str]]:
         """(clip, stage or metric, message) of everything that failed, in planned order."""
         rows = [("every clip", "setup", one_line(self.problem))] if self.problem else []
+        rows += [("every clip", metric, message) for metric, message in self.faults.items()]
         for clip in self.info.clips:
             output = self.outputs.get(clip.id)
             if output is not None and output.status == "failed":
@@ -69,14 +73,21 @@ class Run:
     def estimate(self, metric: str, dataset: str | None = None) -> Estimate | None:
         """The estimate of ``metric`` over the clips of ``dataset`` (all datasets where None).
 
-        None where the metric does not apply to the dataset or was never asked for.
+        None where the metric does not apply to the dataset or was never asked for. Where the metric fails on the values
+        there is none, and all of them count as failed.
         """
         loaded = load_metric(metric)
         names = [name for name in self._applying(metric) if dataset in (None, name)]
         if not names:
             return None
         values, failed, unscored = self._values(metric, names)
-        return replace(loaded.aggregate(values), failed=failed, unscored=unscored)
+        try:
+            return replace(loaded.aggregate(values), failed=failed, unscored=unscored)
+        except BaseException as error:
+            if isinstance(error, BenchError) or from_keyboard(error):
+                raise
+            self.faults[metric] = f"no estimate: {describe(error)}"
+            return Estimate(None, failed=failed + len(values), unscored=unscored)
 
     def average(self, metric: str) -> Estimate | None:
         """The mean of ``metric`` over the datasets, each counting the same however many clips it has.

@@ -468,3 +468,21 @@ def test_what_a_metric_lacks_is_named_and_nothing_is_stored_of_it(
     assert len(work.rows(run)) == 3
     lacking.act = constant(2.0)
     assert work.values(work.measure("lacking", "fake"), "lacking")["b"] == 2.0
+
+
+@pytest.mark.parametrize("error", [ValueError("no sum"), SystemExit(0), GeneratorExit()])
+def test_a_metric_that_fails_on_the_values_is_a_failure_of_its_own(
+    work: Work, register: Any, error: BaseException
+) -> None:
+    class Odd(Fake):
+        def aggregate(self, values: Sequence[Any]) -> Estimate:
+            raise error
+
+    register(Odd(constant(1.0)))
+    register(Fake(constant(2.0), name="other"))
+    run = work.measure("fake", "other")
+    estimate, other = present(run.estimate("fake")), present(run.estimate("other"))
+    assert (estimate.value, estimate.failed, other.value, other.failed) == (None, 3, 2.0, 0)
+    ((clip, stage, message),) = run.failures
+    assert (clip, stage) == ("every clip", "fake")
+    assert message.startswith(f"no estimate: {type(error).__name__}: ")
