@@ -22,6 +22,7 @@ from ldmbench.runs.results import open_run
 from ldmbench.runs.store import is_run
 from ldmbench.system import beside
 from ldmbench.system.card import SystemCard, SystemSpec
+from ldmbench.system.environment import installed
 from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
 
@@ -103,6 +104,11 @@ def _system(spec: SystemSpec, apart: Apart | None) -> Iterator[Finding]:
     absent = [program for program in spec.card.programs if shutil.which(program) is None]
     if absent:
         yield Finding("error", spec.label, f"program {', '.join(absent)} not found", f"install {', '.join(absent)}")
+        return
+    place = spec.card.environment_folder
+    if place is not None and not installed(place):
+        text = f"its environment is not in {place}"
+        yield Finding("error", spec.label, text, f"ldmbench fetch {spec.card.name}")
         return
     try:
         reason = _adapter_problem(spec, apart)

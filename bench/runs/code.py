@@ -13,7 +13,7 @@ import ast
 import hashlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -47,6 +47,7 @@ SILENT: Mapping[str, str] = {
     "ldmbench.weights.fetch": "weights are in the ID by the digests of their files",
     "ldmbench.weights.find": "as above",
     "ldmbench.weights.record": "as above",
+    "ldmbench.system.environment": "environments are in the ID by what is installed in them",
     "ldmbench.system.beside": "from a card to the adapter, which is in the ID",
     "ldmbench.system.card": "a record; its content is in the ID",
     "ldmbench.system.checkpoints": "weights are in the ID by the digests of their files",
@@ -100,6 +101,23 @@ def code_modules(*starts: str) -> dict[str, str]:
             # Of a package the names may be modules too; of a module they are what it holds, and nothing is looked up.
             waiting += [source, *(f"{source}.{item}" for item in names)]
     return digests
+
+
+def imported(files: Iterable[Path]) -> list[str]:
+    """Modules of ldmbench that Python files name, as programs of ldmbench's own do, in order.
+
+    Raises:
+        BenchError: If one of them is not valid Python.
+    """
+    names: set[str] = set()
+    for path in files:
+        if path.suffix == ".py":
+            try:
+                _, imports = _parsed(path.read_text(encoding="utf-8"))
+            except (SyntaxError, UnicodeDecodeError) as error:
+                raise BenchError(f"{path} is not valid Python", str(error), "correct it") from None
+            names |= {module for _, module, _ in imports if module.startswith("ldmbench.")}
+    return sorted(names)
 
 
 def _is_silent(name: str) -> bool:

@@ -12,13 +12,14 @@ from ldmbench.clips.fetch import fetch_dataset
 from ldmbench.clips.load import load_dataset
 from ldmbench.errors import BenchError
 from ldmbench.names import parse, unknown
+from ldmbench.system.environment import make_environment
 from ldmbench.system.registry import list_systems, resolve
 from ldmbench.weights.fetch import fetch_checkpoints
 from ldmbench.weights.record import Checkpoint
 
 
 def fetch(asked: str) -> tuple[Path, Sequence[str]]:
-    """Bring what a name stands for to the data home or the weights home.
+    """Bring what a name stands for to the data home or the weights home; of a program also make its environment.
 
     Returns:
         Its folder, and what a user should know about it. (Clips of videos have to be there already.)
@@ -29,6 +30,11 @@ def fetch(asked: str) -> tuple[Path, Sequence[str]]:
     name = parse(asked).name
     if name in list_datasets():
         return fetch_dataset(name), load_dataset(name).notes
+    if name in list_systems() or name.endswith(".toml"):
+        card = resolve(asked).card
+        if card.environment:
+            folder = make_environment(card.name, card.environment, card.folder)
+            return (fetch_checkpoints(official_checkpoints(asked)) if card.weights else folder), ()
     return fetch_checkpoints(official_checkpoints(asked)), ()
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.load import load_source
 from ldmbench.host.homes import file_digest, sha256
-from ldmbench.runs.code import RUNNER, code_modules
+from ldmbench.runs.code import RUNNER, code_modules, imported
 from ldmbench.system.card import WEIGHTS, SystemSpec
+from ldmbench.system.environment import installed
 
 #: Raised when IDs are made of other things; a run without a version is of version 1.
 VERSION = 2
 
 #: What a card tells people and the preflight: no adapter and no program hears of it. Settings and weights count as
-#: they are resolved.
-_NOT_HEARD = {"title", "role", "licence", "paper", "url", "note", "extras", "programs"}
+#: they are resolved, and an environment by what is installed in it.
+_NOT_HEARD = {"title", "role", "licence", "paper", "url", "note", "extras", "programs", "environment"}
 _RESOLVED = {"default", "settings", "variants", "weights"}
 
 
@@ -45,6 +46,8 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
         "clips": _digest(*clips),
         "seed": str(seed),
     }
+    if spec.card.environment_folder:
+        parts["environment"] = installed(spec.card.environment_folder)
     # A setting called ``train`` names what a system without weights learns from.
     if train := spec.settings.get("train"):
         parts["train"] = load_source(str(train)).digest
@@ -65,7 +68,8 @@ def card_digest(spec: SystemSpec) -> str:
 def code_digest(spec: SystemSpec) -> str:
     """SHA-256 (hex) over the code that makes a system's audio (``ldmbench.runs.code``); empty for a folder of outputs.
 
-    A program is known by its command, by the files that the command names, and by the code that runs it.
+    A program is known by its command, by the files that the command names, by what these import of ldmbench, and by
+    the code that runs it.
 
     Raises:
         BenchError: If the adapter has no source.
@@ -73,8 +77,14 @@ def code_digest(spec: SystemSpec) -> str:
     command, module = spec.card.command, spec.card.module.partition(":")[0]
     if not command and not module:
         return ""  # A folder of outputs: its files are its identity.
-    files = [path for path in map(Path, command) if path.is_file()]
-    modules = code_modules(RUNNER if command else module)
+    # What is installed is in the ID by its versions: the path of a Python says nothing.
+    words = [
+        word
+        for word, written in zip(spec.card.command_line, command, strict=True)
+        if "{python}" not in written and "{environment}" not in written
+    ]
+    files = [path for path in map(Path, words) if path.is_file()]
+    modules = code_modules(*((RUNNER, *imported(files)) if command else (module,)))
     return _digest(*command, *map(sha256, files), *(f"{name} {modules[name]}" for name in sorted(modules)))
 
 

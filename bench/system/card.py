@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from ldmbench.cards import Card
 from ldmbench.errors import BenchError
 from ldmbench.names import Name, Setting
+from ldmbench.system.environment import Environment, environment_folder, python_of
 from ldmbench.weights.find import find_folder
 from ldmbench.weights.record import Checkpoint
 
@@ -44,6 +45,8 @@ class SystemCard(Card):
             the list of these ``variants`` where it is not all. Variants and systems that share files name the same
             ``folder``, by default the system's name.
         command: For systems in another environment: the program to start (``ldmbench.system.external``).
+        environment: What is installed for the program (``ldmbench.system.environment``).
+        folder: Where the card lies.
     """
 
     name: str
@@ -64,6 +67,8 @@ class SystemCard(Card):
     extras: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    environment: Environment | None = None
+    folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")
     def _weights_are_of_variants(self) -> SystemCard:
@@ -76,6 +81,21 @@ class SystemCard(Card):
         if self.command and len(self.tasks) > 1:
             raise ValueError("tasks: a system with a command does one task, which its job file names")
         return self
+
+    @property
+    def environment_folder(self) -> Path | None:
+        """Where its environment lies, None for a card without one."""
+        return environment_folder(self.environment, self.folder) if self.environment else None
+
+    @property
+    def command_line(self) -> tuple[str, ...]:
+        """The command with all but ``{input}`` and ``{output}`` filled in."""
+        place = self.environment_folder or Path()
+        python = python_of(self.environment, place)
+        words = list(self.command)
+        for key, value in (("{here}", str(self.folder)), ("{environment}", str(place)), ("{python}", python)):
+            words = [word.replace(key, value) for word in words]
+        return tuple(words)
 
     def weights_of(self, variant: str) -> dict[str, Checkpoint]:
         """The weights a variant needs, all in one folder: under its own name, and what it shares with others."""

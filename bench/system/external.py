@@ -2,7 +2,8 @@
 
 The contract with a program, version 1. The card's ``command`` is started once for each batch of clips, in the
 current folder, with two placeholders filled in: ``{input}`` is the path of a JSON job file, ``{output}`` an empty
-folder. It may print what it likes. The job file::
+folder. ``{here}``, ``{python}`` and ``{environment}`` are those of ``ldmbench.system.environment``. It may print what
+it likes. The job file::
 
     {"schema": 1, "system": "gain@6dB", "task": "codec", "rate": 16000, "device": "cpu", "untrained": false,
      "weights": null, "settings": {"gain_db": 6.0},
@@ -152,7 +153,8 @@ class ExternalSystem:
 
     def _start(self, job: Path, output: Path) -> str:
         """Run the program to its end; return the last line of its standard error."""
-        command = [part.replace("{input}", str(job)).replace("{output}", str(output)) for part in self.card.command]
+        words = self.card.command_line
+        command = [part.replace("{input}", str(job)).replace("{output}", str(output)) for part in words]
         limit = float(self.spec.settings.get("timeout_s", 0)) or None
         messages = job.with_name("stderr.txt")
         with messages.open("wb") as handle:

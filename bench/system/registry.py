@@ -67,13 +67,13 @@ def load_system_card(name: str) -> SystemCard:
         BenchError: If there is no such system, its card is not valid, or the module beside it is hidden by another.
     """
     if name.endswith(".toml"):
-        card = load_card(Path(name), SystemCard)
+        card = load_card(Path(name), SystemCard, folder=Path(name).absolute().parent)
         make_importable(Path(name), card.module)
         return card
     cards = list_systems()
     if name not in cards:
         raise unknown("system", name, cards)
-    return load_card(cards[name], SystemCard)
+    return load_card(cards[name], SystemCard, folder=cards[name].parent)
 
 
 def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weights: Path | None = None) -> SystemSpec:
