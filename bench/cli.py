@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import baseline, compare, export, fetch, look, mushra, report, run, score
+from ldmbench.commands import baseline, compare, export, fetch, look, mushra, report, run, score, validate
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
 
@@ -55,6 +55,7 @@ for _command in (
     baseline.baseline,
     export.export,
     mushra.mushra,
+    validate.validate,
 ):
     cli.add_command(_command)
 

@@ -70,7 +70,7 @@ def write_page(
     result = table.build(runs, metrics, None, published, published is not None, averages)
     folder = Path(folder)
     try:
-        _clear(folder)
+        clear(folder)
         chosen = _choose_clips(runs, max_clips)
         sounds = _write_sounds(chosen, runs, folder / "clips")
         drawn = _curves(runs, curve_metrics, anchor)
@@ -113,11 +113,16 @@ def _content(
         "families": {run.info.id: curves.family_of(run) for run in runs},
         "datasets": datasets,
         "facts": facts,
-        "data": _embed(_data(chosen, sounds, runs, facts, drawn["colours"])),
+        "data": embed(_data(chosen, sounds, runs, facts, drawn["colours"])),
     }
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
+    """Make a folder ready for a page, or for one in place of the page that is there.
+
+    Raises:
+        BenchError: If it holds something else.
+    """
     index = folder / "index.html"
     if folder.exists() and not folder.is_dir():
         raise BenchError(f"{folder} is a file", fix="name a folder for the page")
@@ -297,7 +302,7 @@ def _escape(text: str) -> str:
     return str(escape(text))
 
 
-def _embed(data: Any) -> str:
+def embed(data: Any) -> str:
     """JSON that no HTML parser can leave early and that reads as JavaScript, too."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -305,7 +310,8 @@ def _embed(data: Any) -> str:
     return text
 
 
-def _render(context: dict[str, Any]) -> str:
+def render(template: str, scripts: Sequence[str], context: Mapping[str, Any]) -> str:
+    """A page of one of the templates, with style and scripts in it."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -317,9 +323,19 @@ def _render(context: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.globals.update(
-        value_text=table.value_text, count_text=table.count_text, signed=table.signed, number=number,
-        arrows=table.ARROWS, interval_notes=interval_notes,
         css=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
-        js="\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS),
-    )  # fmt: skip
-    return environment.get_template("index.html.j2").render(context)
+        js="\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts),
+    )
+    return environment.get_template(template).render(context)
+
+
+def _render(context: dict[str, Any]) -> str:
+    functions = {
+        "value_text": table.value_text,
+        "count_text": table.count_text,
+        "signed": table.signed,
+        "number": number,
+        "arrows": table.ARROWS,
+        "interval_notes": interval_notes,
+    }
+    return render("index.html.j2", SCRIPTS, {**context, **functions})

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ldmbench.names import unknown
+
 if TYPE_CHECKING:
+    from ldmbench.listening.screening import Screening
     from ldmbench.listening.votes import Ratings
+    from ldmbench.runs.request import Options
+    from ldmbench.runs.results import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,3 +83,33 @@ def read(
     names = tuple(name.strip() for name in conditions.split(",") if name.strip())
     how = HowToRead(read_names(key, systems, items), names, *scale, complete_only)
     return read_ratings(paths, how)
+
+
+def one_scale(ratings: Ratings, name: str) -> Ratings:
+    """The ratings of the scale with a name, or of the first.
+
+    Raises:
+        BenchError: If the test has no such scale.
+    """
+    if name and name not in ratings.scales:
+        raise unknown("scale of the test", name, ratings.scales)
+    return ratings.of_scale(name or ratings.scales[0])
+
+
+def score_sounds(
+    paths: tuple[Path, ...],
+    screened: Screening,
+    folder: Path,
+    metrics: tuple[str, ...],
+    out: Path,
+    options: Options,
+    content: Any,
+) -> tuple[list[Run], Screening]:
+    """Score the sounds that were rated; returns the runs, and the ratings with the clips of their items."""
+    from ldmbench.listening.rated import find_sounds, score_set
+    from ldmbench.listening.read import references_of
+
+    sounds = find_sounds(screened.before, folder, references_of(paths))
+    runs, clips = score_set(sounds, metrics, out, options, content)
+    kept = replace(screened.ratings, clips=clips, notes=(*screened.ratings.notes, *sounds.notes))
+    return runs, replace(screened, ratings=kept)

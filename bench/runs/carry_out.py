@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ldmbench.clips.card import Content
-from ldmbench.clips.clip import Clip
+from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.clips.pairs import outputs_digest, pair_folders
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
@@ -73,7 +73,7 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
     Raises:
         BenchError: If a metric lacks what it needs; nothing is stored then.
     """
-    _refuse_inapplicable(metrics, [item.content for old in runs for item in old.info.datasets])
+    refuse_inapplicable(metrics, [item.content for old in runs for item in old.info.datasets])
     for old in runs:
         contents = [(dataset.name, dataset.content) for dataset in old.info.datasets]
         _refuse_errors(check_metrics(contents, metrics, options))
@@ -111,17 +111,44 @@ def score_folder(
         BenchError: If nothing pairs by name, the captions are not valid, a metric lacks what it needs, or none of them
             is defined for the content.
     """
-    _refuse_inapplicable(metrics, [content])
+    refuse_inapplicable(metrics, [content])
     name = reference_label(root, suite.name, reference)
     dataset, pairs = pair_folders(folder, reference, content, table, captions, name)
     chosen = suite.model_copy(update={"name": f"{suite.name}+{name}", "metrics": tuple(metrics)})
-    spec = folder_spec(outputs_label(root, chosen.name, folder), suite.task, outputs_digest(pairs))
+    label = outputs_label(root, chosen.name, folder)
+    return score_outputs(chosen, dataset, label, pairs, root, options, folder)
+
+
+def score_outputs(
+    suite: Suite,
+    dataset: Dataset,
+    label: str,
+    outputs: Mapping[str, Path],
+    root: Path,
+    options: Options,
+    folder: Path,
+) -> Run:
+    """Score files that somebody made against the clips of a dataset; the run refers to the files and copies none.
+
+    Args:
+        suite: Its name is that of the runs, its metrics are computed.
+        dataset: The references.
+        label: What the outputs are called.
+        outputs: Clip id -> file; a clip without one is a failed row.
+        root: Folder of all runs.
+        options: How.
+        folder: Where the files lie.
+
+    Raises:
+        BenchError: If a metric lacks what it needs.
+    """
+    spec = folder_spec(label, suite.task, outputs_digest(outputs))
     spec = replace(spec, device=options.device, weights=options.weights)
-    plan = make_plan(chosen, [dataset], [spec], root)
+    plan = make_plan(suite, [dataset], [spec], root)
     (info,) = plan.runs
     plan = replace(plan, runs=(replace(info, environment={**info.environment, FOLDER: str(folder.resolve())}),))
     _refuse_errors(check_plan(plan, options))
-    generate(plan, options, partial(FolderSystem, pairs=pairs), isolate=True)
+    generate(plan, options, partial(FolderSystem, pairs=outputs), isolate=True)
     with RunWriter(plan.paths[0], plan.runs[0]) as writer, Apart() as apart:
         measure(plan.paths, plan.clips, plan.metrics, options, [writer], apart)
     return open_run(plan.paths[0])
@@ -134,7 +161,7 @@ def _refuse_errors(findings: Sequence[Finding]) -> None:
             raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
 
 
-def _refuse_inapplicable(metrics: Sequence[str], contents: Sequence[Content]) -> None:
+def refuse_inapplicable(metrics: Sequence[str], contents: Sequence[Content]) -> None:
     """Raise ``BenchError`` where none of the metrics is defined for any of the contents: there is nothing to show."""
     facts = [load_metric(name).facts for name in metrics]
     if any(item.applies_to(content) for item in facts for content in contents):

@@ -6,16 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from ldmbench.host.files import replacing
 from ldmbench.listening.outcome import FILE, Outcome, write_outcome
 from ldmbench.listening.screening import Decision, Screening
+from ldmbench.listening.validation import validate
 from ldmbench.listening.votes import QUALITY, Vote
 from ldmbench.names import spreadsheet_safe
 from ldmbench.reports import published
-from ldmbench.reports.listening import grids, methods, plots, tables
+from ldmbench.reports.listening import agreements, grids, methods, plots, scatter, tables
+from ldmbench.runs.results import Run
 
 #: The metric's name of published scores of listening tests.
 MUSHRA = "mushra"
@@ -94,3 +96,34 @@ def _rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     for row in rows:
         writer.writerow([spreadsheet_safe(item) if isinstance(item, str) else item for item in row])
     return stream.getvalue()
+
+
+def validation(
+    screened: Screening, runs: Sequence[Run], title: str, metrics: Sequence[str], kind: str, output: Path | None
+) -> list[str]:
+    """Metrics held against listeners, as lines to print, or written to ``output``.
+
+    Args:
+        screened: The ratings.
+        runs: The systems.
+        title: What the test is called.
+        metrics: Metrics to look at; all where empty.
+        kind: ``terminal``, ``md``, ``csv``, ``latex``, ``json``, or ``html`` for a page with a scatter plot.
+        output: File, a folder for a page; ``TITLE-validation`` where None.
+
+    Raises:
+        BenchError: If there is nothing to compare, or it cannot be written.
+    """
+    result = validate(screened.ratings, runs, title, metrics)
+    gone = len(screened.before.listeners) - len(screened.ratings.listeners)
+    notes = (f"Screening left out {gone} of {len(screened.before.listeners)} listeners", *screened.ratings.notes)
+    result = replace(result, notes=(*result.notes, *notes))
+    if kind == "html":
+        limits = screened.ratings.low, screened.ratings.high
+        return [f"wrote {scatter.write_page(result, runs, output or Path(f'{title}-validation'), limits)}"]
+    text = agreements.to_text(result, kind)
+    if output is None:
+        return text.rstrip("\n").splitlines()
+    with replacing(output) as handle:
+        handle.write(text.encode())
+    return [f"wrote {output}"]

@@ -19,6 +19,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.reports import media, page, spectrogram
+from ldmbench.reports.listening import scatter
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import ClipInfo, OutputRow
 from ldmbench.runs.results import Run
@@ -197,7 +198,8 @@ def test_the_page_holds_its_files_and_nothing_from_elsewhere(written: Path, html
 
 
 def test_the_script_is_whole_and_in_the_page(html: str) -> None:
-    assert sorted(page.SCRIPTS) == sorted(path.name for path in page.TEMPLATES.glob("*.js"))
+    files = {path.name for path in page.TEMPLATES.glob("*.js")}
+    assert files == {*page.SCRIPTS, *scatter.SCRIPTS}
     script = present(re.search(r"<script>\n(.*?)</script>", html, re.DOTALL))[1]
     for name in page.SCRIPTS:
         assert (page.TEMPLATES / name).read_text(encoding="utf-8") in script
@@ -210,7 +212,7 @@ def test_names_and_texts_are_never_markup(html: str, evil: str) -> None:
     assert "<b>8 kHz</b>" not in html
     messages = [item["message"] for clip in embedded(html)["clips"] for item in clip["stimuli"]]
     assert "encoder said: <b>8 kHz</b> not supported" in messages
-    assert page._embed({"a": "</script><!--\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028"}'
+    assert page.embed({"a": "</script><!--\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028"}'
 
 
 def test_ids_are_unique_and_references_resolve(html: str) -> None:
