@@ -154,11 +154,21 @@ def ratio(pairs: ArrayLike, low: float | None = None, high: float | None = None)
     array = np.asarray(pairs, np.float64).reshape(-1, 2)
     if len(array) == 0 or array[:, 1].sum() == 0:
         return Estimate(None, n=0)
-    numerators, weights = array.T
-    value = float(numerators.sum() / weights.sum())
-    if len(array) >= FEWEST and not numerators.any():
+    value = float(array[:, 0].sum() / array[:, 1].sum())
+    if len(array) >= FEWEST and not array[:, 0].any():
         return Estimate(value, n=len(array), note=ALL_ZERO)
-    return around(value, value + (numerators - value * weights) / weights.mean(), low, high)
+    return around(value, ratio_terms(array), low, high)
+
+
+def ratio_terms(pairs: ArrayLike) -> NDArray[np.float64]:
+    """A number for each clip whose mean is the ratio of sums, and which move it as the clips do, to first order.
+
+    Args:
+        pairs: ``[n, 2]`` numerators and denominators, whose sum is not 0.
+    """
+    numerators, weights = np.asarray(pairs, np.float64).reshape(-1, 2).T
+    value = numerators.sum() / weights.sum()
+    return np.asarray(value + (numerators - value * weights) / weights.mean(), np.float64)
 
 
 def all_equal(values: NDArray[np.float64]) -> bool:

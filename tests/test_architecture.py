@@ -32,6 +32,7 @@ FLOORS = (
     ("clips",),
     ("system",),
     ("extractors",),
+    ("probes",),
     ("metrics",),
     ("suite",),
     ("runs",),

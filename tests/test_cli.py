@@ -209,7 +209,7 @@ def test_a_mended_clip_is_another_clip_list(suite: Path, folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["run", "quickstrat"], "did you mean quickstart?"),
+        (["run", "quickstrat"], "did you mean quickstart"),
         (["run", "quickstart", "-s", "opsu"], "did you mean opus"),
         (["run", "quickstart", "-s", "opus@7kbps"], "unknown variant of opus '7kbps'"),
         (["run", "quickstart", "-s", "opus:speed=3"], "unknown setting of opus 'speed'"),

@@ -20,7 +20,10 @@ from ldmbench.names import unknown
 
 Content = Literal["speech", "music", "general"]
 
-COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256", "youtube_id", "start_time")
+COLUMNS = (
+    *("id", "path", "start", "end", "text", "group", "language", "sha256"),
+    *("youtube_id", "start_time", "label", "split"),
+)
 
 
 class Source(Card):

@@ -37,6 +37,8 @@ class Clip:
         seed: Seed of every random choice made for this clip.
         loaded: The audio, where somebody already read it.
         missing: Why there is no reference audio, for a clip that should have some.
+        label: What a probe is to tell of it; empty where there is nothing to tell.
+        split: The part of the dataset that it belongs to: ``train``, ``valid``, ``test``, or the name of its fold.
     """
 
     id: str
@@ -53,6 +55,8 @@ class Clip:
     seed: int = 0
     loaded: Audio | None = None
     missing: str = ""
+    label: str = ""
+    split: str = ""
 
     @property
     def audio(self) -> Audio:
@@ -124,7 +128,7 @@ def clips_digest(clips: Iterable[Clip], extra: Iterable[str] = ()) -> str:
     for clip in clips:
         condition = clip.condition.digest() if clip.condition else ""
         parts = (clip.id, clip.sha256, clip.start, clip.end, clip.text, condition)
-        total.update(repr(parts).encode())
+        total.update(repr(parts if not clip.label else (*parts, clip.label, clip.split)).encode())
     for text in extra:
         total.update(text.encode())
     return total.hexdigest()

@@ -20,7 +20,7 @@ from ldmbench.names import some
 #: Looked for in the folder where no other CSV is named.
 CSV_NAME = "clips.csv"
 
-_COLUMNS = ("path", "text", "group", "language")
+_COLUMNS = ("path", "text", "group", "language", "label", "split")
 
 
 def load_folder(
@@ -31,7 +31,7 @@ def load_folder(
     Hidden files are passed over; files that are not audio by their name, links that lead nowhere or to a folder,
     pipes and devices, and folders that cannot be opened are left out and named in the notes. With a CSV (``table``,
     or ``clips.csv`` in the folder) the clips are its rows: ``path`` relative to the folder, and optionally ``text``,
-    ``group`` and ``language``.
+    ``group``, ``language``, and for probes ``label`` and ``split``.
 
     Args:
         folder: The folder.
@@ -99,6 +99,8 @@ def _clips(folder: Path, rows: Sequence[Mapping[str, str]], name: str, content: 
                 text=row.get("text") or None,
                 group=row.get("group") or None,
                 language=row.get("language") or "",
+                label=row.get("label") or "",
+                split=row.get("split") or "",
             )
         )
     return clips

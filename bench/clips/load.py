@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ldmbench.clips.card import filled, list_datasets, load_dataset_card, obtain, read_list, source_folder
@@ -52,26 +53,34 @@ def load_dataset(name: str) -> Dataset:
     elif card.source.kind != "youtube":
         folder = source_folder(card)
         paths = {row["id"]: folder / row["path"] for row in rows}
+    # With the condition in their ids: a suite may hold one dataset under several.
+    shared = Clip("", name, card.content, condition=condition)
     clips = tuple(
-        Clip(
-            # With the condition in it: a suite may hold one dataset under several.
-            id=f"{name}/{row['id']}",
-            dataset=name,
-            content=card.content,
+        replace(
+            _clip(shared, row),
             path=paths.get(row["id"]),
-            start=float(row["start"] or 0.0),
-            end=float(row["end"]) if row["end"] else None,
-            text=row["text"] or None,
-            group=row["group"] or None,
-            language=row["language"],
             sha256=digests[row["id"]],
-            condition=condition,
             missing=missing.get(row["id"], ""),
         )
         for row in rows
     )
     identity = identity or [digests[row["id"]] or row["path"] for row in rows]
     return Dataset(name, card.title, card.content, clips, clips_digest(clips, identity), notes)
+
+
+def _clip(shared: Clip, row: Mapping[str, str]) -> Clip:
+    """The clip of a row of a list; ``shared`` has what all clips of the dataset have in common."""
+    return replace(
+        shared,
+        id=f"{shared.dataset}/{row['id']}",
+        start=float(row["start"] or 0.0),
+        end=float(row["end"]) if row["end"] else None,
+        text=row["text"] or None,
+        group=row["group"] or None,
+        language=row["language"],
+        label=row["label"],
+        split=row["split"],
+    )
 
 
 def load_source(name: str) -> Dataset:

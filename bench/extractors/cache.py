@@ -45,6 +45,11 @@ def get(fingerprint: str, key: str) -> Arrays | None:
     return arrays
 
 
+def holds(fingerprint: str, key: str) -> bool:
+    """Whether there is an entry on disk; ``get`` may yet find it damaged."""
+    return _path(fingerprint, key).is_file()
+
+
 def put(fingerprint: str, key: str, arrays: Arrays) -> None:
     """Keep arrays; a reader never sees half of an entry.
 

@@ -14,8 +14,10 @@ from ldmbench.clips.pairs import outputs_digest, pair_folders
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
 from ldmbench.metrics._base import load_metric
+from ldmbench.probes.embedder import build_embedder
 from ldmbench.runs.check import Finding, check_metrics, check_plan
 from ldmbench.runs.generate import generate
+from ldmbench.runs.identity import embedding_id
 from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.labels import FOLDER, outputs_label, reference_label
 from ldmbench.runs.measure import measure
@@ -26,6 +28,10 @@ from ldmbench.runs.store import RunWriter
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.folder import FolderSystem, folder_spec
+from ldmbench.system.protocol import Adapter
+
+#: Clips at once at least, where embeddings are asked for.
+BATCH = 16
 
 
 def carry_out(plan: Plan, options: Options, part: Sequence[Clip] | None = None) -> list[Run]:
@@ -46,7 +52,13 @@ def carry_out(plan: Plan, options: Options, part: Sequence[Clip] | None = None) 
         _refuse_other("device", spec, spec.device, options.device)
         if not spec.own_weights:
             _refuse_other("weights", spec, spec.weights, options.weights)
-    problems = dict(generate(plan, options, isolate=True, part=part))
+    if plan.suite.task == "embed":
+        build: Adapter = partial(build_embedder, {spec.label: embedding_id(spec) for spec in plan.specs})
+        # Nothing is timed, since what is in the cache costs nothing; more at once costs fewer questions.
+        together = replace(options, batch=max(options.batch, BATCH))
+        problems = dict(generate(plan, together, build, isolate=True, part=part))
+    else:
+        problems = dict(generate(plan, options, isolate=True, part=part))
     broken: dict[Path, str] = {}
     with ExitStack() as stack:
         writers = []

@@ -15,7 +15,9 @@ from ldmbench.errors import BenchError, describe, one_line
 from ldmbench.host.apart import Apart
 from ldmbench.host.executor import WorkerDiedError
 from ldmbench.metrics._base import DeviceMetric, homes, load_metric
+from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import some
+from ldmbench.probes.examples import why_not
 from ldmbench.runs.plan import Plan, missing
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
@@ -34,6 +36,9 @@ _LOOK_S = 600.0
 
 #: Bytes a second of stored output takes at most: stereo float32 at 48 kHz.
 _BYTES_PER_SECOND = 2 * 4 * 48_000
+
+#: Bytes that the embeddings of a clip, with its rows, take at most: some layers of 4096 numbers.
+_BYTES_OF_EMBEDDINGS = 64 << 10
 
 #: Duration assumed for a clip whose file was not opened, seconds.
 _ASSUMED_SECONDS = 10.0
@@ -79,6 +84,7 @@ def check_plan(plan: Plan, options: Options) -> list[Finding]:
         findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
     contents = [(dataset.name, dataset.content) for dataset in plan.datasets]
     findings += check_metrics(contents, plan.metrics, options)
+    findings += _labels(plan)
     findings += _older(plan)
     findings.append(_disk(plan))
     return findings
@@ -201,6 +207,17 @@ def look_at_model(name: str, device: str, weights: Path | None) -> str:
         return describe(error)
 
 
+def _labels(plan: Plan) -> Iterator[Finding]:
+    """Whether the clips that are to be probed have labels and splits that can be."""
+    if not any(isinstance(load_metric(name), ProbeMetric) for name in plan.metrics):
+        return
+    for dataset in plan.datasets:
+        clips = [clip for clip in plan.clips if clip.dataset == dataset.name]
+        if text := why_not([clip.label for clip in clips], [clip.split for clip in clips]):
+            fix = "clips.csv of a folder may have the columns label and split"
+            yield Finding("error", dataset.name, f"cannot be probed: {text}", fix)
+
+
 def _older(plan: Plan) -> Iterator[Finding]:
     """That runs are made again beside those of the same clips whose IDs were made in an older way."""
     again = []
@@ -222,6 +239,8 @@ def _older(plan: Plan) -> Iterator[Finding]:
 def _disk(plan: Plan) -> Finding:
     seconds = sum(_seconds(clip.start, clip.end) for clip in plan.clips)
     needed = int(seconds * _BYTES_PER_SECOND) * len(plan.specs)
+    if plan.suite.task == "embed":
+        needed = _BYTES_OF_EMBEDDINGS * len(plan.clips) * len(plan.specs)
     folder = plan.paths[0]
     while not folder.exists():
         folder = folder.parent

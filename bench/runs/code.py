@@ -44,6 +44,7 @@ SILENT: Mapping[str, str] = {
     "ldmbench.clips.pairs": "as above",
     "ldmbench.clips.rule": "as above",
     "ldmbench.clips.youtube": "as above",
+    "ldmbench.extractors": "hear what was made; the cache keeps embeddings as they are",
     "ldmbench.weights.fetch": "weights are in the ID by the digests of their files",
     "ldmbench.weights.find": "as above",
     "ldmbench.weights.record": "as above",

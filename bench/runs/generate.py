@@ -11,6 +11,7 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host import interrupt
 from ldmbench.host.child import Child, ChildEndedError
 from ldmbench.host.progress import progress
+from ldmbench.probes import embedder
 from ldmbench.runs import produce
 from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.plan import Plan
@@ -74,11 +75,10 @@ def generate(
                 writer.set_problem("")
                 for start in range(0, len(clips), options.batch):
                     part = clips[start : start + options.batch]
-                    for made in studio.process(part, options.batch == 1):
+                    for made in _kept(studio.process(part, options.batch == 1), writer, spec):
                         interrupt.check()
-                        _store(writer, spec, made)
-                        advance(1, spec.label)
-                        rest -= 1
+                        advance(made, spec.label)
+                        rest -= made
             except _NotReadyError as error:
                 writer.set_problem(str(error))
                 not_started.append((spec.label, str(error)))
@@ -95,9 +95,25 @@ def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> li
         return list(clips)
     run = open_run(path)
     again = changed_outputs(run)
+    again |= {clip for clip, row in run.outputs.items() if embedder.is_lost(row.details)}
     if retry_failed:
         again |= {clip for clip, row in run.outputs.items() if row.status == "failed"}
     return [clip for clip in clips if clip.id not in run.outputs or clip.id in again]
+
+
+def _kept(batch: Iterator[Made], writer: RunWriter, spec: SystemSpec) -> Iterator[int]:
+    """Store what a batch makes; yields how many rows were stored: sounds one by one, embeddings of a batch together."""
+    rows: list[OutputRow] = []
+    try:
+        for made in batch:
+            if embedder.CACHED in made.row.details:
+                rows.append(made.row)
+            else:
+                _store(writer, spec, made)
+                yield 1
+    finally:
+        writer.add_outputs(rows)
+    yield len(rows)
 
 
 def _store(writer: RunWriter, spec: SystemSpec, made: Made) -> None:

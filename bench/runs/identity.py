@@ -10,6 +10,8 @@ from pathlib import Path
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.load import load_source
 from ldmbench.host.homes import file_digest, sha256
+from ldmbench.probes import embedder
+from ldmbench.probes.embedder import is_probed, without_layer
 from ldmbench.runs.code import RUNNER, code_modules, imported
 from ldmbench.system.card import WEIGHTS, SystemSpec
 from ldmbench.system.environment import installed
@@ -54,6 +56,13 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
     return parts
 
 
+def embedding_id(spec: SystemSpec) -> str:
+    """SHA-256 (hex) over everything that changes the embeddings that a system makes of a sound, whatever the layer."""
+    bare = without_layer(spec)
+    parts = identity(bare, (), (), 0) | {"code": code_digest(spec)}
+    return _digest(json.dumps(parts, sort_keys=True))
+
+
 def run_id(parts: Mapping[str, str]) -> str:
     """An ``r`` and twelve hexadecimal digits; the letter keeps spreadsheets from reading a number."""
     return "r" + _digest(json.dumps(parts, sort_keys=True))[:12]
@@ -84,7 +93,8 @@ def code_digest(spec: SystemSpec) -> str:
         if "{python}" not in written and "{environment}" not in written
     ]
     files = [path for path in map(Path, words) if path.is_file()]
-    modules = code_modules(*((RUNNER, *imported(files)) if command else (module,)))
+    probed = (embedder.__name__,) if is_probed(spec) else ()
+    modules = code_modules(*((RUNNER, *imported(files)) if command else (module,)), *probed)
     return _digest(*command, *map(sha256, files), *(f"{name} {modules[name]}" for name in sorted(modules)))
 
 

@@ -14,7 +14,9 @@ from ldmbench.host.apart import Apart
 from ldmbench.host.executor import Executor, Processes, WorkerDiedError, executor
 from ldmbench.host.progress import progress
 from ldmbench.metrics._base import DeviceMetric, homes, load_metric
+from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import some
+from ldmbench.runs.probe import measure_probes
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.scoring import Absent, Job, ModelTask, Scored, Task, all_failed, metric_of, score, score_with_model
@@ -56,7 +58,8 @@ def measure(
     modules = homes(metrics)
     if modules is None:
         apart, modules = None, ()
-    local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric)]
+    probes = [name for name in metrics if isinstance(load_metric(name), ProbeMetric)]
+    local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric | ProbeMetric)]
     tasks = [replace(task, modules=modules) for task in missing(runs, clips, local, options.retry_failed)]
     # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
     tasks.sort(key=_weight, reverse=True)
@@ -67,7 +70,7 @@ def measure(
         for task, rows in _scored(workers, apart, tasks, options.timeout):
             _store(rows, writers, absent)
             advance(len(rows), task.clip.id)
-    with_model = [name for name in metrics if name not in local]
+    with_model = [name for name in metrics if name not in local and name not in probes]
     jobs = [(task.clip, job) for task in missing(runs, clips, with_model, options.retry_failed) for job in task.jobs]
     models = _Models(apart, options.timeout)
     with progress("score with models", sum(len(job.metrics) for _, job in jobs), options.quiet) as advance:
@@ -77,6 +80,7 @@ def measure(
             for rows in models.rows(batch):
                 _store(rows, writers, absent)
                 advance(len(rows), batch.metric)
+    measure_probes(runs, clips, probes, options, writers)
     if absent:
         names = some(list(absent))
         raise BenchError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
+from ldmbench.probes.embedder import is_probed, why_not_probed
 from ldmbench.runs.identity import identity, run_id
 from ldmbench.runs.records import ClipInfo, DatasetInfo, RunInfo
 from ldmbench.runs.store import run_path
@@ -115,7 +116,11 @@ def _refuse_misfits(suite: Suite, specs: Sequence[SystemSpec]) -> None:
         raise BenchError(f"suite {suite.name} names no systems", fix="choose some with -s SYSTEM")
     labels = [spec.label for spec in specs]
     for spec in specs:
-        if suite.task not in spec.card.tasks:
+        if is_probed(spec):
+            if reason := why_not_probed(spec):
+                what = f"system {spec.label} does not fit suite {suite.name}"
+                raise BenchError(what, reason, "choose another system or layer")
+        elif suite.task not in spec.card.tasks:
             raise BenchError(
                 f"system {spec.label} does not fit suite {suite.name}",
                 f"its task is {' or '.join(spec.card.tasks)}, the suite's is {suite.task}",
@@ -128,12 +133,25 @@ def _refuse_misfits(suite: Suite, specs: Sequence[SystemSpec]) -> None:
 def _choose_clips(suite: Suite, datasets: Sequence[Dataset], limit: int, seed: int) -> list[Clip]:
     """The first clips of each dataset, seeded; raises where two of them have one id."""
     count = min((number for number in (limit, suite.clips) if number), default=None)
-    chosen = [clip.seeded(seed) for item in datasets for clip in item.clips[:count]]
+    chosen = [clip.seeded(seed) for item in datasets for clip in _first(item.clips, count)]
     clips = [replace(clip, path=clip.path.absolute()) if clip.path else clip for clip in chosen]
     repeated = [name for name, number in Counter(clip.id for clip in clips).items() if number > 1]
     if repeated:
         raise BenchError(f"clip {repeated[0]} is in suite {suite.name} twice", fix="name each dataset once")
     return clips
+
+
+def _first(clips: Sequence[Clip], count: int | None) -> Sequence[Clip]:
+    """The first clips; of labelled ones the first of each split and label, then the second, and so on."""
+    if count is None or not any(clip.label for clip in clips):
+        return clips[:count]
+    order: Counter[tuple[str, str]] = Counter()
+    turns = []
+    for clip in clips:
+        turns.append(order[clip.split, clip.label])
+        order[clip.split, clip.label] += 1
+    kept = set(sorted(range(len(clips)), key=lambda position: turns[position])[:count])
+    return [clip for position, clip in enumerate(clips) if position in kept]
 
 
 def missing(clips: Sequence[Clip], dataset: Dataset) -> int:

@@ -13,6 +13,7 @@ from ldmbench.clips.clip import Dataset
 from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import align, untrained
+from ldmbench.probes.embedder import resolve_probed
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
@@ -74,7 +75,8 @@ def prepare(request: Request, options: Options) -> Prepared:
         metrics = tuple(map(align, metrics))
     suite = suite.model_copy(update={"metrics": metrics})
     names = expand(request.systems or suite.systems)
-    specs = distinct([resolve(name, options.device, request.untrained, options.weights) for name in names])
+    of_name = resolve_probed if suite.task == "embed" else resolve
+    specs = distinct([of_name(name, options.device, request.untrained, options.weights) for name in names])
     findings = check_systems(specs)
     failing = {finding.subject: finding for finding in findings if finding.level == "error"}
     left_out = []

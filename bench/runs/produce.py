@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, SupportsInt
+from typing import Any, NamedTuple, SupportsInt
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host.interrupt import from_keyboard
 from ldmbench.host.memory import peak_memory
 from ldmbench.metrics._pair import LENGTH_TOLERANCE
+from ldmbench.probes.embedder import embedding_digest
 from ldmbench.runs.records import OutputRow
 from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
@@ -134,6 +135,8 @@ def _accepted(clip: Clip, output: Output) -> Made:
     # Through JSON and a plain record: nothing of the adapter's own classes gets further than here.
     details = json.loads(json.dumps(dict(output.details), allow_nan=False))
     json.dumps(details, ensure_ascii=False).encode()
+    if output.embedding is not None:
+        return Made(_embedded(clip, output, details))
     sound = output.audio
     assert sound is not None, "a sound without audio was refused"
     sound = Audio(np.array(sound.samples, np.float32), _whole("rate", sound.rate))
@@ -177,6 +180,25 @@ def _whole_tokens(tokens: Tokens, codebooks: Sequence[int]) -> Tokens:
     return array.astype(np.int64)
 
 
+def _embedded(clip: Clip, output: Output, details: dict[str, Any]) -> OutputRow:
+    """The row of an embedding, which lies in the cache; without a time, since it may have lain there before."""
+    assert output.embedding is not None, "a sound is another row"
+    return OutputRow(
+        clip.id,
+        "ok",
+        digest=embedding_digest(output.embedding),
+        reference=clip.loaded.digest() if clip.loaded is not None else "",
+        seconds_audio=clip.loaded.duration if clip.loaded is not None else 0.0,
+        bits=None if output.bits is None else _whole("bits", output.bits),
+        tokens=None if output.tokens is None else int((output.tokens >= 0).sum()),
+        codebooks=[_whole("codebooks", size) for size in output.codebooks],
+        side_bits=_whole("side_bits", output.side_bits),
+        nominal_kbps=output.nominal_kbps,
+        details=details,
+        notes=_notes(clip, output),
+    )
+
+
 def _notes(clip: Clip, output: Output) -> list[str]:
     """What a user should hear about the files that were read."""
     read = ((clip.path, clip.loaded), (output.path, output.audio))
@@ -199,6 +221,8 @@ def _fault(system: System, clip: Clip, output: Output) -> str:
     """Why an output cannot be accepted, or empty."""
     if not isinstance(output, Output):
         return f"{system.card.name} returned {type(output).__name__}, not an Output"
+    if output.embedding is not None:
+        return ""
     if output.audio is None:
         return f"{system.card.name} returned no audio"
     if output.audio.samples.size == 0:

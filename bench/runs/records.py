@@ -39,6 +39,8 @@ class ClipInfo:
         seed: Seed of every random choice made for the clip.
         condition: Fields of the ``Condition`` that makes the input from the reference, None where they are equal.
         missing: Why there is no reference, for a clip that should have one.
+        label: What a probe is to tell of it, empty where there is nothing to tell.
+        split: The part of the dataset that it belongs to.
     """
 
     id: str
@@ -53,6 +55,8 @@ class ClipInfo:
     seed: int = 0
     condition: Mapping[str, Any] | None = None
     missing: str = ""
+    label: str = ""
+    split: str = ""
 
     @classmethod
     def of(cls, clip: Clip) -> ClipInfo:
@@ -70,6 +74,8 @@ class ClipInfo:
             seed=clip.seed,
             condition=None if clip.condition is None else clip.condition.model_dump(mode="json"),
             missing=clip.missing,
+            label=clip.label,
+            split=clip.split,
         )
 
     def clip(self, content: Content) -> Clip:
@@ -97,6 +103,8 @@ class ClipInfo:
             condition=condition,
             seed=self.seed,
             missing=self.missing,
+            label=self.label,
+            split=self.split,
         )
 
 

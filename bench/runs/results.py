@@ -92,14 +92,17 @@ class Run:
     def average(self, metric: str) -> Estimate | None:
         """The mean of ``metric`` over the datasets, each counting the same however many clips it has.
 
-        None where the metric applies to fewer than two datasets, or is no mean over clips.
+        None where the metric applies to fewer than two datasets, or is no mean over clips nor a ratio of sums.
         """
         names = self._applying(metric)
         facts = load_metric(metric).facts
-        if len(names) < 2 or facts.kind != "mean":
+        if len(names) < 2 or facts.kind not in ("mean", "ratio"):
             return None
         found = [self._values(metric, [name]) for name in names]
-        estimate = stats.mean_of_means([values for values, _, _ in found], facts.low, facts.high)
+        groups = [values for values, _, _ in found]
+        if facts.kind == "ratio":
+            groups = [stats.ratio_terms(pairs).tolist() if pairs else [] for pairs in groups]
+        estimate = stats.mean_of_means(groups, facts.low, facts.high)
         failed, unscored = sum(item[1] for item in found), sum(item[2] for item in found)
         return replace(estimate, failed=failed, unscored=unscored)
 

@@ -209,6 +209,10 @@ class RunWriter:
         self._outputs.append([asdict(row)])
         return row
 
+    def add_outputs(self, rows: Iterable[OutputRow]) -> None:
+        """Append rows of outputs that have no sound, in one flush."""
+        self._outputs.append([asdict(row) for row in rows])
+
     def add_scores(self, rows: Iterable[ScoreRow]) -> None:
         """Append score rows in one flush."""
         self._scores.append([asdict(row) for row in rows])

@@ -13,36 +13,39 @@ import re
 import sys
 from pathlib import Path
 
-from ldmbench.clips.card import datasets_root
+from ldmbench.cards import load_card
+from ldmbench.clips.card import DatasetCard, datasets_root, list_datasets, load_dataset_card
 from ldmbench.synthesis.cache import versions
-from ldmbench.synthesis.recipe import GENERATORS, recipes
+from ldmbench.synthesis.recipe import recipes
 
-COLUMNS = ("id", "path", "start", "end", "text", "group", "language", "sha256")
+COLUMNS = ("id", "path", "start", "end", "text", "group", "language")
 
 
-def listing(generator: str) -> bytes:
-    """The clip list of a generator as CSV, with the digests the clips have on this machine."""
+def listing(generator: str, task: str) -> bytes:
+    """The clip list of a generator (and a task of its labels) as CSV, with the digests of this machine."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    made = recipes(generator).values()
+    labels = ("label", "split") if all(task in recipe.labels for recipe in made) else ()
+    writer = csv.DictWriter(text, (*COLUMNS, *labels, "sha256"), lineterminator="\n")
     writer.writeheader()
-    for recipe in recipes(generator).values():
-        writer.writerow({**recipe.row(), "sha256": recipe.audio().digest()})
+    for recipe in made:
+        writer.writerow({**recipe.row(task), "sha256": recipe.audio().digest()})
     return text.getvalue().encode("utf-8")
 
 
-def rewrite(root: Path, generator: str) -> bool:
-    """Write list and card of ``builtin-GENERATOR`` below ``root``; True if that changed the list."""
-    card = root / f"builtin-{generator}" / "card.toml"
+def rewrite(root: Path, dataset: str) -> bool:
+    """Write list and card of the dataset ``builtin-TASK`` below ``root``; True if that changed the list."""
+    card = root / dataset / "card.toml"
+    pinned = re.compile(r"^test = \{.*\}$", flags=re.MULTILINE)
+    if (count := len(pinned.findall(card.read_text(encoding="utf-8")))) != 1:
+        raise ValueError(f"{card} has {count} lines 'test = {{...}}', expected one")
     path = card.with_name("test.csv")
-    content = listing(generator)
+    content = listing(load_card(card, DatasetCard).source.generator, dataset.removeprefix("builtin-"))
     changed = not path.is_file() or path.read_bytes() != content
     path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     line = f'test = {{ list = "test.csv", sha256 = "{digest}" }}'
-    text, count = re.subn(r"^test = \{.*\}$", line, card.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    if count != 1:
-        raise ValueError(f"{card} has {count} lines 'test = {{...}}', expected one")
-    card.write_text(text, encoding="utf-8")
+    card.write_text(pinned.sub(line, card.read_text(encoding="utf-8")), encoding="utf-8")
     return changed
 
 
@@ -52,7 +55,8 @@ def main(arguments: list[str]) -> int:
     if not reason:
         print("usage: python -m ldmbench.synthesis REASON   (why the built-in clips change)", file=sys.stderr)
         return 2
-    changed = [f"builtin-{generator}" for generator in GENERATORS if rewrite(datasets_root(), generator)]
+    builtin = [name for name in list_datasets() if load_dataset_card(name).source.kind == "builtin"]
+    changed = [name for name in builtin if rewrite(datasets_root(), name)]
     print(f"- {', '.join(changed) or 'no list'} changed: {reason} ({versions()})")
     return 0
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,8 @@ GENERATORS = {
     "music": "ldmbench.synthesis.music",
     "general": "ldmbench.synthesis.general",
     "training": "ldmbench.synthesis.training",
+    "notes": "ldmbench.synthesis.notes",
+    "phrases": "ldmbench.synthesis.phrases",
 }
 
 #: From a rate in Hz and a source of randomness to samples ``[channels, time]``.
@@ -37,6 +39,8 @@ class Recipe:
         make: Makes the samples; scaled and faded afterwards.
         language: BCP 47 tag of ``text``.
         peak_db: Peak of the finished clip, dBFS.
+        labels: What a probe is to tell of it, by the task: ``{"timbre": "flute", "pitch": "60"}``.
+        split: The fold it belongs to, in every task.
     """
 
     id: str
@@ -46,13 +50,16 @@ class Recipe:
     make: Maker
     language: str = "en"
     peak_db: float = -2.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
 
-    def row(self) -> dict[str, str]:
-        """The columns of the clip list that the recipe decides."""
-        return {
+    def row(self, task: str = "") -> dict[str, str]:
+        """The columns of the clip list that the recipe decides; for a task of its labels with label and split."""
+        columns = {
             "id": self.id, "path": f"{self.id}.wav", "start": "", "end": "",
             "text": self.text, "group": self.group, "language": self.language,
         }  # fmt: skip
+        return {**columns, "label": self.labels[task], "split": self.split} if task in self.labels else columns
 
     def pcm(self) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
         """The samples ``[channels, time]`` as 16-bit integers, rounded without dither.

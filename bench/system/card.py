@@ -16,7 +16,7 @@ from ldmbench.system.environment import Environment, environment_folder, python_
 from ldmbench.weights.find import find_folder
 from ldmbench.weights.record import Checkpoint
 
-Task = Literal["codec", "generate", "enhance"]
+Task = Literal["codec", "generate", "enhance", "embed"]
 
 #: The setting that names a checkpoint by its path. Systems with official files have it without saying so; the card of
 #: any other that takes one lists it among its settings, with a default that may be empty.

@@ -36,13 +36,14 @@ class Output:
     """What a system made of one clip.
 
     Attributes:
-        audio: The sound, at whatever rate the system produces; None for systems that only embed.
+        audio: The sound, at whatever rate the system produces; None where it was asked for embeddings.
         bits: Size of the coded representation in bits, measured on the packets or codes, side information included.
         tokens: Integer codes ``[layers, frames]``; -1 where a layer has none in a frame.
         codebooks: How many codes each layer has, where ``tokens`` are transmitted.
         side_bits: How many of ``bits`` are not tokens: scales, for instance.
         nominal_kbps: The bitrate that the system claims, None where it claims none.
         details: Anything worth recording about this clip (down-mix, detected cut-off, ...), JSON-able.
+        embedding: Layer -> ``[dim]``, where that was asked for.
         path: Set by systems whose output already is a file; the run then refers to it.
         cost: Filled in by the engine.
     """
@@ -54,6 +55,7 @@ class Output:
     side_bits: int = 0
     nominal_kbps: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    embedding: Mapping[str, NDArray[np.float32]] | None = None
     path: Path | None = None
     cost: Cost = field(default_factory=Cost)
 

@@ -21,7 +21,7 @@ from ldmbench.system.protocol import Cost, Output
 from tests.present import present
 
 RATE = 16_000
-NEEDS = {"audio", "output", "text", "bits", "tokens", "cost"}
+NEEDS = {"audio", "output", "text", "bits", "tokens", "cost", "embedding"}
 #: Metrics that take seconds. Their learned mappings are not at their best for equal signals either: a trace of
 #: noise may score higher (ViSQOL's lattice), though never as much noise as makes a clip sound bad.
 HEAVY = ("visqol",)
@@ -31,9 +31,10 @@ TEXT = "the quick brown fox"
 
 
 def cases(need: str = "") -> list[Any]:
-    """Metrics that measure without a checkpoint, and have ``need`` among their needs; the heavy ones marked slow."""
+    """Metrics that measure a clip without a checkpoint, and have ``need`` among their needs; heavy ones marked slow."""
     facts = [load_metric(name).facts for name in list_metrics()]
-    names = [fact.name for fact in facts if not fact.device and (not need or need in fact.needs)]
+    alone = [fact for fact in facts if not fact.device and "embedding" not in fact.needs]
+    names = [fact.name for fact in alone if not need or need in fact.needs]
     return [pytest.param(name, marks=pytest.mark.slow if name.startswith(HEAVY) else ()) for name in names]
 
 

@@ -448,18 +448,18 @@ def test_rewriting_makes_list_and_card_agree(tmp_path: Path, monkeypatch: pytest
     folder.mkdir()
     card = Path(__file__).parents[2] / "datasets" / "builtin-general" / "card.toml"
     (folder / "card.toml").write_text(card.read_text().replace('sha256 = "', 'sha256 = "dead'))
-    assert rewrite(tmp_path, "general") is True
+    assert rewrite(tmp_path, "builtin-general") is True
     assert (folder / "card.toml").read_text() == card.read_text()
-    assert rewrite(tmp_path, "general") is False
+    assert rewrite(tmp_path, "builtin-general") is False
     monkeypatch.setenv("LDMBENCH_DATASETS", str(tmp_path))
     listed = read_list(load_dataset_card("builtin-general"), "test")
     assert [row["id"] for row in listed] == list(recipes("general"))
     (folder / "card.toml").write_text("nothing")
     with pytest.raises(ValueError, match="0 lines"):
-        rewrite(tmp_path, "general")
+        rewrite(tmp_path, "builtin-general")
 
 
 def test_listing_generators_imports_nothing_heavy() -> None:
     code = "import sys, ldmbench.synthesis.recipe; print([m for m in sys.modules if m in ('scipy', 'soxr')])"
     assert fresh_process(code).strip() == "[]"
-    assert set(GENERATORS) == {"speech", "music", "general", "training"}
+    assert set(GENERATORS) == {"speech", "music", "general", "training", "notes", "phrases"}

@@ -47,7 +47,7 @@ def test_a_card_of_somebody_else_is_a_system_unless_it_says_otherwise(tmp_path: 
     [
         ("", "tasks: Field required"),
         ("tasks = []\n", "tasks: Tuple should have at least 1 item"),
-        ('tasks = ["transcribe"]\n', "tasks.0: Input should be 'codec', 'generate' or 'enhance'"),
+        ('tasks = ["transcribe"]\n', "tasks.0: Input should be 'codec', 'generate', 'enhance' or 'embed'"),
         ('task = "codec"\n', "unknown key 'task', known are .*tasks"),
         ('tasks = ["codec"]\nrole = "floor"\n', "role: Input should be 'system', 'anchor', 'reference' or 'bound'"),
         ('tasks = ["codec", "enhance"]\ncommand = ["{input}", "{output}"]\n', "a system with a command does one task"),

@@ -1,0 +1,1 @@
+"""Probes: what a system's representation of clips tells of their labels, learned by small classifiers."""
