@@ -46,23 +46,28 @@ def load_folder(
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder", fix="name an existing folder of audio files")
     name = name or folder.name
-    files, refused = _walk(folder)
+    files, refused = walk(folder)
     # What is no UTF-8 cannot be written into a run's records.
     misnamed = [path for path in files if not _utf8(path)]
     files = [path for path in files if _utf8(path)]
-    table = Path(table).resolve() if table else folder / CSV_NAME
-    listed = table.exists() or table != folder / CSV_NAME
+    table = Path(table).absolute() if table else folder / CSV_NAME
+    listed = os.path.lexists(table) or table != folder / CSV_NAME
+    if table == folder / CSV_NAME and listed and (reason := why_no_file(table)):
+        # Passed over, it would take texts and groups with it.
+        raise BenchError(f"{table} is no file", reason, "mend or remove it")
     rows = (
         _listed(table, folder, files)
         if listed
-        else [{"path": str(path.relative_to(folder))} for path in files if _audio(path)]
+        else [{"path": str(path.relative_to(folder))} for path in files if is_audio(path)]
     )
     if not rows:
         kinds = ", ".join(sorted({path.suffix or path.name for path in files})) or "no files"
         raise BenchError(f"{folder} holds no audio", kinds, f"it should hold one of {', '.join(AUDIO_SUFFIXES)}")
     clips = _clips(folder, rows, name, content)
     notes = []
-    skipped = [str(path.relative_to(folder)) for path in files if not _audio(path) and path != table]
+    skipped = [
+        str(path.relative_to(folder)) for path in files if not is_audio(path) and path not in (table, _real(table))
+    ]
     if skipped:
         notes.append(f"{name}: left out, not audio by their names: {some(skipped)}")
     for reason, names in refused.items():
@@ -72,8 +77,8 @@ def load_folder(
         notes.append(f"{name}: left out, names that are not UTF-8: {some(odd)}")
     paths = [folder / row["path"] for row in rows]
     if listed:
-        chosen = {path.resolve() for path in paths}
-        unlisted = [str(p.relative_to(folder)) for p in files if _audio(p) and p.resolve() not in chosen]
+        chosen = {_real(path) for path in paths}
+        unlisted = [str(p.relative_to(folder)) for p in files if is_audio(p) and _real(p) not in chosen]
         if unlisted:
             notes.append(f"{name}: left out, not in {table.name}: {some(unlisted)}")
     identities = [file_identity(path) for path in paths]
@@ -106,7 +111,7 @@ def _clips(folder: Path, rows: Sequence[Mapping[str, str]], name: str, content: 
     return clips
 
 
-def _walk(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
+def walk(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
     """Files below a folder in the order of their paths, and what is named like a sound and is none, by the reason."""
     files: list[Path] = []
     refused: dict[str, list[str]] = {}
@@ -124,14 +129,14 @@ def _walk(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
             path = Path(parent, name)
             if path.is_symlink():
                 refuse(path, "links to folders")
-            elif _audio(path):
+            elif is_audio(path):
                 refuse(path, "folders with the name of a sound")
         for name in names:
             path = Path(parent, name)
             if name.startswith("."):
                 continue
             if reason := why_no_file(path):
-                if _audio(path) or path.is_symlink():
+                if is_audio(path) or path.is_symlink():
                     refuse(path, reason)
             else:
                 files.append(path)
@@ -179,7 +184,13 @@ def file_identity(path: Path) -> str:
         return f"unreadable: {error}"
 
 
-def _audio(path: Path) -> bool:
+def _real(path: Path) -> Path:
+    """What a path leads to; unlike ``resolve``, without an error for links that lead round in a circle."""
+    return Path(os.path.realpath(path))
+
+
+def is_audio(path: Path) -> bool:
+    """Whether a path is named like a sound."""
     return path.suffix.lower() in AUDIO_SUFFIXES
 
 

@@ -12,7 +12,7 @@ from pydantic import field_validator
 from ldmbench.audio.sound import duration
 from ldmbench.cards import Card
 from ldmbench.errors import BenchError
-from ldmbench.host.files import why_no_file
+from ldmbench.host.files import unreadable_folders, why_no_file
 from ldmbench.names import some
 
 
@@ -97,6 +97,8 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
         f"{dataset}: left out, {reason}: {some([path for path in sorted(no_files) if no_files[path] == reason])}"
         for reason in sorted(set(no_files.values()))
     ]
+    if shut := unreadable_folders(folder):
+        notes.append(f"{dataset}: not looked into, cannot be opened: {some(shut)}")
     kept = paths
     if rule.seconds is not None:
         low, high = rule.seconds
@@ -146,7 +148,10 @@ def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:
     text = ""
     if rule.text:
         beside = (folder / path).with_suffix(rule.text)
-        text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
+        try:
+            text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BenchError(f"the transcript {beside} cannot be read", str(error), "save it as UTF-8") from None
     return {
         "id": path.rpartition(".")[0],
         "path": path,

@@ -28,6 +28,7 @@ def read_table(
             number of fields or with a field of several lines.
     """
     rows = []
+    line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
@@ -54,9 +55,22 @@ def read_table(
         raise BenchError(f"{path} does not exist", fix=missing) from None
     except OSError as error:
         raise BenchError(f"{path} cannot be read", error.strerror or str(error)) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise BenchError(f"{path} is not a CSV in UTF-8", str(error)) from None
+    except csv.Error as error:
+        raise _broken(path, line + 1, str(error)) from None
     return names, rows
+
+
+def _broken(path: Path, line: int, reason: str) -> BenchError:
+    """What is wrong with a row, by what the reader says of it."""
+    if "unexpected end of data" in reason or "field larger" in reason:
+        what = f"{path} line {line} opens a quote that nothing closes"
+        return BenchError(what, "it takes all rows behind it", "close the quote, or double it within a quoted text")
+    if "expected after" in reason:
+        what = f"{path} line {line} has text behind a closing quote"
+        return BenchError(what, fix="double a quote within a quoted text, or leave out both quotes")
+    return BenchError(f"{path} line {line} is no row of a CSV", reason)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldmbench.audio.sound import AUDIO_SUFFIXES, duration
-from ldmbench.clips.folder import file_identity
+from ldmbench.audio.sound import duration
+from ldmbench.clips.folder import file_identity, is_audio, walk
 from ldmbench.errors import BenchError
-from ldmbench.host.files import why_no_file
 from ldmbench.names import some
 
 if TYPE_CHECKING:
@@ -40,10 +39,12 @@ class ClipFiles:
     Attributes:
         paths: The file of each clip that is there.
         unusable: Why what has a clip's name cannot stand for it: no file, or a whole video.
+        notes: Folders that were not looked into.
     """
 
     paths: Mapping[Segment, Path]
     unusable: Mapping[Segment, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def segments_of(stem: str, wanted: Mapping[str, Collection[float]]) -> list[Segm
 def find_clips(folder: Path, segments: Iterable[Segment]) -> ClipFiles:
     """Look for clips below a folder by the names of its audio files.
 
-    Links that lead nowhere, pipes and devices are no files, whatever their names.
+    Links that lead nowhere, pipes and devices are no files, whatever their names. Hidden folders are passed over; links
+    to folders, and folders that cannot be opened, are not looked into and named.
 
     Raises:
         BenchError: If two files have the name of one clip, or one file's name fits two clips.
@@ -104,15 +106,22 @@ def find_clips(folder: Path, segments: Iterable[Segment]) -> ClipFiles:
     by_clip: dict[Segment, list[Path]] = {}
     unclear: dict[Path, list[Segment]] = {}
     unusable: dict[Segment, str] = {}
-    for path in _audio_files(folder):
+    files, refused = walk(folder)
+    notes = []
+    for reason, names in refused.items():
+        for name in list(names):
+            path = folder / name
+            if is_audio(path) and (fitting := segments_of(path.stem, wanted)):
+                unusable.update(dict.fromkeys(fitting, f"{path} is left out, it is no file: {reason}"))
+                names.remove(name)
+        # A link or a device that is named like no clip of the list is nothing to speak of.
+        if folders := [name for name in names if (folder / name).is_dir() and not is_audio(folder / name)]:
+            notes.append(f"not looked into, {reason}: {some(sorted(folders))}")
+    for path in filter(is_audio, files):
         fitting = segments_of(path.stem, wanted)
-        if not fitting:
-            continue
-        if reason := why_no_file(path):
-            unusable.update(dict.fromkeys(fitting, f"{path} is left out, it is no file: {reason}"))
-        elif len(fitting) > 1:
+        if len(fitting) > 1:
             unclear[path] = fitting
-        else:
+        elif fitting:
             by_clip.setdefault(fitting[0], []).append(path)
     for path, fitting in unclear.items():
         raise BenchError(
@@ -137,7 +146,7 @@ def find_clips(folder: Path, segments: Iterable[Segment]) -> ClipFiles:
         if seconds > LONGEST_SECONDS:
             unusable[segment] = f"{path} is {seconds:.1f} s long, not the clip of {CLIP_SECONDS:g} s: cut it"
             del chosen[segment]
-    return ClipFiles(chosen, unusable)
+    return ClipFiles(chosen, unusable, tuple(notes))
 
 
 def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
@@ -164,7 +173,8 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
             reasons[name] = clip_files.unusable.get(segment) or f"no file of clip {label(*segment)} in {folder}"
             lost[segment] = reasons[name]
             identity.append("missing")
-    notes = [f"{card.name}: {text}" for text in dict.fromkeys(clip_files.unusable.values())]
+    told = (*clip_files.notes, *clip_files.unusable.values())
+    notes = [f"{card.name}: {text}" for text in dict.fromkeys(told)]
     if lost:
         clips = len({(row["youtube_id"], row["start_time"]) for row in rows})
         notes.append(
@@ -242,12 +252,3 @@ def _same_part(start: float, begins: float, end: str | None) -> bool:
         if begins == start * unit and (end is None or 0 < float(end) - begins <= LONGEST_SECONDS * unit):
             return True
     return False
-
-
-def _audio_files(folder: Path) -> Iterable[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            # An id may begin with "-" or "_" but not with a dot, which hides a file.
-            if not name.startswith(".") and name.lower().endswith(AUDIO_SUFFIXES):
-                yield Path(parent, name)

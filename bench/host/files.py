@@ -49,6 +49,14 @@ def why_no_file(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else "folders" if stat.S_ISDIR(mode) else "devices and pipes"
 
 
+def unreadable_folders(folder: Path) -> list[str]:
+    """Folders below one (relative paths) whose files nobody sees, since they cannot be opened; ``glob`` is silent."""
+    errors: list[OSError] = []
+    for _ in os.walk(folder, onerror=errors.append):
+        pass
+    return sorted(str(Path(error.filename).relative_to(folder)) for error in errors)
+
+
 def absent(folder: Path, names: Iterable[str]) -> list[str]:
     """Those of the files ``names`` (relative paths) that are not below ``folder``, sorted."""
     return sorted(name for name in names if not (folder / name).is_file())

@@ -48,7 +48,7 @@ def file_digest(path: Path) -> str:
         BenchError: If the file is missing or unreadable, or is a folder, a device or a pipe.
     """
     try:
-        path = path.resolve(strict=True)
+        path = Path(os.path.realpath(path, strict=True))
         before = path.stat()
         if not stat.S_ISREG(before.st_mode):  # Reading a pipe would wait for ever.
             raise BenchError(f"{path} is not a file", fix="check the path")

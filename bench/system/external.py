@@ -188,14 +188,14 @@ class ExternalSystem:
     def _read_results(self, path: Path, clips: Sequence[Clip], last_line: str) -> dict[str, Result]:
         """The program's results by clip id."""
         fix = "write results.json as the contract in bench/system/external.py says"
+        if not path.is_file():  # Reading a pipe would wait for ever.
+            raise BenchError(f"{self.spec.label} wrote no results.json", last_line, fix)
         try:
             results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise BenchError(f"{self.spec.label} wrote no results.json", last_line, fix) from None
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:3])
             raise BenchError(f"{self.spec.label}: results.json is not valid", faults, fix) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BenchError(f"{self.spec.label}: results.json is not JSON", str(error), fix) from None
         if results.version != SCHEMA:
             raise BenchError(f"{self.spec.label}: results.json has schema {results.version}, not {SCHEMA}", fix=fix)

@@ -258,6 +258,25 @@ def test_what_has_a_clips_name_and_is_no_file_is_named(small: Path) -> None:
         _ = dataset.clips[0].audio
 
 
+def test_folders_that_are_not_looked_into_are_named(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _wav(tmp_path / "elsewhere" / "Y7fmOlUlwoNg.wav")
+    (small / "more").symlink_to(tmp_path / "elsewhere")
+    (small / "shut").mkdir()
+    real = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", closed)
+    notes = load_dataset("mini").notes
+    assert "mini: not looked into, links to folders: more" in notes
+    assert "mini: not looked into, cannot be opened (Permission denied): shut" in notes
+
+
 def test_a_clip_that_cannot_be_read_fails_alone(small: Path) -> None:
     for name in ("Y-0p7hKXZ1ww.wav", "Y7fmOlUlwoNg.wav"):
         _wav(small / name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -112,6 +113,22 @@ def test_captions_by_path_with_and_without_ending(folders: tuple[Path, Path], tm
         "ref/Y7fmOlUlwoNg": "x",
     }
     assert len(pairs) == 3
+    assert not dataset.notes
+
+
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_captions_and_files_may_be_written_in_other_letters_of_unicode(
+    tmp_path: Path, written: Literal["NFC", "NFD"], stored: Literal["NFC", "NFD"]
+) -> None:
+    """As macOS writes a name, and as a keyboard does."""
+    name = unicodedata.normalize(stored, "Caf\u00e9/M\u00fcnchen")
+    for index, folder in enumerate(("ref", "gen")):
+        _wav(tmp_path / folder / f"{name}.wav", 1.0, 16000, index)
+    rows = [["path", "text"], [unicodedata.normalize(written, "Caf\u00e9/M\u00fcnchen.wav"), "people talk"]]
+    dataset, pairs = pair_folders(tmp_path / "gen", tmp_path / "ref", captions=_csv(tmp_path / "c.csv", *rows))
+    assert [clip.text for clip in dataset.clips] == ["people talk"]
+    assert len(pairs) == 1
     assert not dataset.notes
 
 

@@ -255,9 +255,10 @@ def test_a_row_without_its_file_fails_when_it_is_heard(folder: Path) -> None:
             "path,text\na.wav,so, my fellow\n",
             r"line 2 has the wrong number of fields \(fix: quote texts",
         ),
-        ('path,text\na.wav,"And so\nb.wav,ask not\n', "is not a CSV in UTF-8"),
+        ('path,text\na.wav,"And so\nb.wav,ask not\n', "line 2 opens a quote that nothing closes: it takes all rows"),
+        ('path,text\na.wav,x\nb.wav,"' + "long " * 30_000, "line 3 opens a quote that nothing closes"),
         ('path,text\na.wav,"And so\nb.wav,ask not"\n', "line 2 has a field that ends on line 3: a quote that nothing"),
-        ('path,text\na.wav,"And" so\n', "is not a CSV in UTF-8"),
+        ('path,text\na.wav,"And" so\n', "line 2 has text behind a closing quote .fix: double"),
         ("path,text,text\na.wav,one,two\n", "names a column twice: path, text, text"),
     ],
 )
@@ -275,3 +276,40 @@ def test_a_pipe_in_a_table_is_a_clip_that_fails(tmp_path: Path) -> None:
     (clip,) = load_folder(tmp_path).clips
     with pytest.raises(BenchError, match=r"a\.wav is not a file: a device or pipe"):
         clip.load()
+
+
+@pytest.mark.parametrize("name", ["loop.wav", "gone.wav", "pipe.wav", "deep"])
+def test_a_table_that_lists_no_file_gives_a_clip_that_fails(folder: Path, name: str) -> None:
+    (folder / "loop.wav").symlink_to("loop.wav")
+    (folder / "gone.wav").symlink_to("nowhere.wav")
+    os.mkfifo(folder / "pipe.wav")
+    table(folder, f"path\na.wav\n{name}\n")
+    good, bad = load_folder(folder).clips
+    assert good.load().loaded is not None
+    with pytest.raises(BenchError, match=name.partition(".")[0]):
+        bad.load()
+
+
+@pytest.mark.parametrize("kind", ["dangling", "loop", "pipe", "folder"])
+def test_a_clips_csv_that_is_no_file_is_refused(folder: Path, kind: str) -> None:
+    path = folder / "clips.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere.csv" if kind == "dangling" else "clips.csv")
+    with pytest.raises(BenchError, match=r"clips\.csv is no file: (links|devices|folders)"):
+        load_folder(folder)
+
+
+def test_a_table_from_a_pipe_is_read(folder: Path) -> None:
+    """As the shell gives it for ``--csv <(...)``."""
+    read, write = os.pipe()
+    os.write(write, b"path,text\na.wav,hello\n")
+    os.close(write)
+    try:
+        (clip,) = load_folder(folder, table=f"/dev/fd/{read}").clips
+    finally:
+        os.close(read)
+    assert clip.text == "hello"

@@ -63,6 +63,24 @@ def test_what_fits_and_is_no_file_is_named(folder: Path) -> None:
     assert "left out, cannot be read: test/s0/book/noise.wav (the first: " in notes
 
 
+def test_folders_that_cannot_be_opened_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("s0"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", closed)
+    assert "mini: not looked into, cannot be opened: test/s0" in select(RULE, "mini", folder).notes
+
+
+def test_a_transcript_that_is_no_text_is_named(folder: Path) -> None:
+    (folder / "test" / "s0" / "book" / "s0_00.normalized.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BenchError, match=r"the transcript .*\.txt cannot be read: .*fix: save it as UTF-8"):
+        select(RULE, "mini", folder)
+
+
 def test_a_pinned_release_is_recognised(folder: Path) -> None:
     names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("test/*/*/s*.wav"))
     pinned = hashlib.sha256("".join(name + "\n" for name in names).encode()).hexdigest()

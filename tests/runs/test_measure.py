@@ -485,4 +485,4 @@ def test_a_metric_that_fails_on_the_values_is_a_failure_of_its_own(
     assert (estimate.value, estimate.failed, other.value, other.failed) == (None, 3, 2.0, 0)
     ((clip, stage, message),) = run.failures
     assert (clip, stage) == ("every clip", "fake")
-    assert message.startswith(f"no estimate: {type(error).__name__}: ")
+    assert message.startswith(f"no estimate: {type(error).__name__}")
