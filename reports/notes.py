@@ -10,9 +10,11 @@ from ldmbench.names import parse, some
 from ldmbench.reports.cells import Column, Table, marks_of, unique
 from ldmbench.reports.published import Published
 from ldmbench.runs.identity import VERSION
+from ldmbench.runs.labels import FOLDER
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import Run
 from ldmbench.stats import ALL_ZERO, LEVEL
+from ldmbench.system.folder import BITRATE
 
 #: Roles that are never best or second, as a note names them.
 _UNRANKED = {"reference": "the reference", "anchor": "anchors", "bound": "bounds"}
@@ -98,6 +100,12 @@ def _of(rows: Mapping[str, Sequence[OutputRow]], count: Mapping[str, int], datas
     systems = [system for system, own in rows.items() if own]
     part, whole = sum(len(rows[system]) for system in systems), sum(count[system] for system in systems)
     return f"{some(systems)} on {dataset}: {part} of {whole}"
+
+
+def stated(runs: Sequence[Run]) -> list[str]:
+    """Whose bitrates nobody measured."""
+    names = [run.info.system for run in runs if FOLDER in run.info.environment and BITRATE in run.info.settings]
+    return [f"Bitrates as stated by who made the folders, not measured: {', '.join(names)}"] if names else []
 
 
 def others(runs: Sequence[Run]) -> list[str]:

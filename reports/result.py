@@ -20,6 +20,7 @@ from ldmbench.reports.notes import (
     others,
     refusals,
     sources,
+    stated,
 )
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.results import Run
@@ -82,7 +83,12 @@ def build(
     best = best_checkpoints(runs, columns)
     return replace(
         table,
-        notes=unique((*counts(table), *best, *older(runs), *others(runs), *notes, *heard(runs, columns), *left_out)),
+        notes=unique(
+            (
+                *(*counts(table), *best, *older(runs), *others(runs), *notes),
+                *(*stated(runs), *heard(runs, columns), *left_out),
+            )
+        ),
         sources=sources(table, published) if published else (),
     )
 

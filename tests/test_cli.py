@@ -302,6 +302,30 @@ def test_folders_are_scored_without_an_adapter(folder: Path, tmp_path: Path) -> 
     assert not list((tmp_path / "runs").rglob("*.wav"))
 
 
+def test_several_folders_and_baselines_are_one_table(folder: Path, tmp_path: Path) -> None:
+    """Two folders of one name, one with a stated bitrate and one with a file of them, beside a codec of the bench."""
+    for number, parent in enumerate(("one", "two"), 2):
+        for name in ("a", "b", "sub/c"):
+            sound = audio.read(folder / f"{name}.wav")
+            audio.write(tmp_path / parent / "mine" / f"{name}.wav", Audio.of(sound.samples / number, sound.rate))
+    rates = "path,bits\na.wav,1000\nb.wav,2000\nsub/c.wav,3000\n"
+    (tmp_path / "two" / "mine" / "bitrate.csv").write_text(rates)
+    both = [tmp_path / parent / "mine" for parent in ("one", "two")]
+    rest = ("--reference", folder, "-m", "snr", "--baseline", "opus@12kbps", "--out", tmp_path / "runs", "--jobs", "1")
+    result = invoke("score", *both, *rest, "--kbps", f"{both[0]}=1.5")
+    assert result.exit_code == 0, result.output
+    rows = {words[0]: words[1:] for line in result.stdout.splitlines() if len(words := line.split()) == 3}
+    assert rows["mine"] == ["1.50", "6.02"]
+    assert rows["two-mine"] == ["2.00", "3.52"]
+    assert 10 < float(rows["opus@12kbps"][0]) < 16
+    assert "as stated by who made the folders, not measured: mine, two-mine" in " ".join(result.stdout.split())
+    assert f"ldmbench report folders+clips --to html --out {tmp_path / 'runs'}" in result.stderr
+    assert invoke("report", "folders+clips", "--out", tmp_path / "runs").stdout == result.stdout
+    wrong = invoke("score", *both, *rest, "--kbps", "mine=1.5")
+    assert wrong.exit_code == 2
+    assert "2 of the folders are called so" in wrong.stderr
+
+
 def test_late_outputs_are_noted_and_can_be_aligned(tmp_path: Path, speechlike: Callable[..., Audio]) -> None:
     sound = speechlike(2.0)
     noisy = sound.samples + 0.01 * np.random.default_rng(0).standard_normal(sound.samples.shape)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ldmbench.audio.sound import AUDIO_SUFFIXES
+from ldmbench.clips.bitrate import BITRATE_CSV
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
 from ldmbench.clips.table import read_table
@@ -65,9 +66,8 @@ def load_folder(
         raise BenchError(f"{folder} holds no audio", kinds, f"it should hold one of {', '.join(AUDIO_SUFFIXES)}")
     clips = _clips(folder, rows, name, content)
     notes = []
-    skipped = [
-        str(path.relative_to(folder)) for path in files if not is_audio(path) and path not in (table, _real(table))
-    ]
+    tables = (table, _real(table), folder / BITRATE_CSV)
+    skipped = [str(path.relative_to(folder)) for path in files if not is_audio(path) and path not in tables]
     if skipped:
         notes.append(f"{name}: left out, not audio by their names: {some(skipped)}")
     for reason, names in refused.items():

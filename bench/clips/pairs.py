@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ldmbench.clips.captions import captions_for
@@ -16,63 +16,83 @@ from ldmbench.errors import BenchError
 from ldmbench.names import some
 
 
-def pair_folders(
-    generated: Path,
-    reference: Path,
+@dataclass(frozen=True)
+class Pairs:
+    """A folder of outputs beside its references.
+
+    Attributes:
+        files: Clip id -> output file, of the clips that have one.
+        notes: What was left out, and which references have no output.
+    """
+
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+
+
+def load_references(
+    folder: Path,
     content: Content = "general",
     table: Path | None = None,
     captions: str | Path | None = None,
     name: str = "",
-) -> tuple[Dataset, dict[str, Path]]:
-    """The reference clips, and the counterpart of each that has one.
-
-    Two files pair when their paths below the two folders are equal but for the ending. Nothing is ever
-    substituted: a reference without a counterpart stays, as a clip on which the outputs have failed; a generated
-    file without a reference is left out and named in the notes. A clip without a caption stays: only its text metrics
-    have no value. The dataset is that of the references alone, whatever is scored against them.
+) -> Dataset:
+    """A folder of references; a clip without a caption stays: only its text metrics have no value.
 
     Args:
-        generated: The folder to score.
-        reference: The folder of references.
-        content: What they hold.
+        folder: The folder.
+        content: What it holds.
         table: CSV that chooses the references, with texts and groups.
         captions: CSV of captions, or a dataset that has them (``ldmbench.clips.captions``).
         name: What the references are called, by default by their folder.
 
-    Returns:
-        The reference clips as a dataset, and clip id -> generated file.
+    Raises:
+        BenchError: If the folder, the CSV or the captions are not valid.
+    """
+    references = load_folder(folder, content, table, name)
+    if captions is None:
+        return references
+    matched = captions_for(captions, [_label(clip.id) for clip in references.clips])
+    clips = tuple(replace(clip, text=matched.texts.get(_label(clip.id))) for clip in references.clips)
+    # Texts are part of the clips.
+    digest = clips_digest(clips, [references.digest])
+    return replace(references, clips=clips, digest=digest, notes=(*references.notes, *matched.notes))
+
+
+def pair(generated: Path, references: Dataset) -> Pairs:
+    """The outputs in a folder, each with the reference of its name.
+
+    Two files pair when their paths below the two folders are equal but for the ending. Nothing is ever
+    substituted: a reference without a counterpart stays, as a clip on which the outputs have failed; a generated
+    file without a reference is left out and named in the notes.
+
+    Args:
+        generated: The folder of outputs.
+        references: The references.
 
     Raises:
-        BenchError: If nothing pairs, or the captions are not valid.
+        BenchError: If there is no such folder, or nothing pairs.
     """
-    references = load_folder(reference, content, table, name)
-    outputs = load_folder(generated, content)
+    outputs = load_folder(generated, references.content)
     by_name = {_label(clip.id): clip.path for clip in outputs.clips if clip.path}
     clips = references.clips
     same = _same_name(by_name, [_label(clip.id) for clip in clips])
-    pairs = {clip.id: by_name[same[_label(clip.id)]] for clip in clips if _label(clip.id) in same}
-    if not pairs:
+    files = {clip.id: by_name[same[_label(clip.id)]] for clip in clips if _label(clip.id) in same}
+    if not files:
         raise BenchError(
-            f"no file of {generated} has the name of one of {reference}",
-            f"{len(outputs.clips)} and {len(references.clips)} files, as {_first(outputs)} and {_first(references)}",
+            f"no file of {generated} has the name of one of {references.name}",
+            f"{len(outputs.clips)} and {len(clips)} files, as {_first(outputs)} and {_first(references)}",
             "name each generated file like its reference",
         )
-    notes = [*references.notes, *outputs.notes]
+    notes = [*outputs.notes]
     alone = sorted(set(by_name) - set(same.values()))
     if alone:
         notes.append(f"{generated.name}: {len(alone)} without a reference, left out: {some(alone)}")
-    unpaired = [_label(clip.id) for clip in references.clips if clip.id not in pairs]
+    unpaired = [_label(clip.id) for clip in clips if clip.id not in files]
     if unpaired:
         notes.append(
             f"{generated.name}: no file for {len(unpaired)} of {len(clips)} references, failed: {some(unpaired)}"
         )
-    if captions is not None:
-        matched = captions_for(captions, [_label(clip.id) for clip in clips])
-        clips = tuple(replace(clip, text=matched.texts.get(_label(clip.id))) for clip in clips)
-        notes += matched.notes
-    # Texts are part of the clips. Notes are of this pair of folders, and so is the digest of the outputs: not here.
-    digest = clips_digest(clips, [references.digest])
-    return replace(references, clips=clips, digest=digest, notes=tuple(notes)), pairs
+    return Pairs(files, tuple(notes))
 
 
 def outputs_digest(pairs: Mapping[str, Path]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,15 @@ def show_runs(runs: list[Run], as_json: bool) -> None:
     from ldmbench.reports import render
 
     click.echo("\n".join(render.table(runs, "json" if as_json else "terminal")))
+
+
+def where(runs: Sequence[Run], out: Path) -> str:
+    """Where the runs lie, and the command that shows them again as a page."""
+    import shlex
+
+    suite = runs[0].info.suite
+    words = ["ldmbench", "report", suite, "--to", "html", *(() if out == Path("runs") else ("--out", str(out)))]
+    return f"stored in {runs[0].path.parent.parent}; a page: {shlex.join(words)}"
 
 
 def end(runs: list[Run], allow_failures: bool, left_out: Sequence[str] = ()) -> None:

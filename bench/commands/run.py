@@ -10,7 +10,7 @@ import click
 
 from ldmbench.commands import options
 from ldmbench.commands.gate import STRICTNESS, finish, gate_options, rules_of
-from ldmbench.commands.outcome import end, show_runs
+from ldmbench.commands.outcome import end, show_runs, where
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
 
@@ -104,8 +104,7 @@ def run(
         runs = _repeated(request, settings, plan, repeats, not (quiet or as_json))
     show_runs(runs, as_json)
     if not (quiet or as_json):
-        name = plan.suite.name
-        click.echo(f"stored in {plan.paths[0].parent.parent}; a page: ldmbench report {name} --to html", err=True)
+        click.echo(where(runs, request.out), err=True)
     end(runs, allow_failures, prepared.left_out)
 
 

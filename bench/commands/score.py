@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ldmbench.commands import options
-from ldmbench.commands.outcome import end, show_runs
+from ldmbench.commands.outcome import end, show_runs, where
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
 
+if TYPE_CHECKING:
+    from ldmbench.runs.existing import Outputs
+    from ldmbench.runs.request import Options
+    from ldmbench.runs.results import Run
+
 
 @click.command()
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("--reference", type=options.folder, help="Folder of references; TARGET is then a folder of outputs.")
+@click.argument("targets", nargs=-1, required=True, metavar="FOLDER|SUITE|RUN...")
+@click.option("--reference", type=options.folder, help="Folder of references; the targets are then folders of outputs.")
+@click.option("--baseline", "baselines", multiple=True, help="System to run on the references; repeatable.")
+@click.option(
+    "--kbps", "rates", multiple=True, metavar="FOLDER=KBPS", help="Bitrate of a folder, as its maker states it."
+)
 @click.option("--captions", help="CSV with path,text or youtube_id,start_time,caption, or a dataset: text-to-audio.")
 @options.metrics
 @options.table
@@ -31,12 +40,12 @@ from ldmbench.host.streams import no_noise
 @options.runs
 @options.as_json
 def score(
-    target: Path,
+    targets: tuple[str, ...],
     reference: Path | None,
+    baselines: tuple[str, ...],
+    rates: tuple[str, ...],
     captions: str | None,
     metrics: tuple[str, ...],
-    table: Path | None,
-    content: Any,
     device: str,
     weights: Path | None,
     jobs: int | None,
@@ -47,36 +56,93 @@ def score(
     quiet: bool,
     out: Path,
     as_json: bool,
+    **folders: Any,
 ) -> None:
-    """Score TARGET: a folder of audio against --reference, or runs that exist with more metrics.
+    """Score folders of audio against --reference, or runs that exist with more metrics.
 
-    Two files pair when they have the same path but for the ending. With --captions, the metrics are those of
-    text-to-audio papers (suite folders-text-to-audio). With a suite or a run folder as TARGET,
-    only the metrics named with -m are computed; no audio is made.
+    Two files pair when they have the same path but for the ending. Several folders, and the systems named with
+    --baseline, are rows of one table. With --captions, the metrics are those of text-to-audio papers (suite
+    folders-text-to-audio). Without --reference, the targets are suites or run folders, and only the metrics named with
+    -m are computed; no audio is made.
     """
     from ldmbench.host.executor import cores
     from ldmbench.metrics._base import align as without_delay
-    from ldmbench.runs.carry_out import rescore, score_folder
-    from ldmbench.runs.prepare import open_runs
     from ldmbench.runs.request import Options
-    from ldmbench.suite import load_suite
 
     settings = Options(device, weights, jobs=jobs or cores(), retry_failed=retry_failed, quiet=quiet, timeout=timeout)
+    asked = tuple(map(without_delay, metrics)) if align else metrics
     if reference is None:
-        if captions is not None:
-            raise BenchError("captions belong to a folder", fix="name the folder of references with --reference")
-        if not metrics:
-            raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
-        names = tuple(map(without_delay, metrics)) if align else metrics
-        with no_noise():
-            runs = rescore(open_runs((str(target),), out), names, settings)
+        runs = _more_metrics(targets, asked, out, settings, captions=captions, baseline=baselines, kbps=rates)
     else:
-        suite = load_suite("folders" if captions is None else "folders-text-to-audio")
-        names = metrics or suite.metrics
-        names = tuple(map(without_delay, names)) if align else names
-        with no_noise():
-            runs = [score_folder(suite, target, reference, names, out, settings, content, table, captions)]
-        for note in runs[0].info.datasets[0].notes:
-            click.echo(f"note: {note}", err=True)
+        runs = _folders(targets, reference, asked, align, out, settings, baselines, rates, captions, **folders)
     show_runs(runs, as_json)
+    if not (quiet or as_json):
+        click.echo(where(runs, out), err=True)
     end(runs, allow_failures)
+
+
+def _more_metrics(
+    targets: tuple[str, ...], metrics: tuple[str, ...], out: Path, settings: Options, **of_folders: Any
+) -> list[Run]:
+    """Runs that exist, with more metrics."""
+    from ldmbench.runs.existing import rescore
+    from ldmbench.runs.prepare import open_runs
+
+    for name, value in of_folders.items():
+        if value:
+            raise BenchError(f"--{name} belongs to folders", fix="name the folder of references with --reference")
+    if not metrics:
+        raise BenchError("nothing to score", "no --reference and no -m", "name a metric, or a folder of references")
+    with no_noise():
+        return rescore(open_runs(targets, out), metrics, settings)
+
+
+def _folders(
+    targets: tuple[str, ...],
+    reference: Path,
+    metrics: tuple[str, ...],
+    align: bool,
+    out: Path,
+    settings: Options,
+    baselines: tuple[str, ...],
+    rates: tuple[str, ...],
+    captions: str | None,
+    **folders: Any,
+) -> list[Run]:
+    """Folders and baselines, scored."""
+    from ldmbench.metrics._base import align as without_delay
+    from ldmbench.runs.existing import score_folders
+    from ldmbench.suite import load_suite
+
+    suite = load_suite("folders" if captions is None else "folders-text-to-audio")
+    own = tuple(map(without_delay, suite.metrics)) if align else suite.metrics
+    outputs = _outputs(targets, rates)
+    with no_noise():
+        runs = score_folders(
+            suite, outputs, reference, metrics or own, out, settings, captions=captions, baselines=baselines, **folders
+        )
+    for note in dict.fromkeys(note for run in runs for item in run.info.datasets for note in item.notes):
+        click.echo(f"note: {note}", err=True)
+    return runs
+
+
+def _outputs(targets: tuple[str, ...], rates: tuple[str, ...]) -> list[Outputs]:
+    """The folders, each with the bitrate that ``--kbps`` states for it."""
+    from ldmbench.runs.existing import Outputs
+
+    stated: dict[Path, float] = {}
+    folders = [Path(target) for target in targets]
+    for rate in rates:
+        name, _, number = rate.rpartition("=")
+        named = [folder for folder in folders if folder in (Path(name), Path(name).absolute()) or folder.name == name]
+        try:
+            kbps = float(number)
+        except ValueError:
+            kbps = 0.0
+        if len(named) != 1 or not 0 < kbps < float("inf"):
+            raise BenchError(
+                f"--kbps {rate} states no bitrate", f"{len(named)} of the folders are called so",
+                f"write --kbps {targets[0]}=1.4",
+            )  # fmt: skip
+        stated[named[0]] = kbps
+    return [Outputs(folder, stated.get(folder)) for folder in folders]

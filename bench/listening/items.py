@@ -10,7 +10,7 @@ from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
-from ldmbench.clips.pairs import pair_folders
+from ldmbench.clips.pairs import load_references, pair
 from ldmbench.errors import BenchError
 from ldmbench.names import some
 from ldmbench.runs.results import Run
@@ -145,18 +145,14 @@ def from_folders(
     labels = [folder.resolve().name for folder in folders]
     if len(set(labels)) < len(labels):
         raise BenchError("two folders have the same name", ", ".join(map(str, folders)), "rename one: it is the system")
-    notes: list[str] = []
-    pairs: dict[str, dict[str, Path]] = {}
-    clips: tuple[Clip, ...] = ()
-    for label, folder in zip(labels, folders, strict=True):
-        dataset, pairs[label] = pair_folders(folder, reference, content, table, captions)
-        clips = dataset.clips
-        notes += [note for note in dataset.notes if note not in notes]
+    references = load_references(reference, content, table, captions)
+    paired = {label: pair(folder, references) for label, folder in zip(labels, folders, strict=True)}
     items = [
-        Item(clip, {label: Source(pairs[label][clip.id]) for label in labels})
-        for clip in clips
-        if all(clip.id in pairs[label] for label in labels)
+        Item(clip, {label: Source(pairs.files[clip.id]) for label, pairs in paired.items()})
+        for clip in references.clips
+        if all(clip.id in pairs.files for pairs in paired.values())
     ]
     if not items:
         raise BenchError("no reference has a counterpart in every folder", some(labels), "name files alike")
-    return Material(tuple(items), tuple(labels), captions is not None, (), tuple(notes))
+    notes = (*references.notes, *(note for pairs in paired.values() for note in pairs.notes))
+    return Material(tuple(items), tuple(labels), captions is not None, (), notes)

@@ -14,7 +14,7 @@ from ldmbench.clips.folder import file_identity
 from ldmbench.errors import BenchError
 from ldmbench.listening.votes import Ratings
 from ldmbench.names import some
-from ldmbench.runs.carry_out import refuse_inapplicable, score_outputs
+from ldmbench.runs.existing import refuse_inapplicable, score_outputs
 from ldmbench.runs.labels import reference_label
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run

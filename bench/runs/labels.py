@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -32,17 +32,22 @@ def reference_label(root: Path, suite: str, folder: Path) -> str:
     return _first_free(folder, free)
 
 
-def outputs_label(root: Path, suite: str, folder: Path) -> str:
+def outputs_label(root: Path, suite: str, folder: Path, taken: Collection[str] = ()) -> str:
     """A name for a folder of outputs, that no other folder has among the runs of the suite below ``root``.
 
     Args:
         root: Folder of all runs.
         suite: Name of the suite, with that of the references.
         folder: The folder.
+        taken: Names that it must not have either.
     """
     folder = folder.resolve()
     used = [(info.system, _outputs_folder(info, outputs)) for info, outputs in _runs(root, suite)]
-    return _first_free(folder, lambda label: all(name != label or other in (None, folder) for name, other in used))
+
+    def free(label: str) -> bool:
+        return label not in taken and all(name != label or other in (None, folder) for name, other in used)
+
+    return _first_free(folder, free)
 
 
 def _first_free(folder: Path, free: Callable[[str], bool]) -> str:

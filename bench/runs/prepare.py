@@ -17,7 +17,7 @@ from ldmbench.probes.embedder import resolve_probed
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
-from ldmbench.runs.labels import reference_label
+from ldmbench.runs.labels import FOLDER, reference_label
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
@@ -174,7 +174,7 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
     Args:
         targets: The names.
         root: Folder of all runs.
-        systems: Labels, or names that stand for all variants; all systems where empty.
+        systems: Labels, or names that stand for all variants, in the order wanted; all systems where empty.
 
     Raises:
         BenchError: If there are none.
@@ -196,7 +196,10 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
         runs += of_target
     runs = _in_order(runs)
     if systems:
-        runs = [run for run in runs if run.info.system in systems or run.info.system.partition("@")[0] in systems]
+        named = [
+            run for name in systems for run in runs if name in (run.info.system, run.info.system.partition("@")[0])
+        ]
+        runs = list({run.path: run for run in named}.values())
         if not runs:
             raise BenchError(
                 f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
@@ -205,13 +208,14 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
 
 
 def _in_order(runs: list[Run]) -> list[Run]:
-    """Runs as their suite lists the systems; systems it does not list come after, by number rather than by letter."""
+    """Runs as their suite lists the systems, then folders, then other systems, by number rather than by letter."""
 
-    def key(run: Run) -> tuple[str, int, list[tuple[float, str]]]:
+    def key(run: Run) -> tuple[str, int, bool, list[tuple[float, str]]]:
         suite = run.info.suite.partition("+")[0]
         listed = load_suite(suite).systems if suite in list_suites() else ()
         rank = listed.index(run.info.system) if run.info.system in listed else len(listed)
         parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
-        return run.info.suite, rank, [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
+        by_number = [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
+        return run.info.suite, rank, FOLDER not in run.info.environment, by_number
 
     return sorted(runs, key=key)

@@ -6,23 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ldmbench.audio import sound as audio_io
+from ldmbench.clips.bitrate import Stated
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.names import Name
 from ldmbench.system.card import SystemCard, SystemSpec, Task
 from ldmbench.system.protocol import Output
 
+#: Setting of a folder whose bitrates are stated, which makes another run of other statements.
+BITRATE = "bitrate"
 
-def folder_spec(label: str, task: Task, digest: str) -> SystemSpec:
+_NONE: Mapping[str, Stated] = {}
+
+
+def folder_spec(label: str, task: Task, digest: str, bitrate: str = "") -> SystemSpec:
     """A spec that stands for a folder of outputs.
 
     Args:
         label: What it is called; any text, read as no variant and no settings.
         task: What the outputs were made for.
         digest: Identifies the files in it.
+        bitrate: Identifies the bitrates that are stated for it; empty where none are.
     """
-    card = SystemCard(name=label, title=f"Folder {label}", tasks=(task,), licence="unknown", settings={"digest": ""})
-    return SystemSpec(card, Name(label), {"digest": digest})
+    settings = {"digest": digest, BITRATE: bitrate} if bitrate else {"digest": digest}
+    card = SystemCard(
+        name=label, title=f"Folder {label}", tasks=(task,), licence="unknown", settings=dict.fromkeys(settings, "")
+    )
+    return SystemSpec(card, Name(label), settings)
 
 
 class FolderSystem:
@@ -31,11 +41,13 @@ class FolderSystem:
     Args:
         spec: Stands for the folder.
         pairs: Clip id -> output file.
+        bitrates: Clip id -> its size as stated; empty where nobody states any.
     """
 
-    def __init__(self, spec: SystemSpec, pairs: Mapping[str, Path]) -> None:
+    def __init__(self, spec: SystemSpec, pairs: Mapping[str, Path], bitrates: Mapping[str, Stated] = _NONE) -> None:
         self.card = spec.card
         self._pairs = pairs
+        self._bitrates = bitrates
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the files' audio.
@@ -50,4 +62,6 @@ class FolderSystem:
                     fix="make it and score again, or choose the references with --csv",
                 )
             path = self._pairs[clip.id]
-            yield Output(audio_io.read(path), path=path)
+            stated = self._bitrates.get(clip.id)
+            bits = stated.bits(clip.audio.duration) if stated else None
+            yield Output(audio_io.read(path), bits, path=path)

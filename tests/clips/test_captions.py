@@ -17,12 +17,12 @@ from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.clips.captions import captions_for
-from ldmbench.clips.pairs import pair_folders
+from ldmbench.clips.pairs import load_references, pair
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.reports import result
-from ldmbench.runs.carry_out import score_folder
+from ldmbench.runs.existing import Outputs, score_folders
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run
 from ldmbench.runs.scoring import forget_metrics
@@ -106,13 +106,13 @@ def test_captions_by_path_with_and_without_ending(folders: tuple[Path, Path], tm
         ["a dog", "./sub/dog bark"],
         ["x", "Y7fmOlUlwoNg.FLAC"],
     )
-    dataset, pairs = pair_folders(*folders, captions=table)
+    dataset = load_references(folders[1], captions=table)
     assert {clip.id: clip.text for clip in dataset.clips} == {
         "ref/rain": "heavy rain, on a roof",
         "ref/sub/dog bark": "a dog",
         "ref/Y7fmOlUlwoNg": "x",
     }
-    assert len(pairs) == 3
+    assert len(pair(folders[0], dataset).files) == 3
     assert not dataset.notes
 
 
@@ -126,9 +126,9 @@ def test_captions_and_files_may_be_written_in_other_letters_of_unicode(
     for index, folder in enumerate(("ref", "gen")):
         _wav(tmp_path / folder / f"{name}.wav", 1.0, 16000, index)
     rows = [["path", "text"], [unicodedata.normalize(written, "Caf\u00e9/M\u00fcnchen.wav"), "people talk"]]
-    dataset, pairs = pair_folders(tmp_path / "gen", tmp_path / "ref", captions=_csv(tmp_path / "c.csv", *rows))
+    dataset = load_references(tmp_path / "ref", captions=_csv(tmp_path / "c.csv", *rows))
     assert [clip.text for clip in dataset.clips] == ["people talk"]
-    assert len(pairs) == 1
+    assert len(pair(tmp_path / "gen", dataset).files) == 1
     assert not dataset.notes
 
 
@@ -139,7 +139,7 @@ def test_captions_of_audiocaps(folders: tuple[Path, Path], tmp_path: Path) -> No
         ["1", "7fmOlUlwoNg", "20", "a sewing machine"],
         ["2", "6BJ455B1aAs", "0", "a rocket"],
     )
-    dataset, _ = pair_folders(*folders, captions=table)
+    dataset = load_references(folders[1], captions=table)
     assert [clip.text for clip in dataset.clips] == ["a sewing machine", None, None]
     bare, spare = dataset.notes
     assert "no caption for 2 of 3 clips" in bare
@@ -149,12 +149,12 @@ def test_captions_of_audiocaps(folders: tuple[Path, Path], tmp_path: Path) -> No
 
 
 def test_captions_change_the_run_and_nothing_else_does(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    plain, _ = pair_folders(*folders)
+    plain = load_references(folders[1])
     one = _csv(tmp_path / "1.csv", ["path", "text"], ["rain", "rain"])
     two = _csv(tmp_path / "2.csv", ["path", "text"], ["rain", "snow"])
-    digests = {pair_folders(*folders, captions=table)[0].digest for table in (one, two)}
+    digests = {load_references(folders[1], captions=table).digest for table in (one, two)}
     assert len(digests | {plain.digest}) == 3
-    assert pair_folders(*folders, captions=one)[0].digest in digests
+    assert load_references(folders[1], captions=one).digest in digests
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_bad_captions_are_refused_by_name(
     folders: tuple[Path, Path], tmp_path: Path, rows: list[list[str]], message: str
 ) -> None:
     with pytest.raises(BenchError, match=message):
-        pair_folders(*folders, captions=_csv(tmp_path / "c.csv", *rows))
+        load_references(folders[1], captions=_csv(tmp_path / "c.csv", *rows))
 
 
 def test_files_that_are_no_captions(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "folders-text-to-audio+ref").is_dir()
     answer = CliRunner().invoke(cli, ["score", "quickstart", "--captions", str(table), "-m", "snr"])
     assert answer.exit_code == 2
-    assert "captions belong to a folder" in answer.output
+    assert "--captions belongs to folders" in answer.output
 
 
 def test_captions_choose_the_metrics_of_text_to_audio() -> None:
@@ -282,7 +282,12 @@ def test_captions_choose_the_metrics_of_text_to_audio() -> None:
 
 def _score(folders: tuple[Path, Path], tmp_path: Path, metrics: tuple[str, ...], captions: Path | None = None) -> Run:
     suite = load_suite("folders-text-to-audio")
-    return score_folder(suite, *folders, metrics, tmp_path / "runs", Options(quiet=True), captions=captions)
+    generated, reference = folders
+    outputs = [Outputs(generated)]
+    (run,) = score_folders(
+        suite, outputs, reference, metrics, tmp_path / "runs", Options(quiet=True), captions=captions
+    )
+    return run
 
 
 def _wav(path: Path, seconds: float, rate: int, seed: int) -> Path:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
-from ldmbench.clips.pairs import outputs_digest, pair_folders
+from ldmbench.clips.card import Content
+from ldmbench.clips.clip import Dataset
+from ldmbench.clips.pairs import load_references, outputs_digest, pair
 from ldmbench.errors import BenchError
 from ldmbench.system.folder import folder_spec
 
 Sound = Callable[..., Audio]
+
+
+def pair_folders(
+    generated: Path, reference: Path, content: Content = "general", table: Path | None = None
+) -> tuple[Dataset, dict[str, Path]]:
+    """The references, with what was noted about either folder, and the outputs."""
+    references = load_references(reference, content, table)
+    pairs = pair(generated, references)
+    return replace(references, notes=(*references.notes, *pairs.notes)), dict(pairs.files)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
-from ldmbench.runs.carry_out import rescore
+from ldmbench.runs.existing import rescore
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run

@@ -15,7 +15,8 @@ from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import BaseMetric, MetricFacts
-from ldmbench.runs.carry_out import carry_out, rescore
+from ldmbench.runs.carry_out import carry_out
+from ldmbench.runs.existing import rescore
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
