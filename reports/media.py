@@ -132,6 +132,8 @@ def _output(clip: ClipInfo, run: Run, index: int) -> tuple[Stimulus, Audio | Non
         return Stimulus(index, "failed", row.message or "failed without a message"), None
     path = run.audio_path(clip.id)
     if path is None:
+        if run.path.is_file():
+            return Stimulus(index, "missing", "the baseline holds no sound: save it with --audio"), None
         return Stimulus(index, "silent", "this system writes no audio"), None
     try:
         return Stimulus(index, "ok"), audio_io.read(path)

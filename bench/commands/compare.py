@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ldmbench.commands import options
-from ldmbench.commands.gate import finish, gate_options, rules_of
+from ldmbench.commands.gate import FILES, finish, gate_options, rules_of
 
 
 @click.command()
@@ -25,11 +25,9 @@ def compare(
     metrics: tuple[str, ...],
     systems: tuple[str, ...],
     noise: tuple[str, ...],
-    markdown: Path | None,
-    junit: Path | None,
     as_json: bool,
     out: Path,
-    **strictness: Any,
+    **gate: Any,
 ) -> None:
     """Compare the run NEW with the run BASE, clip by clip; each is a run folder or a suite.
 
@@ -39,6 +37,8 @@ def compare(
     from ldmbench.compare.gate import compare as compare_runs
     from ldmbench.runs.prepare import open_runs
 
-    rules = rules_of(metrics, **strictness)
+    files = {name: gate.pop(name) for name in FILES}
+    rules = rules_of(metrics, **gate)
     before, after = (open_runs((name,), out, systems) for name in (base, new))
-    finish(compare_runs(before, after, rules, open_runs(noise, out) if noise else ()), markdown, junit, as_json)
+    comparison = compare_runs(before, after, rules, open_runs(noise, out) if noise else ())
+    finish(comparison, before, after, as_json, **files)

@@ -13,6 +13,7 @@ from ldmbench.errors import BenchError
 
 if TYPE_CHECKING:
     from ldmbench.compare.records import Comparison, Rules
+    from ldmbench.runs.results import Run
 
 _file = click.Path(path_type=Path, dir_okay=False)
 _by = click.Choice(["group", "language", "none"])
@@ -59,10 +60,22 @@ _OPTIONS = (
     ),
     click.option("--markdown", type=_file, help="File for a pull request's comment."),
     click.option("--junit", type=_file, help="JUnit XML file."),
+    click.option(
+        "--page",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for a page with BASE beside NEW, the worst clips first.",
+    ),
+    click.option(
+        "--page-url",
+        default="",
+        metavar="URL",
+        help="Where that folder will be found, for links to its clips.  [default: its path]",
+    ),
 )
 
-#: Names of these options as a command receives them, but for those of files and noise.
+#: Names of these options as a command receives them: what decides, and what is written.
 STRICTNESS = ("margins", "tolerances", "clip_budget", "cell_budget", "by", "undecided")
+FILES = ("markdown", "junit", "page", "page_url")
 
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,12 +110,29 @@ def rules_of(
     )
 
 
-def finish(comparison: Comparison, markdown: Path | None, junit: Path | None, as_json: bool) -> None:
+def finish(
+    comparison: Comparison,
+    base: Sequence[Run],
+    new: Sequence[Run],
+    as_json: bool,
+    *,
+    markdown: Path | None,
+    junit: Path | None,
+    page: Path | None,
+    page_url: str,
+) -> None:
     """Print a comparison, write the files asked for, and set the exit code."""
     from ldmbench.reports import compare as reports
 
-    click.echo(reports.to_json(comparison) if as_json else reports.to_terminal(comparison), nl=False)
-    for line in reports.write(comparison, markdown, junit):
+    links = reports.NO_LINKS
+    if page is not None:
+        from ldmbench.reports.compare.page import write_page
+
+        links = write_page(comparison, base, new, page, page_url)
+    click.echo(reports.to_json(comparison, links) if as_json else reports.to_terminal(comparison), nl=False)
+    if page is not None:
+        click.echo(f"wrote {page / 'index.html'}", err=True)
+    for line in reports.write(comparison, markdown, junit, links):
         click.echo(line, err=True)
     if comparison.exit_code:
         raise click.exceptions.Exit(comparison.exit_code)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ldmbench.commands import options
 from ldmbench.commands.outcome import end
+
+if TYPE_CHECKING:
+    from ldmbench.runs.results import Run
 
 FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 
@@ -43,15 +47,20 @@ def report(
 ) -> None:
     """Turn runs into a table, curves or a page.
 
-    terminal, md, csv, latex and json are tables; html is a page that opens without a server; curves are
-    rate-distortion curves as PDF and SVG, with BD-rates.
+    terminal, md, csv, latex and json are tables; html is a page that opens without a server, of two runs named one
+    by one as BASE and NEW a page that sets them side by side, the worst clips first; curves are rate-distortion
+    curves as PDF and SVG, with BD-rates.
     """
     from ldmbench.reports import render
     from ldmbench.runs.prepare import open_runs
 
     runs = open_runs(targets, out, systems)
     if kind == "html":
-        path = render.page(runs, output, metrics, anchor, clips, published)
+        sides = [open_runs((target,), out, systems) for target in targets] if len(targets) == len(runs) == 2 else []
+        if sides and runs[0].info.suite == runs[1].info.suite:
+            path = _side_by_side(sides[0], sides[1], output, metrics, clips)
+        else:
+            path = render.page(runs, output, metrics, anchor, clips, published)
         click.echo(f"wrote {path}")
         if show_page:
             click.launch(str(path))
@@ -60,3 +69,14 @@ def report(
     else:
         click.echo("\n".join(render.table(runs, kind, output, metrics, intervals, published, published_rows)))
     end(runs, allow_failures)
+
+
+def _side_by_side(base: list[Run], new: list[Run], output: Path | None, metrics: tuple[str, ...], clips: int) -> Path:
+    """Write the page of a comparison without margins; returns its ``index.html``."""
+    from ldmbench.compare.gate import compare
+    from ldmbench.compare.records import Rules
+    from ldmbench.reports.compare.page import write_page
+
+    folder = output or Path(f"{base[0].info.suite}-page")
+    write_page(compare(base, new, Rules(metrics=metrics)), base, new, folder, most=clips)
+    return folder / "index.html"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ldmbench.commands import options
-from ldmbench.commands.gate import STRICTNESS, finish, gate_options, rules_of
+from ldmbench.commands.gate import FILES, STRICTNESS, finish, gate_options, rules_of
 from ldmbench.commands.outcome import end, show_runs, where
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
@@ -86,7 +86,7 @@ def run(
     from ldmbench.runs.prepare import open_runs, prepare
     from ldmbench.runs.request import Options, Request
 
-    gate = {name: others.pop(name) for name in (*STRICTNESS, "noise", "markdown", "junit", "fail_fast")}
+    gate = {name: others.pop(name) for name in (*STRICTNESS, *FILES, "noise", "fail_fast")}
     settings = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout)
     request = Request(suite, **others)
     if against is not None:
@@ -133,17 +133,16 @@ def _against(
     base: Sequence[Run],
     as_json: bool,
     noise: tuple[str, ...],
-    markdown: Path | None,
-    junit: Path | None,
     fail_fast: bool,
-    **strictness: Any,
+    **gate: Any,
 ) -> None:
     """Run, compare with BASE, and end as ``compare`` does: clips that fail are judged by it."""
     from ldmbench import console
     from ldmbench.compare.against import metrics_of, run_against
     from ldmbench.runs.prepare import open_runs, prepare
 
-    rules = rules_of((), **strictness)
+    files = {name: gate.pop(name) for name in FILES}
+    rules = rules_of((), **gate)
     repeats = open_runs(noise, request.out) if noise else ()
     with no_noise():
         prepared = prepare(replace(request, metrics=(*request.metrics, *metrics_of(base))), settings)
@@ -156,7 +155,7 @@ def _against(
     with no_noise():
         runs, comparison = run_against(plan, settings, base, rules, repeats, fail_fast, say)
     console.print_failures(runs)
-    finish(comparison, markdown, junit, as_json)
+    finish(comparison, base, runs, as_json, **files)
 
 
 def _refuse_gate_options(names: Sequence[str]) -> None:

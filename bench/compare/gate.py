@@ -44,7 +44,7 @@ def compare(
     names = _metrics(base, new, rules)
     notes: list[str] = []
     drafts: list[Draft] = []
-    for label, before, after in _couples(base, new, notes):
+    for label, before, after in couples(base, new, notes):
         runs, mean = ((before, *noise), averaged(before, noise)) if noise else ((), before)
         # By dataset, then by metric, as tables are read.
         for dataset in (item.name for item in before.info.datasets):
@@ -90,8 +90,8 @@ def _facts(name: str) -> MetricFacts:
     return load_metric(name).facts
 
 
-def _couples(base: Sequence[Run], new: Sequence[Run], notes: list[str]) -> Iterator[tuple[str, Run, Run | None]]:
-    """(label, run of BASE, run of NEW); what only NEW has becomes a note."""
+def couples(base: Sequence[Run], new: Sequence[Run], notes: list[str]) -> Iterator[tuple[str, Run, Run | None]]:
+    """(label, run of BASE, run of NEW or None where it has none); what only NEW has becomes a note."""
     if len(base) == len(new) == 1:
         labels = [run.info.system for run in (*base, *new)]
         yield (labels[0] if labels[0] == labels[1] else " → ".join(labels)), base[0], new[0]

@@ -73,7 +73,7 @@ def numbers_of_clips(pairs: Pairs, facts: MetricFacts, margin: float) -> Numbers
     """The numbers of a metric that has a value for each clip."""
     terms = _terms(pairs, facts)
     base, new = (_estimate(side, facts) for side in (pairs.base, pairs.new))
-    return Numbers(base, new, terms, _clipwise(pairs, facts), paired(terms * sign_of(facts), margin))
+    return Numbers(base, new, terms, clipwise(pairs, facts), paired(terms * sign_of(facts), margin))
 
 
 def draft(cell: Cell, pairs: Pairs, numbers: Numbers, rules: Rules) -> Draft:
@@ -168,8 +168,8 @@ def _terms(pairs: Pairs, facts: MetricFacts) -> Signal64:
     return pairs.new - pairs.base
 
 
-def _clipwise(pairs: Pairs, facts: MetricFacts) -> Signal64:
-    """Differences of the clips' own values, a ratio's over the clip's own denominator (0 where that is 0)."""
+def clipwise(pairs: Pairs, facts: MetricFacts) -> Signal64:
+    """``[n]``, differences of the clips' own values, a ratio's over the clip's own denominator (0 where that is 0)."""
     if facts.kind != "ratio":
         return pairs.new - pairs.base
     weights = pairs.base[:, 1]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ldmbench.compare.records import Cell, Comparison
 from ldmbench.errors import BenchError
-from ldmbench.reports.compare.text import cell_name, cell_text, to_markdown
+from ldmbench.reports.compare.links import NO_LINKS, Links
+from ldmbench.reports.compare.text import cell_name, cell_text, to_markdown, worst_lines
 
 
-def announce(comparison: Comparison) -> list[str]:
+def announce(comparison: Comparison, links: Links = NO_LINKS) -> list[str]:
     """Append the step summary where ``GITHUB_STEP_SUMMARY`` names one; returns annotations where Actions runs.
 
     Source: docs.github.com, Workflow commands for GitHub Actions.
@@ -18,15 +19,15 @@ def announce(comparison: Comparison) -> list[str]:
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(summary).open("a", encoding="utf-8") as handle:
-                handle.write(to_markdown(comparison) + "\n")
+                handle.write(to_markdown(comparison, links) + "\n")
         except OSError as error:
             raise BenchError(f"cannot write {summary}", error.strerror or str(error), exit_code=1) from None
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return []
-    return [line for cell in comparison.cells if (line := _annotation(comparison, cell))]
+    return [line for cell in comparison.cells if (line := _annotation(comparison, cell, links))]
 
 
-def _annotation(comparison: Comparison, cell: Cell) -> str:
+def _annotation(comparison: Comparison, cell: Cell, links: Links) -> str:
     if comparison.counts_against(cell) or cell.verdict == "not comparable":
         level = "error"
     elif cell.verdict == "undecided":
@@ -34,7 +35,9 @@ def _annotation(comparison: Comparison, cell: Cell) -> str:
     else:
         return ""
     title = f"{cell.verdict}: {cell_name(cell)}"
-    return f"::{level} title={_escape(title, True)}::{_escape(cell_text(cell), False)}"
+    heard = [line for line in worst_lines(cell, links)[:1] if level == "error"]
+    text = "; worst: ".join([cell_text(cell), *heard])
+    return f"::{level} title={_escape(title, True)}::{_escape(text, False)}"
 
 
 def _escape(text: str, inside_property: bool) -> str:

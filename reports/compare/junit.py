@@ -6,13 +6,14 @@ import re
 from xml.etree import ElementTree
 
 from ldmbench.compare.records import Cell, Comparison
+from ldmbench.reports.compare.links import NO_LINKS, Links
 from ldmbench.reports.compare.text import cell_text, worst_lines
 
 #: Characters that XML 1.0 has no way to write.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def to_junit(comparison: Comparison) -> str:
+def to_junit(comparison: Comparison, links: Links = NO_LINKS) -> str:
     """A suite for each system and dataset; worse and failed are failures, not comparable is an error.
 
     ``undecided`` is skipped, or a failure where the rules say so.
@@ -45,7 +46,7 @@ def to_junit(comparison: Comparison) -> str:
                 ElementTree.SubElement(case, kind, message=text)
             elif kind:
                 detail = ElementTree.SubElement(case, kind, type=cell.verdict, message=text)
-                detail.text = _clean("\n".join([text, *worst_lines(cell)]))
+                detail.text = _clean("\n".join([text, *worst_lines(cell, links)]))
             else:
                 ElementTree.SubElement(case, "system-out").text = text
     ElementTree.indent(root)

@@ -19,6 +19,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.reports import media, page, spectrogram
+from ldmbench.reports.compare import page as versus
 from ldmbench.reports.listening import scatter
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import ClipInfo, OutputRow
@@ -199,7 +200,7 @@ def test_the_page_holds_its_files_and_nothing_from_elsewhere(written: Path, html
 
 def test_the_script_is_whole_and_in_the_page(html: str) -> None:
     files = {path.name for path in page.TEMPLATES.glob("*.js")}
-    assert files == {*page.SCRIPTS, *scatter.SCRIPTS}
+    assert files == {*page.SCRIPTS, *scatter.SCRIPTS, *versus.SCRIPTS}
     script = present(re.search(r"<script>\n(.*?)</script>", html, re.DOTALL))[1]
     for name in page.SCRIPTS:
         assert (page.TEMPLATES / name).read_text(encoding="utf-8") in script
