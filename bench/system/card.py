@@ -41,6 +41,7 @@ class SystemCard(Card):
         variants: Name -> settings that differ from the defaults.
         extras: Optional dependency groups of ldmbench that must be installed.
         programs: Programs that must be on the PATH.
+        parameters: Part -> how many learned values it has, in words, and what the paper prints.
         weights: Official checkpoint files, those of a variant under its name, those of several under another, with
             the list of these ``variants`` where it is not all. Variants and systems that share files name the same
             ``folder``, by default the system's name.
@@ -63,6 +64,7 @@ class SystemCard(Card):
     default: str = ""
     settings: dict[str, Setting] = {}
     variants: dict[str, dict[str, Setting]] = {}
+    parameters: dict[str, str] = {}
     weights: dict[str, Checkpoint] = {}
     extras: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()

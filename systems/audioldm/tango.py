@@ -12,6 +12,7 @@ from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.systems.audioldm.base import LatentDiffusion
+from ldmbench.systems.audioldm.t5 import encoded, prompt_facts
 from ldmbench.systems.audioldm.vae import read_vae
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import read_json, untrained_vocoder
@@ -90,7 +91,8 @@ class Tango(LatentDiffusion):
         from diffusers.utils.torch_utils import randn_tensor
 
         unet, vae, vocoder = (self.models[name] for name in ("unet", "vae", "vocoder"))
-        text, mask = self._encoded(prompts)
+        negative = self.negative if self.cfg > 1 else None
+        text, mask = encoded(self.models["text_encoder"], self.tokenizer, prompts, negative)
         generators = self.generators(clips)
         bands = vocoder.config.model_in_dim // self.shrink
         shape = (len(clips), unet.config.in_channels, frames // self.shrink, bands)
@@ -112,31 +114,7 @@ class Tango(LatentDiffusion):
 
     def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about a clip: whether its prompt was cut, and which tokenizer read it."""
-        facts: dict[str, object] = {}
-        if self.spec.untrained:
-            facts["tokenizer"] = "characters, not the official one"
-        count = len(self.tokenizer(prompt).input_ids)
-        if count > self.tokenizer.model_max_length:
-            facts["prompt_cut"] = f"{count} tokens, {self.tokenizer.model_max_length} are read"
-        return facts
-
-    def _encoded(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Hidden states ``[n, tokens, width]`` and their mask, the negative prompts' first where there is guidance."""
-        import torch
-
-        encoder = self.models["text_encoder"]
-
-        def encode(texts: list[str], padding: bool | str, limit: int) -> tuple[Tensor, Tensor]:
-            tokens = self.tokenizer(texts, max_length=limit, padding=padding, truncation=True, return_tensors="pt")
-            tokens = tokens.to(encoder.device)
-            states = encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)[0]
-            return states, tokens.attention_mask == 1
-
-        text, mask = encode(list(prompts), True, self.tokenizer.model_max_length)
-        if self.cfg <= 1:
-            return text, mask
-        without, hidden = encode([self.negative] * len(prompts), "max_length", text.shape[1])
-        return torch.cat([without, text]), torch.cat([hidden, mask])
+        return prompt_facts(self.tokenizer, prompt, self.spec.untrained)
 
     def _schedule(self) -> None:
         from diffusers.schedulers.scheduling_ddpm import DDPMScheduler

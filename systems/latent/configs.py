@@ -105,6 +105,34 @@ TANGO_SCHEDULER: Config = {
     "prediction_type": "v_prediction",
 }
 
+#: SRC-gAudio: the channels and heads its paper gives, with blocks in the order of Stable Diffusion: 559.05 M
+#: parameters. In the order the paper's text gives (attention in the last three encoder blocks) they would be 722.58 M;
+#: the paper prints 561 M.
+SRC_GAUDIO_UNET: Config = {
+    "sample_size": [256, 16],
+    "in_channels": 8,
+    "out_channels": 8,
+    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+    "block_out_channels": (320, 640, 640, 1280),
+    "attention_head_dim": [5, 10, 10, 20],
+    "cross_attention_dim": 1024,
+    "layers_per_block": 2,
+    "use_linear_projection": True,
+}
+
+#: Rate in Hz -> upsampling of a HiFi-GAN with hops of 10 ms. 16 kHz is AudioLDM's, 48 kHz has AudioSR's rates and
+#: kernels; of the other two only the product is given.
+SRC_GAUDIO_VOCODERS: dict[int, Config] = {
+    16_000: VOCODER,
+    24_000: {**VOCODER, "sampling_rate": 24_000, "upsample_rates": [5, 4, 3, 2, 2],
+             "upsample_kernel_sizes": [10, 8, 6, 4, 4]},
+    32_000: {**VOCODER, "sampling_rate": 32_000, "upsample_rates": [5, 4, 4, 2, 2],
+             "upsample_kernel_sizes": [10, 8, 8, 4, 4]},
+    48_000: {**VOCODER, "sampling_rate": 48_000, "upsample_rates": [6, 5, 4, 2, 2],
+             "upsample_kernel_sizes": [12, 10, 8, 4, 4]},
+}  # fmt: skip
+
 #: CLAP's front end. Source: preprocessor_config.json of laion/clap-htsat-unfused.
 CLAP_FEATURES: Config = {
     "feature_size": 64,
