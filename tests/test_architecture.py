@@ -46,7 +46,7 @@ FLOORS = (
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 #: What an adapter may use of the engine.
-FOR_ADAPTERS = {"errors", "names", "cards", "audio", "host", "weights", "clips", "system"}
+FOR_ADAPTERS = {"errors", "names", "cards", "audio", "host", "weights", "clips", "system", "extractors"}
 
 #: Folders of ``systems/`` that adapters share; of all others each imports only itself.
 SHARED = {"latent"}

@@ -113,10 +113,16 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def under(self, variant: str, condition: Condition) -> Dataset:
-        """The same clips with another input, as ``NAME@variant``."""
+        """The same clips with another input, or another text, as ``NAME@variant``."""
         name = f"{self.name}@{variant}"
         clips = tuple(
-            replace(clip, id=name + clip.id.removeprefix(self.name), dataset=name, condition=condition)
+            replace(
+                clip,
+                id=name + clip.id.removeprefix(self.name),
+                dataset=name,
+                condition=condition,
+                text=condition.text or clip.text,
+            )
             for clip in self.clips
         )
         return replace(self, name=name, clips=clips, digest=clips_digest(clips, [self.digest]))

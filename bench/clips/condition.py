@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from ldmbench.audio.filters import FAMILIES, iir_lowpass, lowpass, stft_lowpass
 from ldmbench.audio.sound import Audio
@@ -18,15 +21,28 @@ class Condition(Card):
     60 dB, with ``stft`` by silencing bins of its STFT, with ``cheby1``, ``butter``, ``ellip`` or ``bessel`` by that
     family at ``order``, forwards and backwards; ``random`` draws one of these four for each clip from the clip's
     seed. ``resample`` takes the clip to ``rate`` Hz and leaves it there; ``gap`` silences ``start_s`` to ``end_s``.
+    ``restyle`` leaves the sound as it is and asks for another one: ``text`` becomes the text of every clip.
     """
 
-    kind: Literal["lowpass", "resample", "gap"]
+    kind: Literal["lowpass", "resample", "gap", "restyle"]
     cutoff_hz: float = 0.0
     filter: Literal["kaiser", "stft", "cheby1", "butter", "ellip", "bessel", "random"] = "kaiser"
     order: int = 8
     rate: int = 0
     start_s: float = 0.0
     end_s: float = 0.0
+    text: str = ""
+
+    @model_validator(mode="after")
+    def _text_where_it_is_read(self) -> Condition:
+        if (self.kind == "restyle") != bool(self.text.strip()):
+            raise ValueError("text: what kind = 'restyle' asks for, and nothing else")
+        return self
+
+    def digest(self) -> str:
+        """As of every card; without ``text`` where there is none, so that older runs stay comparable."""
+        fields = self.model_dump(mode="json", exclude=set() if self.text else {"text"})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def apply(self, audio: Audio, seed: int = 0) -> Audio:
         """The degraded input for ``audio``; ``seed`` is the clip's."""
@@ -39,6 +55,8 @@ class Condition(Card):
             return iir_lowpass(audio, self.cutoff_hz, family, self.order)
         if self.kind == "resample":
             return audio.at(self.rate)
+        if self.kind == "restyle":
+            return audio
         samples = np.array(audio.samples)
         samples[:, round(self.start_s * audio.rate) : round(self.end_s * audio.rate)] = 0.0
         return Audio(samples, audio.rate)

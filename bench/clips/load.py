@@ -75,7 +75,7 @@ def _clip(shared: Clip, row: Mapping[str, str]) -> Clip:
         id=f"{shared.dataset}/{row['id']}",
         start=float(row["start"] or 0.0),
         end=float(row["end"]) if row["end"] else None,
-        text=row["text"] or None,
+        text=(shared.condition.text if shared.condition else "") or row["text"] or None,
         group=row["group"] or None,
         language=row["language"],
         label=row["label"],

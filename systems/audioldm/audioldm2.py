@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ldmbench.audio.arrays import Real, Waveforms
-from ldmbench.audio.sound import Audio
+from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.base import LatentDiffusion
+from ldmbench.systems.audioldm.clap import Dropout, embed_sounds, embed_texts, similarities
+from ldmbench.systems.audioldm.original import find_original, read_original
+from ldmbench.systems.audioldm.sampling import guided, stacked
 from ldmbench.systems.latent import configs as configs
-from ldmbench.systems.latent.parts import load_part, load_scheduler, model_index, read_json, untrained_vocoder
+from ldmbench.systems.latent.parts import alphas, load_alphas, load_part, model_index, read_json, untrained_vocoder
 from ldmbench.systems.latent.settings import check_setting
 from ldmbench.systems.latent.tokenizers import byte_tokenizer, character_tokenizer, load_tokenizer
+from ldmbench.systems.latent.v_diffusion import Predict
 from ldmbench.weights.tensors import seeded
 
 if TYPE_CHECKING:
-    from diffusers.pipelines.audioldm2.pipeline_audioldm2 import AudioLDM2Pipeline
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from torch import Tensor
-    from transformers import ClapFeatureExtractor, ClapTextConfig, RobertaTokenizer, T5Tokenizer
-    from transformers.modeling_outputs import BaseModelOutputWithPooling
+    from transformers import ClapTextConfig, RobertaTokenizer, T5Tokenizer
 
 #: Hidden states that GPT-2 continues the prompt with, where its configuration does not say.
 NEW_TOKENS = 8
@@ -33,223 +32,220 @@ NEW_TOKENS = 8
 #: Tokens of FLAN-T5 that are read. Source: convert_original_audioldm2_to_diffusers.py.
 T5_TOKENS = 128
 
+#: Folders of CLAP's and FLAN-T5's tokenizers in diffusers' layout, and beside the authors' checkpoint.
+TOKENIZERS = {"diffusers": ("tokenizer", "tokenizer_2"), "original": ("roberta-base", "flan-t5-large")}
+
+#: What the U-Net is told by the unconditional branch instead of GPT-2's states: nothing, as in the released code, or
+#: GPT-2's continuation of the empty prompt, padded as long as the clip's, as diffusers does.
+UNCONDITIONAL = ("zeros", "diffusers")
+
+#: What the U-Net attends to, each ``[1, tokens, ...]``: GPT-2's states, FLAN-T5's, and the latter's mask.
+Told = tuple["Tensor", "Tensor", "Tensor"]
+
 
 class AudioLDM2(LatentDiffusion):
-    """``AudioLDM2Pipeline`` of diffusers on the official components.
+    """The stock components of the official diffusers folders, run as AudioLDM 2's released code runs its own.
 
-    Differences from a plain call of the pipeline, each of them because the plain call gives other samples to the
-    same prompt in another batch: every prompt is encoded alone (GPT-2 counts padding as positions), and candidates
-    are ranked among those of their own prompt (the pipeline ranks over the whole batch, and needs librosa to).
+    The pipeline of diffusers is not used: its U-Nets have 8 heads where the weights were trained with heads of 32
+    channels, its unconditional branch is another, it does not guide at scales up to 1, ranks candidates over the
+    whole batch by another front end, and takes other time steps where their number does not divide 1000.
 
-    Settings beyond ``LatentDiffusion``'s: ``candidates`` per prompt, of which CLAP's favourite is kept.
+    Every prompt is encoded alone: GPT-2 counts padding as positions, so that the same prompt would sound otherwise in
+    another batch. (The released code pads prompts of one batch.)
 
-    Source: Liu et al. 2023 (arXiv:2308.05734).
+    Settings beyond ``LatentDiffusion``'s: ``candidates`` per prompt, of which CLAP's favourite is kept, and
+    ``unconditional``, see ``UNCONDITIONAL``; a ``negative`` prompt, which the released code does not have, is encoded
+    as prompts are.
+
+    Source: Liu et al. 2023 (arXiv:2308.05734); haoheliu/AudioLDM2.
     """
 
-    pipeline: AudioLDM2Pipeline
+    tokenizer: RobertaTokenizer
+    tokenizer_2: T5Tokenizer
 
     def __init__(self, spec: SystemSpec) -> None:
         self.candidates = int(spec.settings["candidates"])
+        self.unconditional = str(spec.settings["unconditional"])
         check_setting(spec, "candidates", self.candidates >= 1, "1 or more")
+        check_setting(spec, "unconditional", self.unconditional in UNCONDITIONAL, f"one of {', '.join(UNCONDITIONAL)}")
         self.new_tokens = NEW_TOKENS
         super().__init__(spec)
 
     def load(self, folder: Path) -> None:
-        """Fill ``models`` from a folder of ``AudioLDM2Pipeline.save_pretrained``."""
+        """Fill ``models`` from a folder of ``AudioLDM2Pipeline.save_pretrained``, or of the authors' checkpoint.
+
+        Beside the checkpoint it holds the tokenizers, ``roberta-base`` and ``flan-t5-large``.
+        """
+        if original := find_original(folder):
+            self.models, self.alphas = read_original(original, self.head_channels)
+            self.predicts = "epsilon"
+            self._read_tokenizers(folder, *TOKENIZERS["original"])
+            return
+        self._load_diffusers(folder)
+
+    def _load_diffusers(self, folder: Path) -> None:
         from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL
         from transformers import (
-            ClapFeatureExtractor,
             ClapModel,
-            GPT2LMHeadModel,
-            RobertaTokenizer,
+            GPT2Model,
             SpeechT5HifiGan,
             T5EncoderModel,
-            T5Tokenizer,
         )
 
         model_index(folder, "AudioLDM2Pipeline")
-        clap = load_part(ClapModel, folder, "text_encoder")
-        t5 = load_part(T5EncoderModel, folder, "text_encoder_2")
+        shape = read_json(folder / "unet" / "config.json", f"{folder} lacks unet")
         self.models = {
-            "text_encoder": clap,
-            "text_encoder_2": t5,
+            "text_encoder": load_part(ClapModel, folder, "text_encoder"),
+            "text_encoder_2": load_part(T5EncoderModel, folder, "text_encoder_2"),
             "projection_model": load_part(AudioLDM2ProjectionModel, folder, "projection_model"),
-            # The index of the official folders says GPT2Model, which lacks what the pipeline calls
-            # (huggingface/diffusers issue 12630); the head is tied to the embedding and not used.
-            "language_model": load_part(GPT2LMHeadModel, folder, "language_model"),
-            "unet": load_part(AudioLDM2UNet2DConditionModel, folder, "unet"),
+            "language_model": load_part(GPT2Model, folder, "language_model"),
+            "unet": load_part(AudioLDM2UNet2DConditionModel, folder, "unet", **self.heads(shape)),
             "vae": load_part(AutoencoderKL, folder, "vae"),
             "vocoder": load_part(SpeechT5HifiGan, folder, "vocoder"),
         }
         language = read_json(folder / "language_model" / "config.json", f"{folder} lacks language_model")
         self.new_tokens = int(language.get("max_new_tokens", NEW_TOKENS))
-        text = cast("ClapTextConfig", clap.config.text_config)
-        roberta = load_tokenizer(RobertaTokenizer, folder, "tokenizer", text.vocab_size, _positions(text))
-        sentence = load_tokenizer(T5Tokenizer, folder, "tokenizer_2", t5.config.vocab_size, T5_TOKENS)
-        features = ClapFeatureExtractor(
-            **_public(read_json(folder / "feature_extractor" / "preprocessor_config.json", f"{folder} is incomplete"))
-        )
-        self._assemble(roberta, sentence, features, load_scheduler(folder))
+        self._read_tokenizers(folder, *TOKENIZERS["diffusers"])
+        self.alphas, self.predicts = load_alphas(folder)
+        self.set_roberta_eps()
+
+    def _read_tokenizers(self, folder: Path, first: str, second: str) -> None:
+        from transformers import RobertaTokenizer, T5Tokenizer
+
+        text = cast("ClapTextConfig", self.models["text_encoder"].config.text_config)
+        words = self.models["text_encoder_2"].config.vocab_size
+        # The first two positions of RoBERTa stand for padding.
+        positions = int(text.max_position_embeddings) - 2
+        self.tokenizer = load_tokenizer(RobertaTokenizer, folder, first, text.vocab_size, positions)
+        self.tokenizer_2 = load_tokenizer(T5Tokenizer, folder, second, words, T5_TOKENS)
 
     def untrained(self) -> None:
         """Fill ``models`` in the full size of the variant; the tokenizers read bytes and characters."""
-        from diffusers import (
-            AudioLDM2ProjectionModel,
-            AudioLDM2UNet2DConditionModel,
-            AutoencoderKL,
-        )
-        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-        from transformers import (
-            ClapConfig,
-            ClapFeatureExtractor,
-            ClapModel,
-            GPT2Config,
-            GPT2LMHeadModel,
-            T5Config,
-            T5EncoderModel,
-        )
+        from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL
+        from transformers import ClapConfig, ClapModel, GPT2Config, GPT2Model, T5Config, T5EncoderModel
 
-        large = self.spec.name.variant == "large"
+        unet = configs.audioldm2_unet(self.spec.name.variant == "large")
+        if self.head_channels:
+            unet["attention_head_dim"] = configs.heads(unet["block_out_channels"], self.head_channels)
+        clap = ClapConfig(text_config=configs.CLAP_TEXT, audio_config=configs.CLAP_AUDIO)
         self.models = {
-            "text_encoder": seeded(lambda: ClapModel(ClapConfig())),
+            "text_encoder": seeded(lambda: ClapModel(clap)),
             "text_encoder_2": seeded(lambda: T5EncoderModel(T5Config(**configs.FLAN_T5_LARGE))),
             "projection_model": seeded(lambda: AudioLDM2ProjectionModel(512, 1024, 768)),
-            "language_model": seeded(lambda: GPT2LMHeadModel(GPT2Config())),
-            "unet": seeded(lambda: AudioLDM2UNet2DConditionModel(**configs.audioldm2_unet(large))),
+            "language_model": seeded(lambda: GPT2Model(GPT2Config())),
+            "unet": seeded(lambda: AudioLDM2UNet2DConditionModel(**unet)),
             "vae": seeded(lambda: AutoencoderKL(**configs.VAE, scaling_factor=configs.AUDIOLDM2_SCALING)),
             "vocoder": untrained_vocoder(configs.VOCODER),
         }
-        features = ClapFeatureExtractor(**configs.CLAP_FEATURES)
-        scheduler = DDIMScheduler(**configs.AUDIOLDM_SCHEDULER)
-        self._assemble(byte_tokenizer(), character_tokenizer(T5_TOKENS), features, scheduler)
+        self.tokenizer, self.tokenizer_2 = byte_tokenizer(), character_tokenizer(T5_TOKENS)
+        self.alphas, self.predicts = alphas(configs.AUDIOLDM_SCHEDULER), "epsilon"
+        self.set_roberta_eps()
 
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
     ) -> tuple[Waveforms, list[Mapping[str, object]]]:
-        """Waveforms ``[clips, time]`` from one call of the pipeline; the best candidate of each prompt."""
+        """Waveforms ``[clips, time]`` from one sampling; the best candidate of each prompt."""
         count = self.candidates
-        result = self.pipeline(
-            **self._encoded(prompts),
-            # A thousandth of a frame more: the pipeline rounds the quotient of two floats down.
-            audio_length_in_s=(frames + 1e-3) * self.hop / self.rate,
-            num_inference_steps=self.steps,
-            guidance_scale=self.cfg,
-            num_waveforms_per_prompt=count,
-            eta=self.eta,
-            generator=self.generators(clips, count),
-        )
-        waves = np.asarray(result.audios, np.float32)
+        generators = self.generators(clips, count)
+        dropouts = [Dropout(self.clap_dropout, clip.seed) for clip in clips]
+        predict = self.guided(prompts, dropouts)
+        waves = self.sounds(self.sampled(predict, self.start(generators, frames), generators))
         details: list[Mapping[str, object]] = [self.facts(prompt) for prompt in prompts]
         if count == 1:
             return waves, details
         chosen = []
-        for index, prompt in enumerate(prompts):
+        for index, (prompt, dropout) in enumerate(zip(prompts, dropouts, strict=True)):
             own = waves[index * count : (index + 1) * count]
-            scores = self.rank(prompt, own)
+            scores = self.rank(prompt, own, dropout)
             best = int(np.argmax(scores))
             chosen.append(own[best])
-            details[index] = {**details[index], "clap": [round(float(score), 6) for score in scores], "chosen": best}
+            details[index] = {**details[index], "clap": [round(score, 6) for score in scores], "chosen": best}
         return np.stack(chosen), details
 
-    def rank(self, prompt: str, waves: Waveforms) -> Real:
-        """Cosine between the prompt and each waveform ``[candidates, time]`` under the folder's own CLAP.
+    def guided(self, prompts: Sequence[str], dropouts: Sequence[Dropout]) -> Predict:
+        """The U-Net under each of ``prompts`` as often as there are candidates, against the unconditional branch."""
+        told, without = [], []
+        empty = self.clap("")
+        untold = None if self.unconditional == "diffusers" else self.untold()
+        for prompt, dropout in zip(prompts, dropouts, strict=True):
+            heard = self.told(prompt, dropout.apply(self.clap(prompt), empty))
+            told += [heard] * self.candidates
+            without += [untold or self.untold(heard[1].shape[1])] * self.candidates
+        names = ("encoder_hidden_states", "encoder_hidden_states_1", "encoder_attention_mask_1")
+        # Padded to the same length, since both halves go through the U-Net together.
+        columns = [stacked([row[index] for row in (*told, *without)]) for index in range(len(names))]
+        asked, unasked = (
+            dict(zip(names, (column[part] for column in columns), strict=True))
+            for part in (slice(len(told)), slice(len(told), None))
+        )
+        return guided(self.models["unet"], asked, unasked, self.cfg)
 
-        Only CLAP's window of 10 s from the start is heard: its feature extractor would cut longer sounds at random.
+    def clap(self, text: str) -> Tensor:
+        """CLAP's embedding ``[1, width]`` of a text."""
+        return embed_texts(self.models["text_encoder"], self.tokenizer, [text])
+
+    def told(self, text: str, clap: Tensor, tokens: int = 0) -> Told:
+        """What the U-Net attends to of a text: read alone, or padded or cut to ``tokens`` of FLAN-T5.
+
+        Args:
+            text: The caption.
+            clap: Its embedding ``[1, width]``.
+            tokens: 0 for as many as it has.
+        """
+        encoder = self.models["text_encoder_2"]
+        most = tokens or self.tokenizer_2.model_max_length
+        padding = "max_length" if tokens else False
+        read = self.tokenizer_2([text], padding=padding, max_length=most, truncation=True, return_tensors="pt")
+        read = read.to(encoder.device)
+        states = encoder(input_ids=read.input_ids, attention_mask=read.attention_mask)[0]
+        return self.continued(clap[:, None], states, read.attention_mask), states, read.attention_mask
+
+    def untold(self, tokens: int = 0) -> Told:
+        """What the unconditional branch attends to; as diffusers does, beside a text of ``tokens`` tokens."""
+        states, read, mask = self.told(self.negative, self.clap(self.negative), tokens)
+        return (states if tokens or self.negative else states * 0), read, mask
+
+    def continued(self, clap: Tensor, t5: Tensor, mask: Tensor) -> Tensor:
+        """States ``[1, new_tokens, width]`` that GPT-2 continues the two texts with.
+
+        Args:
+            clap: ``[1, 1, width]``.
+            t5: ``[1, tokens, width]``.
+            mask: 1 where ``t5`` counts ``[1, tokens]``.
+
+        Source: haoheliu/AudioLDM2, ``Sequence2AudioMAE.generate``.
         """
         import torch
 
-        clap, features = self.models["text_encoder"], self.pipeline.feature_extractor
-        window = int(features.nb_max_samples)
-        heard = [
-            Audio.of(wave, self.rate).at(features.sampling_rate).samples[0][:window].astype(np.float64)
-            for wave in waves
-        ]
-        # One sound at a time: among several, the extractor may pick one at random and call it longer than it is.
-        inputs = [features(sound, sampling_rate=features.sampling_rate, return_tensors="pt") for sound in heard]
-        text = self.pipeline.tokenizer([prompt], return_tensors="pt", truncation=True).to(clap.device)
-        spoken = _pooled(clap.get_text_features(**text)).double().cpu()
-        scores = []
-        for item in inputs:
-            sound = _pooled(
-                clap.get_audio_features(
-                    input_features=item["input_features"].to(clap.device, clap.dtype),
-                    is_longer=item["is_longer"].to(clap.device),
-                )
-            )
-            scores.append(float(torch.nn.functional.cosine_similarity(sound.double().cpu(), spoken)[0]))
-        return np.array(scores)
+        language = self.models["language_model"]
+        sequence = self.models["projection_model"](clap, t5, mask.new_ones(1, 1), mask)
+        states, seen, kept = sequence.hidden_states, sequence.attention_mask, None
+        made: list[Any] = []
+        for _ in range(self.new_tokens):
+            step = language(inputs_embeds=states, attention_mask=seen, past_key_values=kept, use_cache=True)
+            states, kept = step.last_hidden_state[:, -1:], step.past_key_values
+            seen = torch.cat([seen, seen.new_ones(1, 1)], dim=1)
+            made.append(states)
+        return torch.cat(made, dim=1)
+
+    def rank(self, prompt: str, waves: Waveforms, dropout: Dropout | None = None) -> list[float]:
+        """Cosine between the prompt and each waveform ``[candidates, time]`` under the folder's own CLAP."""
+        dropout = dropout or Dropout(0.0, 0)
+        empty = self.clap("")
+        sounds = dropout.apply(embed_sounds(self.models["text_encoder"], waves, self.rate), empty)
+        texts = dropout.apply(self.clap(prompt).expand(len(waves), -1), empty)
+        return similarities(sounds, texts)
 
     def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about a clip: whether its prompt was cut, and which tokenizers read it."""
-        facts: dict[str, object] = {}
+        facts = super().facts(prompt)
         if self.spec.untrained:
             facts["tokenizer"] = "bytes and characters, not the official ones"
         cuts = []
-        for name, tokenizer in (("CLAP", self.pipeline.tokenizer), ("T5", self.pipeline.tokenizer_2)):
+        for name, tokenizer in (("CLAP", self.tokenizer), ("T5", self.tokenizer_2)):
             count = len(tokenizer(prompt).input_ids)
             if count > tokenizer.model_max_length:
                 cuts.append(f"{count} {name} tokens, {tokenizer.model_max_length} read")
         if cuts:
             facts["prompt_cut"] = cuts
         return facts
-
-    def _encoded(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """The pipeline's own encoding of each prompt alone, padded and masked to the longest."""
-        guided = self.cfg > 1
-        encoded = [
-            self.pipeline.encode_prompt(
-                prompt=[prompt],
-                device=self.spec.device,
-                num_waveforms_per_prompt=1,
-                do_classifier_free_guidance=guided,
-                negative_prompt=[self.negative] if guided else None,
-                max_new_tokens=self.new_tokens,
-            )
-            for prompt in prompts
-        ]
-        names = ("prompt_embeds", "attention_mask", "generated_prompt_embeds")
-        longest = max(item[0].shape[1] for item in encoded)
-        batch: dict[str, Tensor] = {}
-        # With guidance the encoding holds the negative prompt first.
-        for row, prefix in enumerate(("negative_", "") if guided else ("",)):
-            for position, name in enumerate(names):
-                values = [item[position][row] for item in encoded]
-                batch[prefix + name] = _stacked(values, longest if position < 2 else 0)
-        return batch
-
-    def _assemble(
-        self, roberta: RobertaTokenizer, sentence: T5Tokenizer, features: ClapFeatureExtractor, scheduler: DDIMScheduler
-    ) -> None:
-        from diffusers.pipelines.audioldm2.pipeline_audioldm2 import AudioLDM2Pipeline
-
-        parts = {**self.models, "tokenizer": roberta, "tokenizer_2": sentence, "feature_extractor": features}
-        self.pipeline = AudioLDM2Pipeline(**parts, scheduler=cast(Any, scheduler))
-        self.pipeline.set_progress_bar_config(disable=True)
-
-
-def _stacked(values: list[Tensor], length: int) -> Tensor:
-    """Tensors ``[time, ...]`` as one ``[n, length, ...]``, with zeros behind those that are shorter."""
-    import torch
-
-    if not length:
-        return torch.stack(values)
-    total = values[0].new_zeros((len(values), length, *values[0].shape[1:]))
-    for row, value in zip(total, values, strict=True):
-        row[: len(value)] = value
-    return total
-
-
-def _pooled(output: Tensor | BaseModelOutputWithPooling) -> Tensor:
-    return cast("Tensor", getattr(output, "pooler_output", output))
-
-
-def _positions(config: ClapTextConfig) -> int:
-    """Tokens that RoBERTa's positions leave for text: the first two stand for padding."""
-    return int(config.max_position_embeddings) - 2
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A preprocessor's settings without the names of classes."""
-    if not config:
-        raise BenchError("the feature extractor's configuration is empty", fix="fetch the folder again")
-    return {key: value for key, value in config.items() if key not in ("feature_extractor_type", "processor_class")}

@@ -1,12 +1,14 @@
-"""What the text-to-audio adapters share: settings, batches of equal length, a generator per clip, trimming."""
+"""What the text-to-audio adapters share: settings, batches of equal length, sampling by a generator per clip."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ldmbench.audio.arrays import Signal, Waveforms
 from ldmbench.audio.sound import Audio
@@ -16,11 +18,16 @@ from ldmbench.host.device import check_device
 from ldmbench.names import Setting
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Output
+from ldmbench.systems.audioldm.clap import set_epsilon
+from ldmbench.systems.audioldm.sampling import SPACINGS, time_steps
+from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import for_inference, parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
+from ldmbench.systems.latent.v_diffusion import Predict, scheduler, walk
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 class LatentDiffusion:
@@ -33,7 +40,15 @@ class LatentDiffusion:
     Settings: ``steps`` of the sampler, ``cfg`` guidance scale (1 is none), ``negative`` prompt (underscores stand
     for spaces, which names of systems cannot hold), ``seconds`` of sound (0 is the duration of the clip's
     reference), ``eta`` of DDIM (the share of fresh noise in a step), ``precision`` of the weights.
+
+    Settings of the adapters with CLAP, by which they run as their authors' code does: ``head_channels`` of the U-Net's
+    attention, ``roberta_eps`` (0 leaves either as the folder's configuration says), ``spacing`` of the time steps, and
+    ``clap_dropout``, a probability.
     """
+
+    #: The schedule: ``alphas_cumprod``, and what the U-Net predicts.
+    alphas: Sequence[float]
+    predicts: str
 
     def __init__(self, spec: SystemSpec) -> None:
         self.spec = spec
@@ -44,7 +59,18 @@ class LatentDiffusion:
         self.seconds = float(spec.settings.get("seconds", 0.0))
         self.eta = float(spec.settings.get("eta", 0.0))
         self.precision = str(spec.settings["precision"])
+        self.head_channels = int(spec.settings.get("head_channels", 0))
+        self.roberta_eps = float(spec.settings.get("roberta_eps", 0.0))
+        self.spacing = str(spec.settings.get("spacing", SPACINGS[0]))
+        self.clap_dropout = float(spec.settings.get("clap_dropout", 0.0))
+        self._departures: dict[str, str] = {}
         check_setting(spec, "steps", 1 <= self.steps <= 1000, "1 to 1000")
+        check_setting(spec, "head_channels", self.head_channels >= 0, "0 or more")
+        check_setting(spec, "roberta_eps", 0 <= self.roberta_eps < 1, "0 to 1")
+        check_setting(spec, "spacing", self.spacing in SPACINGS, f"one of {', '.join(SPACINGS)}")
+        check_setting(spec, "clap_dropout", 0 <= self.clap_dropout <= 1, "0 to 1")
+        #: Time steps of DDIM. (Tango's sampler makes its own.)
+        self.times = time_steps(self.steps, self.spacing) if "spacing" in spec.settings else []
         check_setting(spec, "seconds", self.seconds >= 0 and math.isfinite(self.seconds), "0 or more")
         check_sampling(spec)
         self.models: dict[str, Any] = {}
@@ -131,6 +157,71 @@ class LatentDiffusion:
 
         seeds = [seed for clip in clips for seed in _seeds(clip.seed, each)]
         return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+    def heads(self, config: Mapping[str, Any]) -> dict[str, list[int]]:
+        """What a U-Net's ``config`` has to say otherwise, so that its heads have ``head_channels`` channels.
+
+        The weights were trained so. diffusers takes 8 heads where a configuration says nothing.
+        """
+        if not self.head_channels:
+            return {}
+        trained = configs.heads(config["block_out_channels"], self.head_channels)
+        stated = config.get("num_attention_heads") or config.get("attention_head_dim", 8)
+        stated = [stated] * len(trained) if isinstance(stated, int) else list(stated)
+        if stated != trained:
+            self.departs("heads", trained, stated)
+        return {"attention_head_dim": trained}
+
+    def set_roberta_eps(self) -> None:
+        """Let CLAP's text half normalise with ``roberta_eps``."""
+        if self.roberta_eps:
+            before = set_epsilon(self.models["text_encoder"].text_model, self.roberta_eps)
+            if before != self.roberta_eps:
+                self.departs("roberta_eps", f"{self.roberta_eps:g}", f"{before:g}")
+
+    def departs(self, what: str, used: object, stated: object) -> None:
+        """Note for every clip's details that a folder's configuration was not followed."""
+        self._departures[what] = f"{used} as trained; the folder's configuration says {stated}"
+
+    def facts(self, prompt: str) -> dict[str, object]:
+        """What is recorded about every clip: where a folder was not followed, and how many steps were taken."""
+        facts: dict[str, object] = dict(self._departures)
+        if self.times and len(self.times) != self.steps:
+            facts["steps"] = len(self.times)
+        return facts
+
+    def start(self, generators: Sequence[torch.Generator], frames: int) -> Tensor:
+        """Noise ``[sounds, channels, time, bands]`` in the shape of latents of ``frames`` mel frames."""
+        vae, vocoder = self.models["vae"], self.models["vocoder"]
+        bands = vocoder.config.model_in_dim // self.shrink
+        return self.noise(generators, (vae.config.latent_channels, frames // self.shrink, bands))
+
+    def noise(self, generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+        """Standard normal ``[sounds, *shape]``, each from its own generator."""
+        import torch
+
+        return torch.stack([torch.randn(*shape, generator=one) for one in generators]).to(self.spec.device)
+
+    def sampled(
+        self,
+        predict: Predict,
+        latents: Tensor,
+        generators: Sequence[torch.Generator],
+        times: Sequence[int] | None = None,
+        before: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Latents after DDIM through ``times``, by default all; ``before`` may change them ahead of a step."""
+        sampler = scheduler(self.alphas, self.predicts)
+        sampler.set_timesteps(self.steps)
+        shape = latents.shape[1:]
+        steps = self.times if times is None else times
+        return walk(sampler, steps, predict, latents, lambda _: self.noise(generators, shape), self.eta, before=before)
+
+    def sounds(self, latents: Tensor) -> Waveforms:
+        """Waveforms ``[sounds, time]`` of latents."""
+        vae, vocoder = self.models["vae"], self.models["vocoder"]
+        mel = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample
+        return np.asarray(vocoder(mel.squeeze(1)).float().cpu().numpy(), np.float32)
 
     def _prepare(self) -> None:
         device = self.spec.device

@@ -110,7 +110,7 @@ class SrcGAudio(LatentDiffusion):
         import torch
         from diffusers.utils.torch_utils import randn_tensor
 
-        unet, guided = self.models["unet"], self.cfg > 1
+        unet, guided = self.models["unet"], self.cfg != 1
         condition, mask = self.condition(prompts, guided)
         generators = self.generators(clips)
         bands = self.models["vocoder"].config.model_in_dim // self.shrink

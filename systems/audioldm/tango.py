@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.systems.audioldm.base import LatentDiffusion
+from ldmbench.systems.audioldm.sampling import guided
 from ldmbench.systems.audioldm.t5 import encoded, prompt_facts
 from ldmbench.systems.audioldm.vae import read_vae
 from ldmbench.systems.latent import configs as configs
@@ -87,30 +86,22 @@ class Tango(LatentDiffusion):
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
     ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]`` from one sampling of the whole batch."""
-        import torch
-        from diffusers.utils.torch_utils import randn_tensor
-
-        unet, vae, vocoder = (self.models[name] for name in ("unet", "vae", "vocoder"))
-        negative = self.negative if self.cfg > 1 else None
-        text, mask = encoded(self.models["text_encoder"], self.tokenizer, prompts, negative)
+        text, mask = encoded(self.models["text_encoder"], self.tokenizer, prompts, self.negative)
+        # The negative prompts come first.
+        empty, asked = (
+            {"encoder_hidden_states": states, "encoder_attention_mask": kept}
+            for states, kept in zip(text.chunk(2), mask.chunk(2), strict=True)
+        )
         generators = self.generators(clips)
-        bands = vocoder.config.model_in_dim // self.shrink
-        shape = (len(clips), unet.config.in_channels, frames // self.shrink, bands)
-        self.scheduler.set_timesteps(self.steps, device=unet.device)
-        latents = randn_tensor(shape, generator=generators, device=unet.device, dtype=unet.dtype)
+        latents = self.start(generators, frames)
+        predict = guided(self.models["unet"], asked, empty, self.cfg)
+        self.scheduler.set_timesteps(self.steps)
         latents = latents * self.scheduler.init_noise_sigma
-        guided = self.cfg > 1
         for step in self.scheduler.timesteps:
-            seen = torch.cat([latents] * 2) if guided else latents
-            guess = unet(seen, step, encoder_hidden_states=text, encoder_attention_mask=mask).sample
-            if guided:
-                without, with_text = guess.chunk(2)
-                guess = without + self.cfg * (with_text - without)
             # What draws the noise takes a generator for each clip; only the annotation of ``step`` does not.
-            latents = self.scheduler.step(guess, step, latents, cast(Any, generators), return_dict=False)[0]
-        mel = vae.decode(latents / vae.config.scaling_factor).sample
-        waves = vocoder(mel.squeeze(1)).float().cpu().numpy()
-        return np.atleast_2d(waves), [self.facts(prompt) for prompt in prompts]
+            own = cast(Any, generators)
+            latents = self.scheduler.step(predict(latents, step), step, latents, own, return_dict=False)[0]
+        return self.sounds(latents), [self.facts(prompt) for prompt in prompts]
 
     def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about a clip: whether its prompt was cut, and which tokenizer read it."""

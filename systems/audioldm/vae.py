@@ -44,21 +44,21 @@ def read_vae(path: Path, config: Mapping[str, Any], stft: Mapping[str, Any]) -> 
             "layers_per_block": shape["num_res_blocks"],
             "scaling_factor": float(config["scale_factor"]),
         }
-        waves = _vocoder_config(vocoder_state, stft)
+        waves = vocoder_config(vocoder_state, int(stft["n_mel_channels"]), int(stft["sampling_rate"]))
     except KeyError as error:
         raise BenchError(f"{path.parent} is not a folder of Tango", f"no entry {error}", "fetch it again") from None
     rest = {key: value for key, value in state.items() if not key.startswith("vocoder.")}
     return load_vae(rest, shapes, path), load_vocoder(vocoder_state, waves, path)
 
 
-def _vocoder_config(state: Mapping[str, Tensor], stft: Mapping[str, Any]) -> dict[str, Any]:
+def vocoder_config(state: Mapping[str, Tensor], mels: int, rate: int) -> dict[str, Any]:
     """HiFi-GAN's configuration: widths and kernels from the shapes, rates and dilations as they always are."""
     upsamplers = len(configs.VOCODER["upsample_rates"])
     kernels = len(configs.VOCODER["resblock_kernel_sizes"])
     return {
         **configs.VOCODER,
-        "sampling_rate": int(stft["sampling_rate"]),
-        "model_in_dim": int(stft["n_mel_channels"]),
+        "sampling_rate": rate,
+        "model_in_dim": mels,
         "upsample_initial_channel": state["conv_pre.weight"].shape[0],
         "upsample_kernel_sizes": [state[f"ups.{index}.weight"].shape[2] for index in range(upsamplers)],
         "resblock_kernel_sizes": [state[f"resblocks.{index}.convs1.0.weight"].shape[2] for index in range(kernels)],

@@ -1,4 +1,4 @@
-"""AudioLDM's zero-shot tasks: the known part of the latent is put back at every step, the rest is generated."""
+"""AudioLDM's zero-shot tasks: what is known of a latent is put back at every step, or all of it is half forgotten."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.audioldm import AudioLDM
 from ldmbench.systems.audioldm.base import spoken
+from ldmbench.systems.latent.settings import check_setting
+from ldmbench.systems.latent.v_diffusion import Predict
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 #: Front end of the autoencoder. Source: haoheliu/AudioLDM, ``default_audioldm_config`` and ``audio/stft.py``.
@@ -34,6 +37,9 @@ PEAK = 0.5
 #: Asked for where the clip's text is what is said, not what is heard.
 SPEECH_PROMPT = "A person is speaking."
 
+#: Whose ends of the two algorithms.
+ALGORITHMS = ("paper", "released")
+
 #: Seconds over which a restored input takes over from the generated sound.
 FADE_S = 0.01
 
@@ -46,30 +52,48 @@ class ZeroShot(AudioLDM):
     known only where nothing in it has to be generated. The input is centred and brought to a peak of 0.5, as the
     autoencoder expects, and the output is brought back to the input's level.
 
-    As in the paper the last step ends on the clean ``z_ob``; the released sampler blends before each step instead
-    and leaves the last result as it is. Neither copies the input's waveform: ``restore`` does so on request, with a
-    fade of 10 ms, or below the cut-off.
+    Under ``restyle`` the whole latent is noised, by ``strength`` of the steps, and denoised under the other text
+    (style transfer): at 1 all steps are taken and little of the input is left, near 0 nearly all of it is.
 
-    Settings beyond ``AudioLDM``'s: ``prompt`` (underscores for spaces) instead of the clip's caption, ``restore``.
+    Settings beyond ``AudioLDM``'s: ``prompt`` (underscores for spaces) instead of the clip's caption; ``strength``;
+    ``restore``, which copies the input's waveform where it is known, with a fade of 10 ms, or below the cut-off;
+    ``algorithm``. By the ``paper`` the last step ends on the clean ``z_ob``, and style transfer begins at the level of
+    its first step. ``released`` are the ends of the released sampler: it leaves the last result as it is, and noises
+    to one step above the first that it takes. (It also drops the last 0.12 s of a restyled sound; here it is kept.)
 
-    Source: Liu et al. 2023 (arXiv:2301.12503), section 3.4.
+    Source: Liu et al. 2023 (arXiv:2301.12503), section 3.4; haoheliu/AudioLDM, ``ddim.py``, and ``pipeline.py``,
+    ``style_transfer``.
     """
 
     def __init__(self, spec: SystemSpec) -> None:
         self.asked = spoken(spec.settings["prompt"])
         self.restore = bool(spec.settings["restore"])
+        self.strength = float(spec.settings["strength"])
+        self.algorithm = str(spec.settings["algorithm"])
+        check_setting(spec, "strength", 0 < self.strength <= 1, "above 0 and at most 1")
+        check_setting(spec, "algorithm", self.algorithm in ALGORITHMS, f"one of {', '.join(ALGORITHMS)}")
         super().__init__(spec)
 
     def prompt(self, clip: Clip) -> str:
         """The setting, or the clip's caption; for speech, whose text is a transcript, that a person speaks.
 
+        Of a dataset that is to be restyled the text is the one it is asked for.
+
         Raises:
             BenchError: If there is no caption, or the clip has no condition.
         """
-        self.condition(clip)
+        restyled = self.condition(clip).kind == "restyle"
+        if restyled:
+            self.first_step()
+        if self.asked and restyled:
+            raise BenchError(
+                f"{self.card.name} cannot restyle {clip.dataset} by another prompt",
+                "metrics compare with the text of the dataset",
+                "leave prompt out, or give the condition another text",
+            )
         if self.asked:
             return self.asked
-        return SPEECH_PROMPT if clip.content == "speech" else super().prompt(clip)
+        return SPEECH_PROMPT if clip.content == "speech" and not restyled else super().prompt(clip)
 
     def condition(self, clip: Clip) -> Condition:
         """What was done to the clip.
@@ -81,7 +105,7 @@ class ZeroShot(AudioLDM):
             raise BenchError(
                 f"{self.card.name} has nothing to do on {clip.id}",
                 f"its dataset {clip.dataset} is not degraded",
-                "use a dataset with a condition, such as DATASET@gap or DATASET@4khz",
+                "use a dataset with a condition, such as DATASET@gap, DATASET@4khz, or one that restyles",
             )
         return clip.condition
 
@@ -92,50 +116,106 @@ class ZeroShot(AudioLDM):
     def generate(
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
     ) -> tuple[Waveforms, list[Mapping[str, object]]]:
-        """Waveforms ``[clips, time]``, and for each how much of the latent was known."""
-        import torch
+        """Waveforms ``[clips, time]``, and for each how much of the latent was known, or how far it was forgotten."""
+        restyled = [self.condition(clip).kind == "restyle" for clip in clips]
+        waves = np.zeros((len(clips), 0), np.float32)
+        details: list[Mapping[str, object]] = [{} for _ in clips]
+        for transfer in sorted(set(restyled)):
+            rows = [index for index, kind in enumerate(restyled) if kind == transfer]
+            chosen, texts = [clips[index] for index in rows], [prompts[index] for index in rows]
+            made, facts = self._generate(chosen, texts, frames, transfer)
+            waves = waves if waves.size else np.zeros((len(clips), made.shape[1]), np.float32)
+            waves[rows] = made
+            for index, fact in zip(rows, facts, strict=True):
+                details[index] = fact
+        return waves, details
 
-        vae, scheduler = self.models["vae"], self.pipeline.scheduler
+    def _generate(
+        self, clips: Sequence[Clip], prompts: Sequence[str], frames: int, transfer: bool
+    ) -> tuple[Waveforms, list[dict[str, object]]]:
         inputs = [clip.input.mono().at(self.rate).fit(self.samples(clip)) for clip in clips]
         levels = [_level(sound) for sound in inputs]
-        masks = [self.mask(self.condition(clip), frames, clip.id) for clip in clips]
+        facts: list[dict[str, object]] = [{} for _ in clips]
+        if not transfer:
+            masks = [self.mask(self.condition(clip), frames, clip.id) for clip in clips]
+            facts = [{"known": round(float(mask.mean()), 6)} for mask in masks]
         mels = [
             log_mel((sound.samples[0] - mean) * gain, frames, self.hop, self.rate, self._bands)
             for sound, (mean, gain) in zip(inputs, levels, strict=True)
         ]
         generators = self.generators(clips)
-
-        def noise(like: Tensor) -> Tensor:
-            drawn = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
-            return torch.stack(drawn).to(like)
-
-        posterior = vae.encode(torch.from_numpy(np.stack(mels)[:, None]).to(vae.device, vae.dtype)).latent_dist
-        observed: Tensor = (posterior.mean + posterior.std * noise(posterior.mean)) * vae.config.scaling_factor
-        kept = torch.from_numpy(np.stack(masks)[:, None]).to(observed)
-        scheduler.set_timesteps(self.steps)
-        times = scheduler.timesteps
-
-        def at(step: int) -> Tensor:
-            """The observed latent at the noise level before ``step``; clean behind the last one."""
-            if step >= len(times):
-                return observed
-            noised: Tensor = scheduler.add_noise(observed, noise(observed), times[step].expand(len(clips)))
-            return noised
-
-        def blend(step: int, _: object, latents: Tensor) -> None:
-            # In place: the pipeline goes on with this very tensor.
-            latents.copy_(kept * at(step + 1) + (1 - kept) * latents)
-
-        start = kept * at(0) + (1 - kept) * noise(observed)
-        waves = self.run(prompts, frames, generators, latents=start, callback=blend)
-        details: list[Mapping[str, object]] = []
+        observed = self._observed(mels, generators)
+        predict = self.guided(prompts, clips)
+        if transfer:
+            latents = self._transferred(predict, observed, generators)
+            facts = [{"strength": self.strength, "steps_taken": len(self.times) - self.first_step()} for _ in clips]
+        else:
+            latents = self._filled(predict, observed, masks, generators)
+        waves = self.sounds(latents)
         for index, (clip, sound, (mean, gain)) in enumerate(zip(clips, inputs, levels, strict=True)):
             waves[index] = waves[index] / gain + mean
-            if self.restore:
+            if self.restore and not transfer:
                 waves[index, : sound.length] = restored(sound, waves[index], self.condition(clip))
-            facts = {**self.facts(prompts[index]), "prompt": prompts[index]}
-            details.append({**facts, "known": round(float(masks[index].mean()), 6)})
-        return waves, details
+            facts[index] = {**self.facts(prompts[index]), "prompt": prompts[index], **facts[index]}
+        return waves, facts
+
+    def _observed(self, mels: Sequence[Features], generators: Sequence[torch.Generator]) -> Tensor:
+        """Latents ``[clips, channels, time, bands]`` of log-mel spectrograms, drawn from their posterior."""
+        import torch
+
+        vae = self.models["vae"]
+        posterior = vae.encode(torch.from_numpy(np.stack(mels)[:, None]).to(vae.device, vae.dtype)).latent_dist
+        mean, std = posterior.mean.float(), posterior.std.float()
+        drawn: Tensor = (mean + std * self.noise(generators, mean.shape[1:])) * vae.config.scaling_factor
+        return drawn
+
+    def _filled(
+        self,
+        predict: Predict,
+        observed: Tensor,
+        masks: Sequence[NDArray[np.float32]],
+        generators: Sequence[torch.Generator],
+    ) -> Tensor:
+        """Latents in which what ``masks`` say is known was put back ahead of every step."""
+        import torch
+
+        kept = torch.from_numpy(np.stack(masks)[:, None]).to(observed)
+        shape = observed.shape[1:]
+
+        def blend(step: int, latents: Tensor) -> Tensor:
+            noised = self.noised(observed, self.times[step], self.noise(generators, shape))
+            return kept * noised + (1 - kept) * latents
+
+        latents = self.sampled(predict, self.noise(generators, shape), generators, before=blend)
+        return latents if self.algorithm == "released" else kept * observed + (1 - kept) * latents
+
+    def _transferred(self, predict: Predict, observed: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Latents that were noised by ``strength`` and denoised again."""
+        first = self.first_step()
+        level = self.times[first - (self.algorithm == "released")]
+        noised = self.noised(observed, level, self.noise(generators, observed.shape[1:]))
+        return self.sampled(predict, noised, generators, self.times[first:])
+
+    def first_step(self) -> int:
+        """Index of the first of all steps that style transfer takes.
+
+        Raises:
+            BenchError: If it is none, or the released algorithm would have to begin above the first of all steps.
+        """
+        taken = int(self.strength * self.steps)
+        check_setting(self.spec, "strength", taken > 0, f"at least one of {self.steps} steps")
+        if self.algorithm == "released" and taken == len(self.times):
+            raise BenchError(
+                f"the released style transfer cannot take strength={self.strength:g}",
+                "it begins one step above the first one",
+                "use a smaller strength, or algorithm=paper",
+            )
+        return len(self.times) - taken
+
+    def noised(self, clean: Tensor, time: int, noise: Tensor) -> Tensor:
+        """``clean`` at the noise level of a time step."""
+        share = self.alphas[time]
+        return math.sqrt(share) * clean + math.sqrt(1 - share) * noise
 
     def mask(self, condition: Condition, frames: int, name: str) -> NDArray[np.float32]:
         """1 where the latent ``[time, bands]`` is known, 0 where it has to be generated.

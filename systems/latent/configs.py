@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from ldmbench.errors import BenchError
 
 Config = dict[str, Any]
 
@@ -49,6 +52,17 @@ VOCODER: Config = {
 
 #: Model channels of the AudioLDM sizes: 185, 416 and 739 M parameters in the U-Net.
 AUDIOLDM_CHANNELS = {"s": 128, "m": 192, "l": 256}
+
+#: CLAP's text half, RoBERTa base. transformers' default normalises with an epsilon of 1e-12.
+CLAP_TEXT: Config = {"layer_norm_eps": 1e-5}
+
+#: CLAP's audio half in AudioLDM 2, HTSAT-base. Source: haoheliu/AudioLDM2, ``clap/open_clip/model_configs``.
+CLAP_AUDIO: Config = {
+    "hidden_size": 1024,
+    "patch_embeds_hidden_size": 128,
+    "depths": [2, 2, 12, 2],
+    "num_attention_heads": [4, 8, 16, 32],
+}
 
 #: Levels of the AudioLDM U-Nets, as factors of the model channels.
 _LEVELS = (1, 2, 3, 5)
@@ -133,22 +147,24 @@ SRC_GAUDIO_VOCODERS: dict[int, Config] = {
              "upsample_kernel_sizes": [12, 10, 8, 4, 4]},
 }  # fmt: skip
 
-#: CLAP's front end. Source: preprocessor_config.json of laion/clap-htsat-unfused.
-CLAP_FEATURES: Config = {
-    "feature_size": 64,
-    "sampling_rate": 48_000,
-    "hop_length": 480,
-    "fft_window_size": 1024,
-    "max_length_s": 10,
-    "frequency_min": 50,
-    "frequency_max": 14_000,
-    "padding": "repeatpad",
-    "truncation": "rand_trunc",
-}
+
+def heads(channels: Sequence[int], each: int) -> list[int]:
+    """Attention heads of every level, of ``each`` channels; diffusers calls them ``attention_head_dim``.
+
+    Raises:
+        BenchError: If the channels of a level cannot be shared out.
+    """
+    if uneven := [width for width in channels if width % each]:
+        raise BenchError(
+            f"no heads of {each} channels in a U-Net of {', '.join(map(str, channels))}",
+            f"{each} does not divide {uneven[0]}",
+            "use head_channels=32 as trained, or 0 for the heads of the configuration",
+        )
+    return [width // each for width in channels]
 
 
 def audioldm_unet(size: str) -> Config:
-    """The FiLM-conditioned U-Net of AudioLDM in size ``s``, ``m`` or ``l``.
+    """The FiLM-conditioned U-Net of AudioLDM in size ``s``, ``m`` or ``l``, with diffusers' 8 heads.
 
     Source: huggingface/diffusers, scripts/convert_original_audioldm_to_diffusers.py.
     """
@@ -166,6 +182,8 @@ def audioldm_unet(size: str) -> Config:
 
 def audioldm2_unet(large: bool) -> Config:
     """The U-Net of AudioLDM 2: 346.9 M parameters, or 718.0 M (two transformer layers, one more self-attention).
+
+    With diffusers' 8 heads.
 
     Source: haoheliu/AudioLDM2, audioldm2/utils.py, ``context_dim`` and ``transformer_depth``, behind a first
     self-attention (``extra_sa_layer``). The paper prints 346 M and 712 M.

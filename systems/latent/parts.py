@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+
 from ldmbench.errors import BenchError
 from ldmbench.weights.tensors import STORED_BEFORE, TIED, check_keys, not_ending, own_memory, seeded, short
 
@@ -54,8 +56,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return content
 
 
-def load_part(kind: type[T], folder: Path, name: str) -> T:
+def load_part(kind: type[T], folder: Path, name: str, **config: object) -> T:
     """A model of class ``kind`` from ``folder/name`` (``config.json`` and safetensors or a tensors-only pickle).
+
+    Entries of ``config`` replace those of the file.
 
     Raises:
         BenchError: If files are missing or damaged, or any key is missing, superfluous or of another shape.
@@ -64,7 +68,7 @@ def load_part(kind: type[T], folder: Path, name: str) -> T:
     read_json(part_folder / "config.json", f"{folder} lacks {name}")
     try:
         model, report = loader.from_pretrained(
-            part_folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+            part_folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **config
         )
     except Exception as error:  # these libraries raise whatever their readers do
         raise BenchError(f"{name} in {folder} cannot be loaded", short(error), "fetch it again") from error
@@ -76,7 +80,7 @@ def load_part(kind: type[T], folder: Path, name: str) -> T:
 
 
 def load_scheduler(folder: Path) -> DDIMScheduler:
-    """DDIM with the schedule in ``folder/scheduler``.
+    """DDIM with the schedule in ``folder/scheduler``, as diffusers computes it.
 
     Raises:
         BenchError: If it is missing.
@@ -86,6 +90,33 @@ def load_scheduler(folder: Path) -> DDIMScheduler:
     config = read_json(folder / "scheduler" / "scheduler_config.json", f"{folder} lacks scheduler")
     scheduler: DDIMScheduler = DDIMScheduler.from_config(config)
     return scheduler
+
+
+def load_alphas(folder: Path) -> tuple[list[float], str]:
+    """``alphas_cumprod`` by the schedule in ``folder/scheduler``, and what the model predicts.
+
+    Raises:
+        BenchError: If it is missing.
+    """
+    config = read_json(folder / "scheduler" / "scheduler_config.json", f"{folder} lacks scheduler")
+    return alphas(config), str(config.get("prediction_type", "epsilon"))
+
+
+def alphas(config: Mapping[str, Any]) -> list[float]:
+    """``alphas_cumprod`` of a DDIM schedule, to single precision, as the authors' checkpoints store it.
+
+    diffusers sums in single precision, which is as much as 6e-7 away.
+
+    Source: haoheliu/AudioLDM2, ``ddpm.py``, ``register_schedule``, and ``make_beta_schedule``.
+    """
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    stock: DDIMScheduler = DDIMScheduler.from_config(config)
+    schedule: Any = stock.config
+    if schedule.beta_schedule != "scaled_linear" or schedule.trained_betas is not None:
+        return [float(value) for value in stock.alphas_cumprod]
+    betas = np.linspace(schedule.beta_start**0.5, schedule.beta_end**0.5, schedule.num_train_timesteps) ** 2
+    return [float(value) for value in np.cumprod(1 - betas).astype(np.float32)]
 
 
 def untrained_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:

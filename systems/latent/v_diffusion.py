@@ -1,4 +1,4 @@
-"""DDIM for models that predict v: the schedule of a checkpoint, guidance in one call, noise seeded per clip."""
+"""DDIM by the schedule of a checkpoint: a step after the other, guidance in one call, noise seeded per clip."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def cosine_alphas(trained: int = 1000) -> list[float]:
     return [share / shares[0] for share in shares[1:-1]] + [0.0]
 
 
-def scheduler(alphas_cumprod: Sequence[float]) -> DDIMScheduler:
-    """The sampler of both reference implementations: time steps from 1 on, the last step to ``alphas_cumprod[0]``.
+def scheduler(alphas_cumprod: Sequence[float], predicts: str = "v_prediction") -> DDIMScheduler:
+    """The sampler of the reference implementations: time steps from 1 on, the last step to ``alphas_cumprod[0]``.
 
     It computes its factors in double precision from ``alphas_cumprod`` as it is; from betas in single precision, as it
     would be given by the configuration, 50 steps come out 2e-5 to 8e-5 away.
@@ -65,7 +65,7 @@ def scheduler(alphas_cumprod: Sequence[float]) -> DDIMScheduler:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     made: DDIMScheduler = DDIMScheduler(
-        num_train_timesteps=len(alphas_cumprod), prediction_type="v_prediction", timestep_spacing="leading",
+        num_train_timesteps=len(alphas_cumprod), prediction_type=predicts, timestep_spacing="leading",
         steps_offset=1, set_alpha_to_one=False, clip_sample=False,
     )  # fmt: skip
     made.alphas_cumprod = torch.tensor(alphas_cumprod, dtype=torch.float64)
@@ -111,11 +111,37 @@ def ddim(
     check_steps(steps, len(alphas_cumprod))
     sampler = scheduler(alphas_cumprod)
     sampler.set_timesteps(steps)
-    latents = draw(0)
-    for index, time in enumerate(sampler.timesteps.tolist(), start=1):
-        velocity = predict(latents, time).float()
+    return walk(sampler, sampler.timesteps.tolist(), predict, draw(0), lambda index: draw(index + 1), eta, watch)
+
+
+def walk(
+    sampler: DDIMScheduler,
+    times: Sequence[int],
+    predict: Predict,
+    latents: Tensor,
+    draw: Callable[[int], Tensor],
+    eta: float,
+    watch: Watch | None = None,
+    before: Callable[[int, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The steps of DDIM from ``latents`` ``[n, ...]`` at ``times[0]`` through all ``times``, in float32.
+
+    Args:
+        sampler: See ``scheduler``; the number of steps is set.
+        times: Time steps, falling.
+        predict: The model, already guided.
+        latents: Where it starts.
+        draw: Fresh noise ``[n, ...]`` of the step of an index; not asked where ``eta`` is 0.
+        eta: Share of fresh noise.
+        watch: Called after each step.
+        before: What becomes of the latents ahead of the step of an index.
+    """
+    for index, time in enumerate(times):
+        if before:
+            latents = before(index, latents)
+        guess = predict(latents, time).float()
         fresh = draw(index) if eta else None
-        stepped = sampler.step(velocity, time, latents, eta=min(eta, _MOST_ETA), variance_noise=fresh)
+        stepped = sampler.step(guess, time, latents, eta=min(eta, _MOST_ETA), variance_noise=fresh)
         latents, clean = stepped[0], stepped[1]
         if watch:
             watch(time, latents, clean)

@@ -7,28 +7,18 @@ Run: ``python tests/golden/make_audioldm_autoencoder.py CLONE`` with a clone of 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import types
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from name_drawn import drawn
 
 DDCONFIG = {
     "double_z": True, "z_channels": 8, "resolution": 256, "downsample_time": False, "in_channels": 1, "out_ch": 1,
     "ch": 32, "ch_mult": [1, 2, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0,
 }  # fmt: skip
 CHANNELS = 64
-
-
-def drawn(key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The value of a tensor: normal numbers seeded by its name, scaled to unit gain."""
-    values = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()))).standard_normal(shape, np.float32)
-    if len(shape) > 1:
-        return values * np.float32(1 / math.sqrt(math.prod(shape[1:])))
-    return np.float32(1) + np.float32(0.1) * values if key.endswith(".weight") else np.float32(0.05) * values
 
 
 def main(clone: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,18 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
+def rule() -> ModuleType:
+    """How the authors' numbers were made: weights and noise drawn by name."""
+    path = Path(__file__).parent.parent.parent / "golden" / "name_drawn.py"
+    spec = importlib.util.spec_from_file_location("name_drawn", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four clips of 0.32 s with captions in ``clips.csv``."""
     folder = tmp_path_factory.mktemp("data") / "captioned"
@@ -168,9 +182,9 @@ def audioldm2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clap = ClapConfig(
         text_config=ClapTextConfig(**CLAP_TEXT).to_dict(),
         audio_config=ClapAudioConfig(
-            spec_size=64,
-            window_size=4,
-            num_mel_bins=16,
+            spec_size=256,
+            window_size=8,
+            num_mel_bins=64,
             hidden_size=32,
             patch_embeds_hidden_size=16,
             projection_dim=32,
@@ -190,11 +204,11 @@ def audioldm2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=roberta(),
         tokenizer_2=sentencepiece(),
         feature_extractor=ClapFeatureExtractor(
-            feature_size=16,
+            feature_size=64,
             sampling_rate=48_000,
             hop_length=480,
             fft_window_size=1024,
-            max_length_s=1,
+            max_length_s=10,
             frequency_min=50,
             frequency_max=14_000,
             padding="repeatpad",

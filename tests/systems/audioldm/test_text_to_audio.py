@@ -50,7 +50,7 @@ def build(asked: Asked, folders: dict[str, Path]) -> Build:
     made: dict[str, Any] = {}
 
     def make(name: str, more: str = "") -> Any:
-        full = f"{name}:steps=2,seconds=0.32" if not more else f"{name}:{_merged(more)}"
+        full = f"{name}:{_merged(name, more)}"
         if full not in made:
             made[full] = load_system(asked(full, folders[name]))
         return made[full]
@@ -58,8 +58,10 @@ def build(asked: Asked, folders: dict[str, Path]) -> Build:
     return make
 
 
-def _merged(more: str) -> str:
-    settings = {"steps": "2", "seconds": "0.32", **dict(item.split("=") for item in more.split(","))}
+def _merged(name: str, more: str) -> str:
+    settings = {"steps": "2", "seconds": "0.32"}
+    settings |= {"candidates": "1"} if name == "audioldm2" else {}
+    settings |= dict(item.split("=") for item in more.split(",") if item)
     return ",".join(f"{key}={value}" for key, value in settings.items())
 
 
@@ -74,7 +76,7 @@ def sound(system: Any, *clips: Clip) -> Any:
 
 def plan_for(name: str, folder: Path, dataset: Any, root: Path, asked: Asked, metrics: tuple[str, ...]) -> Plan:
     suite = Suite(name="tiny", title="Tiny", task="generate", datasets=(dataset.name,), metrics=metrics)
-    return make_plan(suite, [dataset], [asked(f"{name}:steps=2,seconds=0.32", folder)], root)
+    return make_plan(suite, [dataset], [asked(f"{name}:{_merged(name.partition('@')[0], '')}", folder)], root)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -166,7 +168,7 @@ def test_seed_and_prompt_matter(name: str, build: Build) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("more", ["steps=3", "cfg=1", "cfg=4.5", "negative=low_quality", "eta=0.5"])
+@pytest.mark.parametrize("more", ["steps=4", "cfg=1", "cfg=4.5", "negative=low_quality", "eta=0.5"])
 def test_settings_matter(name: str, more: str, build: Build) -> None:
     if name == "tango" and more.startswith("eta"):
         pytest.skip("Tango samples by DDPM, which has no eta")
@@ -211,10 +213,11 @@ def test_first_candidate_is_the_single_one_and_the_best_is_chosen(build: Build) 
         scores = output.details["clap"]
         assert len(set(scores)) == 4
         assert output.details["chosen"] == int(np.argmax(scores))
-        # CLAP says the same of the same sound, and the first candidate is what a single one is.
+        # CLAP says the same of the same sound, and the first candidate is what a single one is, to the rounding
+        # between batch sizes: above 8 kHz it hears what the resampler leaves near the floor of its decibels.
         first = several.rank(one.text, sound(single, one))
-        assert first[0] == pytest.approx(scores[0], abs=2e-5)
-        assert several.rank(one.text, output.audio.samples)[0] == pytest.approx(max(scores), abs=2e-5)
+        assert first[0] == pytest.approx(scores[0], abs=2e-4)
+        assert several.rank(one.text, output.audio.samples)[0] == pytest.approx(max(scores), abs=2e-4)
         (alone,) = several.process([one])
         assert alone.details["chosen"] == output.details["chosen"]
         np.testing.assert_allclose(alone.audio.samples, output.audio.samples, atol=TOLERANCE)
@@ -225,9 +228,11 @@ def test_first_candidate_is_the_single_one_and_the_best_is_chosen(build: Build) 
 
 def test_ranking_of_a_long_sound_is_repeatable(build: Build) -> None:
     system = build("audioldm2", "candidates=4")
-    # Longer than the window of this CLAP (1 s): the extractor alone would cut at random.
-    waves = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * RATE)).astype(np.float32)
-    np.testing.assert_array_equal(system.rank("a dog", waves), system.rank("a dog", waves))
+    # Longer than CLAP's window of 10 s: transformers' extractor would cut at random.
+    waves = 0.1 * np.random.default_rng(0).standard_normal((2, 11 * RATE)).astype(np.float32)
+    assert system.rank("a dog", waves) == system.rank("a dog", waves)
+    # Its last second is not heard. (0.1 s of it is: the resampler looks ahead.)
+    np.testing.assert_allclose(system.rank("a dog", waves[:, : 10 * RATE + 1600]), system.rank("a dog", waves))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -254,17 +259,22 @@ def test_impossible_settings(name: str, message: str, tmp_path: Path) -> None:
         load_system(resolve(name, weights=tmp_path))
 
 
-def test_headless_language_model_gives_the_states_of_the_official_one(build: Build, folders: dict[str, Path]) -> None:
+def test_language_model_continues_as_a_loop_without_a_cache_does(build: Build, folders: dict[str, Path]) -> None:
     import torch
     from transformers import GPT2Model
 
     model, system = GPT2Model.from_pretrained(folders["audioldm2"] / "language_model"), build("audioldm2")
-    states = torch.randn((2, 9, 16), generator=torch.Generator().manual_seed(0))
-    longer = states
+    generator = torch.Generator().manual_seed(0)
+    clap, t5 = torch.randn((1, 1, 32), generator=generator), torch.randn((1, 9, 32), generator=generator)
+    project = system.models["projection_model"]
     with torch.inference_mode():
-        made = system.pipeline.generate_language_model(
-            states, attention_mask=torch.ones(2, 9, dtype=torch.long), max_new_tokens=4
-        )
+        made = system.continued(clap, t5, torch.ones(1, 9, dtype=torch.long))
+        longer = torch.cat(
+            [
+                project.sos_embed[None, None], project.projection(clap), project.eos_embed[None, None],
+                project.sos_embed_1[None, None], project.projection_1(t5), project.eos_embed_1[None, None],
+            ], 1
+        )  # fmt: skip
         for _ in range(4):
             last = model(inputs_embeds=longer, use_cache=False).last_hidden_state[:, -1:]
             longer = torch.cat([longer, last], 1)
@@ -272,27 +282,51 @@ def test_headless_language_model_gives_the_states_of_the_official_one(build: Bui
     assert system.new_tokens == 4
 
 
-def test_pipeline_alone_is_what_a_plain_call_gives(build: Build) -> None:
+def stock_pipeline(name: str, folder: Path) -> Any:
+    """The pipeline of diffusers on a folder, as diffusers loads it but for a language model with a head."""
+    from diffusers import AudioLDM2Pipeline, AudioLDMPipeline
+    from transformers import GPT2LMHeadModel
+
+    if name == "audioldm":
+        return AudioLDMPipeline.from_pretrained(folder, local_files_only=True)
+    # The index says GPT2Model, which lacks what the pipeline calls (huggingface/diffusers issue 12630).
+    language = GPT2LMHeadModel.from_pretrained(folder / "language_model")
+    return AudioLDM2Pipeline.from_pretrained(folder, local_files_only=True, language_model=language)
+
+
+#: Settings by which an adapter does what the pipeline of diffusers does.
+AS_DIFFUSERS = {
+    "audioldm": "head_channels=0,roberta_eps=0,spacing=diffusers",
+    "audioldm2": "head_channels=0,roberta_eps=0,spacing=diffusers,unconditional=diffusers",
+}
+
+
+@pytest.mark.parametrize("name", AS_DIFFUSERS)
+@pytest.mark.parametrize("more", ["", ",steps=3", ",negative=low_quality"])
+def test_by_its_settings_it_is_the_pipeline_of_diffusers(
+    name: str, more: str, build: Build, folders: dict[str, Path]
+) -> None:
     import torch
 
-    for name in ("audioldm", "audioldm2"):
-        system = build(name)
-        plain = system.pipeline(
-            prompt=["a dog barks"],
-            audio_length_in_s=0.32,
-            num_inference_steps=2,
-            guidance_scale=system.cfg,
-            eta=system.eta,
-            generator=[torch.Generator().manual_seed(1)],
-        ).audios
-        np.testing.assert_array_equal(sound(system, clip()), np.asarray(plain)[:, :5120])
+    system = build(name, AS_DIFFUSERS[name] + more)
+    plain = stock_pipeline(name, folders[name])(
+        prompt=["a dog barks"],
+        negative_prompt=["low quality"] if "negative" in more else None,
+        audio_length_in_s=0.32,
+        num_inference_steps=system.steps,
+        guidance_scale=system.cfg,
+        eta=system.eta,
+        generator=[torch.Generator().manual_seed(1)],
+    ).audios
+    np.testing.assert_allclose(sound(system, clip()), np.asarray(plain)[:, :5120], atol=5e-6)
+    if "steps" not in more:
+        assert np.abs(sound(system, clip()) - sound(build(name, more[1:]), clip())).max() > 1e-4
 
 
 def test_parameters_are_those_of_all_parts(build: Build) -> None:
     for name in NAMES:
         system = build(name)
         count = sum(value.numel() for model in system.models.values() for value in model.parameters())
-        # The head of the language model is its embedding again.
         assert system.parameters == count
     assert build("audioldm2").parameters > build("audioldm2").models["unet"].num_parameters()
 
@@ -338,7 +372,7 @@ def test_folder_of_another_system(asked: Asked, folders: dict[str, Path], tmp_pa
         ("audioldm@s-full", "unet/diffusion_pytorch_model.safetensors", "unet in .* cannot be loaded"),
         ("audioldm@s-full", "scheduler/scheduler_config.json", "lacks scheduler: no scheduler_config.json"),
         ("audioldm@s-full", "tokenizer/tokenizer.json", "lacks tokenizer: .* holds none of tokenizer.json"),
-        ("audioldm2", "feature_extractor/preprocessor_config.json", "no preprocessor_config.json"),
+        ("audioldm2", "unet/config.json", "lacks unet: no config.json"),
         ("audioldm2", "language_model/model.safetensors", "language_model in .* cannot be loaded"),
         ("tango", "pytorch_model_vae.bin", "missing pytorch_model_vae.bin"),
         ("tango", "tokenizer.json", "missing tokenizer.json"),
@@ -513,21 +547,14 @@ def test_original_autoencoder_becomes_the_stock_one(folders: dict[str, Path], bu
     assert vae.config.scaling_factor == 0.9
 
 
-def test_autoencoder_and_vocoder_are_audioldms_own(tmp_path: Path) -> None:
+def test_autoencoder_and_vocoder_are_audioldms_own(tmp_path: Path, rule: Any) -> None:
     """The stock modules, filled under the original names, return what the original modules return."""
-    import importlib.util
-
     import torch
 
     from ldmbench.systems.audioldm.vae import read_vae
 
     golden = Path(__file__).parent.parent.parent / "golden"
     content = json.loads((golden / "audioldm_autoencoder.json").read_text())
-    spec = importlib.util.spec_from_file_location("rule", golden / "make_audioldm_autoencoder.py")
-    assert spec is not None
-    assert spec.loader is not None
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
     shapes = {key: tuple(shape) for key, shape in content["shapes"].items()}
     path = tmp_path / "pytorch_model_vae.bin"
     torch.save({key: torch.from_numpy(rule.drawn(key, shape)) for key, shape in shapes.items()}, path)

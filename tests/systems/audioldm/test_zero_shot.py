@@ -44,7 +44,7 @@ def run(system: Any, *clips: Clip) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def system(asked: Asked, audioldm_folder: Path) -> Any:
-    return load_system(asked("audioldm-zero-shot:steps=3", audioldm_folder))
+    return load_system(asked("audioldm-zero-shot:steps=4", audioldm_folder))
 
 
 def test_log_mel_is_that_of_torchaudio() -> None:
@@ -187,7 +187,7 @@ def test_prompts(system: Any, asked: Asked, audioldm_folder: Path) -> None:
     assert run(system, spoken)[0].details["prompt"] == "A person is speaking."
     with pytest.raises(BenchError, match="x/a has no caption"):
         run(system, clip(GAP, text=None))
-    other = load_system(asked("audioldm-zero-shot:steps=3,prompt=a_dog_barks", audioldm_folder))
+    other = load_system(asked("audioldm-zero-shot:steps=4,prompt=a_dog_barks", audioldm_folder))
     output = run(other, clip(GAP, text=None))[0]
     assert output.details["prompt"] == "a dog barks"
     assert np.abs(output.audio.samples - run(system, caption)[0].audio.samples).max() > 1e-4
