@@ -61,8 +61,6 @@ def serve(
                 app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S
             )
             uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:
-            say("stopped; all ratings are stored, and the same command goes on")
         finally:
             store.close()
     finally:
@@ -88,6 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()  # Whoever opens the page as soon as it is announced waits, and is not turned away.
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchError(f"cannot listen on {host}:{port}", reason, "choose another --port or --host") from None

@@ -83,8 +83,7 @@ class Test:
     def begin(self, data: Mapping[str, Any]) -> Session:
         """The session of a browser: by its token, by the listener that its link names, or a new one."""
         listener = _name(data.get("listener", ""), "listener")
-        token = data.get("token", "")
-        session = self.store.session(token) if isinstance(token, str) and token else None
+        session = _lookup(self.store, data)
         if session is not None and listener in ("", session.listener):
             return session
         study, submission = _name(data.get("study", ""), "study"), _name(data.get("submission", ""), "session")
@@ -299,11 +298,15 @@ def _work(test: Test, work: Any, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _session(test: Test, data: Mapping[str, Any]) -> Session:
-    token = data.get("token")
-    session = test.store.session(token) if isinstance(token, str) else None
+    session = _lookup(test.store, data)
     if session is None:
         raise Refused("nobody has this session", 403)
     return session
+
+
+def _lookup(store: Store, data: Mapping[str, Any]) -> Session | None:
+    token = data.get("token")
+    return store.session(token) if isinstance(token, str) and token.isascii() else None
 
 
 def _begin(test: Test, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,11 @@ function sound(state) {
   return engine;
 }
 
+function loading(state) {
+  put(element("p", { className: "muted", textContent: "Loading sounds ..." }));
+  return sound(state);
+}
+
 const SCREENS = {
   consent(state) {
     const agree = element("input", { type: "checkbox", id: "agree", onchange: () => { go.disabled = !agree.checked; } });
@@ -83,7 +88,7 @@ const SCREENS = {
   },
 
   async volume(state) {
-    const player = sound(state);
+    const player = loading(state);
     await player.load([["sound", state.sound]]);
     const gain = element("input", { type: "range", id: "volume", min: 0.05, max: 1, step: 0.05, value: 0.5, "aria-label": "Volume", oninput: () => player.setGain(Number(gain.value)) });
     player.setGain(0.5);
@@ -98,7 +103,7 @@ const SCREENS = {
   },
 
   async headphones(state) {
-    const player = sound(state);
+    const player = loading(state);
     const answers = [];
     const number = element("p", { className: "muted" });
     const choices = [1, 2, 3].map((value) => button(String(value), () => choose(value), { className: "choice", disabled: true }));
@@ -157,8 +162,7 @@ const SCREENS = {
 };
 
 async function rate(state, send, words) {
-  const player = sound(state);
-  put(element("p", { className: "muted", textContent: "Loading sounds ..." }));
+  const player = loading(state);
   page = new RatingPage(state, state.page, player, (answers, time) => {
     let sent = true;
     return guarded(() => send(answers, time).catch((error) => { sent = false; throw error; })).then(() => sent);

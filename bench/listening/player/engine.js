@@ -28,7 +28,12 @@ export class Engine {
   }
 
   setGain(value) {
-    this.master.gain.setTargetAtTime(value, this.context.currentTime, 0.02);
+    const gain = this.master.gain;
+    const now = this.context.currentTime;
+    const before = gain.value;
+    gain.cancelScheduledValues(now);
+    gain.setValueAtTime(this.playing ? before : value, now);
+    if (this.playing) gain.linearRampToValueAtTime(value, now + 0.03);
   }
 
   fetchOne(url) {
