@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 SHIFT, LEFT, RIGHT, TAB, ENTER, SPACE = "\ue008", "\ue012", "\ue014", "\ue004", "\ue007", " "
 
 
+def logged(browser: Chrome, kind: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
+    return entries
+
+
 def wait(browser: Chrome, condition: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not browser.execute_script(f"return Boolean({condition})"):
         if time.monotonic() > end:
             text = browser.execute_script("return document.body.innerText")
-            pytest.fail(f"{condition} did not come true:\n{text}\n{browser.get_log('browser')}")
+            pytest.fail(f"{condition} did not come true:\n{text}\n{logged(browser, 'browser')}")
         time.sleep(0.03)
 
 
@@ -141,7 +146,7 @@ def browser(browsers: Callable[..., Chrome]) -> Chrome:
 
 def errors(browser: Chrome) -> list[str]:
     # A server that is killed on purpose refuses connections, and the recorder of these tests is an old interface.
-    lines = [entry["message"] for entry in browser.get_log("browser")]
+    lines = [entry["message"] for entry in logged(browser, "browser")]
     return [line for line in lines if "ERR_CONNECTION" not in line and "ScriptProcessorNode" not in line]
 
 
@@ -396,11 +401,11 @@ def test_the_page_asks_only_its_server(
 ) -> None:
     import json
 
-    browser.get_log("performance")
+    logged(browser, "performance")
     served = serving(mushra_pack.folder, "--headphones", "off", "--ratings", str(tmp_path / "r.sqlite"))
     by_pointer_to_training(browser, f"{served.url}?listener=wire")
     step(browser, "training")
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    messages = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert len(asked) > 8
     assert [url for url in asked if not url.startswith(served.url)] == []
@@ -415,7 +420,8 @@ def test_five_listeners_at_once(
     served = serving(made.folder, "--headphones", "off")
 
     def listen(number: int, browser: Chrome) -> dict[tuple[str, str, str], float]:
-        me, given = f"listener{number}", {}
+        me = f"listener{number}"
+        given: dict[tuple[str, str, str], float] = {}
         by_pointer_to_training(browser, f"{served.url}?listener={me}")
         rate = rate_by_keyboard if number < 3 else rate_by_pointer
         step(browser, "training")

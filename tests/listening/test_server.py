@@ -46,7 +46,8 @@ class Desk:
     def arrive(self, listener: str = "", **more: Any) -> Any:
         """A session that is about to rate its first page."""
         state = self.ask("begin", listener=listener, **more)
-        for step, facts in (("consent", {}), ("volume", {"gain": 0.5}), ("training", {})):
+        steps: list[tuple[str, dict[str, Any]]] = [("consent", {}), ("volume", {"gain": 0.5}), ("training", {})]
+        for step, facts in steps:
             if state["step"] == step:
                 state = self.ask("step", token=state["token"], step=step, **facts)
         assert state["step"] in ("page", "headphones"), state["step"]
