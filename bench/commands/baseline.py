@@ -25,9 +25,10 @@ def baseline() -> None:
     show_default=True,
     help="File to write; its name ends in .parquet.",
 )
+@click.option("--audio", is_flag=True, help="Keep the outputs' sounds too, to be heard beside those of a new run.")
 @options.runs
-def save(targets: tuple[str, ...], systems: tuple[str, ...], output: Path, out: Path) -> None:
-    """Write scores, provenance and digests of outputs of runs into one Parquet file; no sound.
+def save(targets: tuple[str, ...], systems: tuple[str, ...], output: Path, audio: bool, out: Path) -> None:
+    """Write scores, provenance and digests of outputs of runs into one Parquet file.
 
     `ldmbench compare`, `report` and `export` read it wherever they read a run.
     """
@@ -40,5 +41,5 @@ def save(targets: tuple[str, ...], systems: tuple[str, ...], output: Path, out: 
             f"{output} is no name of a baseline", f"it ends in {output.suffix!r}", "let it end in .parquet"
         )
     runs = open_runs(targets, out, systems)
-    path = save_baseline(runs, output)
+    path = save_baseline(runs, output, audio)
     click.echo(f"wrote {path}: {len(runs)} run{'s' if len(runs) > 1 else ''}, {path.stat().st_size / 1024:.0f} KiB")

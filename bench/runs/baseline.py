@@ -14,15 +14,20 @@ from ldmbench.audio.arrays import Real
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
 from ldmbench.names import some
+from ldmbench.runs.labels import FOLDER
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
+from ldmbench.runs.sounds import Sounds
 from ldmbench.runs.store import read_info
 
-#: Raised when the file is laid out anew; ``UPGRADES`` then reads the older ones.
-SCHEMA = 1
+#: Raised when the file is laid out anew; ``UPGRADES`` then reads the older ones. 2: sounds, where they were asked for.
+SCHEMA = 2
 
 #: Schema -> what turns the head of a file of that schema into that of the next.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda head: {**head, "schema": 2}}
+
+#: Bytes of sound that are kept together; reading one of them reads as many.
+_TOGETHER = 16 * 2**20
 
 #: Where the file's own head is kept among Parquet's metadata.
 _KEY = b"ldmbench.baseline"
@@ -33,17 +38,18 @@ def is_baseline(path: Path) -> bool:
     return path.suffix == ".parquet" and path.is_file()
 
 
-def save_baseline(runs: Sequence[Run], path: Path) -> Path:
+def save_baseline(runs: Sequence[Run], path: Path, audio: bool = False) -> Path:
     """Write runs into one file: their records, what became of each clip with its digest, all scores and vectors.
 
     A row is an output (its metric is empty) or a score: run, clip, metric, version, status, value, numerator,
-    denominator, vector, message, output (digest) and, of an output, its record as JSON. The record of each run is
-    in the file's metadata. Paths of sounds are left out: they mean nothing on another machine.
+    denominator, vector, message, output (digest) and, of an output, its record as JSON and its sound where ``audio``
+    asks for it, as the file that it is. The record of each run is in the file's metadata. Paths are left out: they
+    mean nothing on another machine.
 
     Raises:
-        BenchError: If a run was interrupted, two runs are the same, or the file cannot be written.
+        BenchError: If a run was interrupted, two runs are the same, a sound is not there any more, or the file cannot
+            be written.
     """
-    import pyarrow as pa
     from pyarrow import parquet
 
     ids = [run.info.id for run in runs]
@@ -54,15 +60,31 @@ def save_baseline(runs: Sequence[Run], path: Path) -> Path:
             clips = f"{run.pending} of {len(run.info.clips)} clips are missing"
             raise BenchError(f"{run.info.system} is no baseline", clips, "the same command finishes it")
     head = {"schema": SCHEMA, "runs": [_portable(run) for run in runs]}
-    table = pa.Table.from_pylist([row for run in runs for row in _rows(run)], schema=_schema())
-    table = table.replace_schema_metadata({_KEY: json.dumps(head, ensure_ascii=False).encode()})
-    with replacing(path) as handle:
-        parquet.write_table(table, handle, compression="zstd")
+    schema = _schema().with_metadata({_KEY: json.dumps(head, ensure_ascii=False).encode()})
+    with replacing(path) as handle, parquet.ParquetWriter(handle, schema, compression="zstd") as writer:
+        for table in _tables(runs, schema, audio):
+            writer.write_table(table)
     return path
 
 
+def _tables(runs: Sequence[Run], schema: Any, audio: bool) -> Iterator[Any]:
+    """All rows, in tables of so many sounds as are kept together; in one where there are none."""
+    import pyarrow as pa
+
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for run in runs:
+        for row in _rows(run, audio):
+            rows.append(row)
+            size += len(row.get("sound") or b"")
+            if size > _TOGETHER:
+                yield pa.Table.from_pylist(rows, schema=schema)
+                rows, size = [], 0
+    yield pa.Table.from_pylist(rows, schema=schema)
+
+
 def read_baseline(path: Path) -> list[Run]:
-    """The runs of a baseline, in the order in which they were saved; their sounds are not there.
+    """The runs of a baseline, in the order in which they were saved; sounds that it has are read when they are played.
 
     Raises:
         BenchError: If the file is no baseline, is damaged, or was written by a newer version.
@@ -71,7 +93,8 @@ def read_baseline(path: Path) -> list[Run]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
+        columns = [name for name in parquet.read_schema(path).names if name != "sound"]
+        table = parquet.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read", str(error), "save the baseline again") from None
     stored = (table.schema.metadata or {}).get(_KEY)
@@ -84,6 +107,8 @@ def read_baseline(path: Path) -> list[Run]:
             _add(runs[row["run"]], row)
     except (TypeError, KeyError, ValueError) as error:
         raise BenchError(f"{path} is not a baseline of this version", str(error), "save it again") from None
+    for run in runs.values():
+        run.sounds = Sounds(path, run.info.id, run.outputs).path
     return list(runs.values())
 
 
@@ -99,7 +124,8 @@ def _upgraded(path: Path, head: dict[str, Any]) -> dict[str, Any]:
 
 def _portable(run: Run) -> dict[str, Any]:
     clips = tuple(replace(clip, path="") for clip in run.info.clips)
-    return asdict(replace(run.info, clips=clips))
+    environment = {name: text for name, text in run.info.environment.items() if name != FOLDER}
+    return asdict(replace(run.info, clips=clips, environment=environment))
 
 
 def _schema() -> Any:
@@ -109,13 +135,15 @@ def _schema() -> Any:
     fields = [("run", text), ("clip", text), ("metric", text), ("version", pa.int32()), ("status", text)]
     numbers = [("value", pa.float64()), ("numerator", pa.float64()), ("denominator", pa.float64())]
     rest = [("vector", pa.list_(pa.float64())), ("message", text), ("output", text), ("record", pa.string())]
-    return pa.schema([*fields, *numbers, *rest])
+    return pa.schema([*fields, *numbers, *rest, ("sound", pa.binary())])
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
-    for clip in run.info.clips:
-        output = replace(run.outputs[clip.id], audio="")
+def _rows(run: Run, audio: bool) -> Iterator[dict[str, Any]]:
+    for number, clip in enumerate(run.info.clips):
+        file = run.audio_path(clip.id) if audio else None
+        output = replace(run.outputs[clip.id], audio=f"{number:06}{file.suffix}" if file else "", token_file="")
         yield {
+            "sound": _sound(clip.id, file) if file else None,
             "run": run.info.id,
             "clip": clip.id,
             "metric": "",
@@ -129,6 +157,14 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
             score = run.scores.get((clip.id, metric))
             if score is not None:
                 yield {"run": run.info.id, **asdict(score), **_value(run, score)}
+
+
+def _sound(clip: str, file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchError(f"the output of {clip} cannot be read", f"{file}: {reason}", "run the suite again") from None
 
 
 def _value(run: Run, score: ScoreRow) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _outputs(run: Run) -> list[dict[str, Any]]:
             continue
         content = asdict(row)
         details = content.pop("details")
-        audio = run.audio_path(clip.id)
+        audio = run.audio_path(clip.id) if run.sounds is None else None  # Of a baseline there is no file to name.
         head = {"run": run.info.id, "suite": run.info.suite, "system": run.info.system, "dataset": clip.dataset}
         rows.append(
             {

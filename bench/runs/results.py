@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Run:
         problem: Why the system could not be set up, or the run not be read; empty where they could.
         vectors: Vectors by the names that score rows give them, where they are not files of the run folder.
         others: Other runs of the same system on the suite, not shown beside it.
+        sounds: Where the output of a clip is, for runs that are no folder.
         faults: Why the values of a metric gave no estimate, for every one that was asked for and could not be had.
     """
 
@@ -43,6 +44,7 @@ class Run:
     problem: str = ""
     vectors: dict[str, Real] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    sounds: Callable[[str], Path | None] | None = field(default=None, compare=False)
     faults: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -66,7 +68,13 @@ class Run:
         return rows
 
     def audio_path(self, clip: str) -> Path | None:
-        """The output file of a clip, None where it failed or has no audio."""
+        """The output file of a clip, None where it failed or has no audio.
+
+        Raises:
+            BenchError: If it is in a baseline and damaged there.
+        """
+        if self.sounds is not None:
+            return self.sounds(clip)
         row = self.outputs.get(clip)
         return self.path / row.audio if row is not None and row.status == "ok" and row.audio else None
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ldmbench.audio.arrays import Real
+from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.errors import BenchError
 from ldmbench.metrics._embedding import pack
@@ -73,7 +74,11 @@ def test_a_baseline_of_a_baseline_is_equal(tmp_path: Path) -> None:
 def test_no_path_of_the_machine_is_in_it(tmp_path: Path) -> None:
     run = some_run()
     here = tmp_path / "secret"
-    info = replace(run.info, clips=tuple(replace(clip, path=str(here / "a.wav")) for clip in run.info.clips))
+    info = replace(
+        run.info,
+        environment={"folder": str(here), "numpy": "2"},
+        clips=tuple(replace(clip, path=str(here / "a.wav")) for clip in run.info.clips),
+    )
     outputs = {clip: replace(row, audio=str(here / "b.wav")) for clip, row in run.outputs.items()}
     path = save_baseline([Run(here, info, outputs, run.scores)], tmp_path / "baseline.parquet")
     (read,) = read_baseline(path)
@@ -106,18 +111,86 @@ def test_what_is_no_baseline_is_refused(tmp_path: Path) -> None:
             read_baseline(other)
 
 
+def test_a_file_of_an_older_version_says_the_same(tmp_path: Path) -> None:
+    """Golden: ``some_run`` and ``with_vectors`` as the version with schema 1 saved them, before sounds."""
+    (read,) = read_baseline(Path(__file__).parent.parent / "golden" / "baseline-schema-1.parquet")
+    folder = write_run(some_run(), tmp_path / "runs")
+    vectors = with_vectors(folder)
+    run = open_run(folder)
+    assert read.info == run.info
+    assert {clip: row.digest for clip, row in read.outputs.items()} == {c: row.digest for c, row in run.outputs.items()}
+    assert read.scores.keys() == run.scores.keys()
+    for metric in run.info.metrics:
+        assert read.estimate(metric, "talk") == run.estimate(metric, "talk")
+    for clip, vector in vectors.items():
+        np.testing.assert_array_equal(read.vector(str(read.scores[clip, "fd_panns"].value)), vector)
+    assert read.audio_path("talk/00000") is None
+    again = save_baseline([read], tmp_path / "again.parquet")
+    assert read_baseline(again)[0].scores == read.scores
+
+
 def test_schemas_are_read_up_to_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_baseline([some_run()], tmp_path / "baseline.parquet")
-    monkeypatch.setattr(baseline, "SCHEMA", 2)
-    with pytest.raises(BenchError, match="has schema 1"):
+    newest = baseline.SCHEMA
+    monkeypatch.setattr(baseline, "SCHEMA", newest + 1)
+    with pytest.raises(BenchError, match=f"has schema {newest}"):
         read_baseline(path)
-    monkeypatch.setitem(baseline.UPGRADES, 1, lambda head: {**head, "schema": 2})
-    (read,) = read_baseline(path)
-    assert read.info == some_run().info
     newer = save_baseline([some_run()], tmp_path / "newer.parquet")
-    monkeypatch.setattr(baseline, "SCHEMA", 1)
+    monkeypatch.setattr(baseline, "SCHEMA", newest)
     with pytest.raises(BenchError, match="install a newer ldmbench"):
         read_baseline(newer)
+
+
+def sounding_run(folder: Path, clips: int = 12) -> Run:
+    """A run with sounds of a second; clip 3 has none."""
+    run = make_run({"stoi": scores(clips)}, failed={3: "no sound"})
+    path = folder / run.info.suite / run.info.system / run.info.id
+    with RunWriter(path, run.info) as writer:
+        for index, row in enumerate(run.outputs.values()):
+            sound = Audio.of(np.random.default_rng(index).uniform(-1, 1, (1, 8000)), 8000)
+            stored = writer.add_output(replace(row, digest=""), sound if row.status == "ok" else None)
+            if score := run.scores.get((row.clip, "stoi")):
+                writer.add_scores([replace(score, output=stored.digest)])
+    return open_run(path)
+
+
+def test_sounds_are_kept_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = sounding_run(tmp_path / "runs")
+    monkeypatch.setattr(baseline, "_TOGETHER", 100_000)  # Three or four sounds are kept together.
+    path = tmp_path / "baseline.parquet"
+    saved = invoke("baseline", "save", run.path, "-o", path, "--audio")
+    assert saved.exit_code == 0
+    assert path.stat().st_size > 11 * 8000 * 3
+    (read,) = read_baseline(path)
+    for clip in run.info.clips:
+        before, after = run.audio_path(clip.id), read.audio_path(clip.id)
+        assert (before is None) == (after is None) == (clip.id == "talk/00003")
+        if before and after:
+            assert before.read_bytes() == after.read_bytes()
+    again = save_baseline([read], tmp_path / "again.parquet", audio=True)
+    assert again.read_bytes() == path.read_bytes()
+    silent = save_baseline([read], tmp_path / "silent.parquet")
+    assert silent.stat().st_size < 20_000
+    assert read_baseline(silent)[0].audio_path("talk/00000") is None
+    page = invoke("report", path, run.path, "--to", "html", "-o", tmp_path / "page", "--allow-failures")
+    assert page.exit_code == 0
+    assert (tmp_path / "page" / "index.html").read_text().count('data-side="base" data-title="BASE" data-audio') == 11
+
+
+def test_damaged_and_lost_sounds_are_named(tmp_path: Path) -> None:
+    run = sounding_run(tmp_path / "runs", 2)
+    path = save_baseline([run], tmp_path / "baseline.parquet", audio=True)
+    (read,) = read_baseline(path)
+    read.outputs["talk/00001"] = replace(read.outputs["talk/00001"], digest="0" * 64)
+    assert read.audio_path("talk/00000") is not None
+    with pytest.raises(BenchError, match=r"the sound of talk/00001 in .* is damaged"):
+        read.audio_path("talk/00001")
+    lost = run.audio_path("talk/00000")
+    assert lost is not None
+    lost.unlink()
+    with pytest.raises(BenchError, match="the output of talk/00000 cannot be read"):
+        save_baseline([run], tmp_path / "other.parquet", audio=True)
+    assert not (tmp_path / "other.parquet").exists()
 
 
 def invoke(*words: str | Path) -> Result:
