@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -313,21 +314,43 @@ def load_metric(name: str) -> Metric:
     return built
 
 
+class _AlignedBatches:
+    """What ``:align=true`` puts before the class of a metric with a model."""
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> Sequence[Value | Exception]:
+        """The values without the delays."""
+        in_place = []
+        for clip, output in zip(clips, outputs, strict=True):
+            try:
+                in_place.append(without_delay(clip, output))
+            except BenchError:  # Without its reference a clip fails in the metric, and alone.
+                in_place.append(output)
+        values: Sequence[Value | Exception] = super().measure_batch(clips, in_place)  # type: ignore[misc]
+        return values
+
+
 def _aligned(asked: Name, built: Metric) -> Metric:
-    if "audio" not in built.facts.needs or built.facts.device:
+    if "audio" not in built.facts.needs:
         raise BenchError(
             f"metric {asked.name} cannot be aligned",
-            "it does not compare two sounds sample by sample",
+            "it does not compare two sounds",
             f"leave out {_ALIGN}=true",
         )
-    return AlignedMetric(replace(built.facts, name=str(asked), title=f"{built.facts.title} aligned"), built)
+    facts = replace(built.facts, name=str(asked), title=f"{built.facts.title} aligned")
+    if not built.facts.device:
+        return AlignedMetric(facts, built)
+    # Of the same class, since it is asked for more than its values: where it runs, and what a comparison needs.
+    model = copy(built)
+    model.__class__ = type(type(built).__name__, (_AlignedBatches, type(built)), {})
+    model.facts = facts
+    return model
 
 
 def align(name: str) -> str:
     """The metric's name with the output's delay removed first, where it compares two sounds, else as it is."""
     facts = load_metric(name).facts
     asked = parse(name)
-    if "audio" not in facts.needs or facts.device:
+    if "audio" not in facts.needs:
         return name
     return str(Name(asked.name, asked.variant, {**asked.settings, _ALIGN: True}))
 

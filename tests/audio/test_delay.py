@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,8 +11,10 @@ from ldmbench.audio.delay import delay, shifted
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import align, load_metric
+from ldmbench.metrics import _base as metrics
+from ldmbench.metrics._base import DeviceMetric, MetricFacts, ModelMetric, Value, align, list_metrics, load_metric
 from ldmbench.system.protocol import Output
+from tests.present import present
 
 Sound = Callable[..., Audio]
 
@@ -73,11 +75,61 @@ def test_an_aligned_metric_is_that_of_the_output_in_place(speechlike: Sound, nam
     assert abs(float(in_place.measure(clip, Output(moved))) - float(expected)) > 1e-3
 
 
+class Difference(ModelMetric):
+    """A metric with a model, which hears clips together."""
+
+    facts = MetricFacts("difference", "Difference", device=True)
+
+    def problem(self) -> str:
+        return ""
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
+        values: list[Value | Exception] = []
+        for clip, output in zip(clips, outputs, strict=True):
+            try:
+                heard = present(output.audio).fit(clip.audio.length)
+                values.append(float(np.abs(clip.audio.samples - heard.samples).mean()))
+            except BenchError as error:
+                values.append(error)
+        return values
+
+
+def test_a_metric_with_a_model_is_aligned_clip_by_clip(speechlike: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = metrics._Entry(lambda *_: Difference(), {}, {})
+    list_metrics()
+    monkeypatch.setitem(metrics._registry, "difference", entry)
+    aligned = load_metric(align("difference"))
+    assert isinstance(aligned, DeviceMetric)
+    assert isinstance(aligned, Difference)
+    assert (aligned.facts.name, aligned.facts.title) == ("difference:align=true", "Difference aligned")
+    assert load_metric("difference").facts.title == "Difference"
+    sound = speechlike(1.0)
+    clips = [Clip(f"set/{name}", "set", "speech", loaded=sound) for name in "ab"]
+    lost = Clip("set/lost", "set", "speech", missing="not here")
+    outputs = [Output(late(sound, 300)), Output(sound), Output(sound)]
+    first, second, third = aligned.measure_batch([*clips, lost], outputs)
+    in_place = Output(shifted(present(outputs[0].audio), 300 / RATE))
+    assert first == Difference().measure(clips[0], in_place)
+    assert second == 0
+    assert isinstance(third, BenchError)
+    assert aligned.measure(clips[0], outputs[0]) == first
+    assert abs(float(Difference().measure(clips[0], outputs[0])) - float(first)) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["fd_panns", "kl_softmax_panns", "fad_vggish_package", "fad_clap", "kad_panns"])
+def test_distances_of_embeddings_are_aligned_and_remain_what_they_are(name: str) -> None:
+    plain, aligned = load_metric(name), load_metric(align(f"{name}:untrained=true"))
+    assert isinstance(aligned, type(plain))
+    assert aligned.facts.name == f"{name}:align=true,untrained=true"
+    assert aligned.facts.title.endswith(" aligned")
+
+
 def test_what_cannot_be_aligned() -> None:
-    assert align("kbps") == "kbps"
     assert align("si_sdr@zero-mean") == "si_sdr@zero-mean:align=true"
-    with pytest.raises(BenchError, match="metric kbps cannot be aligned"):
-        load_metric("kbps:align=true")
+    for name in ("kbps", "clap_score", "wer_whisper_tiny", "is_panns"):
+        assert align(name) == name
+        with pytest.raises(BenchError, match=f"metric {name} cannot be aligned: it does not compare two sounds"):
+            load_metric(f"{name}:align=true")
     with pytest.raises(BenchError):
         load_metric("si_sdr:align=maybe")
     assert load_metric("si_sdr:align=false").facts.title == "SI-SDR"
