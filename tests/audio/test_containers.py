@@ -318,14 +318,27 @@ def test_a_data_chunk_that_says_less_than_there_is(tmp_path: Path, tone: Sound, 
     content = wav(pcm(tone()), 32_000 - less, riff=36 + 32_000)
     (tmp_path / "a.wav").write_bytes(content)
     assert f"{less} bytes behind its samples are no chunk" in refused(tmp_path / "a.wav")
-    # What belongs there: other chunks, padding, and whatever lies behind the end that the header says.
+    # What belongs there: other chunks, padding, and tags behind the end that the header says.
     whole = wav(pcm(tone()))
     for behind, inside in (
         (b"LIST\x04\0\0\0INFO", True),
         (b"id3 \x02\0\0\0ab", True),
         (bytes(100), True),
-        (b"!" * 99, False),
+        (b"TAG" + b"x" * 125, False),
+        (b"ID3 and so on", False),
+        (bytes(-len(whole) % 512), False),
     ):
         riff = len(whole) - 8 + (len(behind) if inside else 0)
         (tmp_path / "b.wav").write_bytes(wav(pcm(tone()), riff=riff) + behind)
         assert audio.read(tmp_path / "b.wav").length == RATE
+
+
+@pytest.mark.parametrize("behind", [b"!" * 99, bytes(100), b"RIFF", b"\1"], ids=["text", "silence", "a name", "a byte"])
+@pytest.mark.parametrize("name", ["wav", "aiff", "au"])
+def test_more_than_the_header_says(tmp_path: Path, tone: Sound, name: str, behind: bytes) -> None:
+    """What was put in in the middle shows at the end."""
+    path = tmp_path / f"a.{name}"
+    soundfile.write(path, tone(0.1).samples.T, RATE, subtype="PCM_16", format=name.upper())
+    assert audio.read(path).length == RATE // 10
+    path.write_bytes(path.read_bytes() + behind)
+    assert "holds more than its header says" in refused(path) or "stream" in refused(path)

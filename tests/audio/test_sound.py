@@ -311,7 +311,7 @@ def test_nan_and_inf_are_counted_and_placed(tmp_path: Path, bad: float) -> None:
         b"\x89PNG\r\n\x1a\n" + bytes(100),
         b"PK\x03\x04" + bytes(100),
         np.random.default_rng(0).bytes(5000),
-        b"RIFF" + struct.pack("<I", 100) + b"AVI " + bytes(100),
+        b"RIFF" + struct.pack("<I", 104) + b"AVI " + bytes(100),
         b"ID3",
         b"\xff\xfb\x90\x00" + bytes(300),
         b"OggS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ldmbench.audio.containers import adts, boxes, chunks, flac, mpeg, ogg
+from ldmbench.audio.containers import adts, asf, boxes, chunks, flac, mpeg, ogg, streams
 from ldmbench.audio.containers.container import Container, Damaged, after_id3v2, at
 
 __all__ = ["Container", "Damaged", "inspect"]
@@ -13,11 +13,12 @@ __all__ = ["Container", "Damaged", "inspect"]
 def inspect(path: Path) -> Container:
     """What the file ``path`` says about itself, known by its first bytes.
 
-    WAV, RF64, Wave64, AIFF and AU say how many bytes of samples follow; pages of Ogg and frames of FLAC carry
-    checksums and numbers; frames of MPEG audio and ADTS say where the next one begins, and a LAME tag has a checksum
-    over all of them; boxes of MP4 tile the file. All of that is checked here. Other containers are left to their
-    decoder. Of the damage that remains, formats without a checksum conceal some: one bit of a PCM sample or of an AAC
-    frame may be another, and nobody can tell.
+    WAV, RF64, Wave64, AIFF, AU, AVI and SoX's format say how many bytes follow; pages of Ogg and frames of FLAC carry
+    checksums and numbers; frames of MPEG audio, ADTS and AC-3 say where the next one begins, and a LAME tag has a
+    checksum over all of them; boxes of MP4, objects of ASF and blocks of VOC tile the file; packets of ASF and of MPEG
+    transport streams have one size. All of that is checked here. Other containers are left to their decoder. Of the
+    damage that remains, formats without a checksum conceal some: one bit of a PCM sample or of an AAC frame may be
+    another, and nobody can tell.
 
     Raises:
         Damaged: If the bytes contradict themselves.
@@ -29,10 +30,14 @@ def inspect(path: Path) -> Container:
             return check(handle, size)
         if head.startswith(b"OggS"):
             return ogg.inspect(handle, size)
+        if head == asf.MAGIC:
+            return asf.inspect(handle, size)
         if head[4:8] == b"ftyp":
             return boxes.inspect_mp4(handle, size)
         if head.startswith(b"\x1aE\xdf\xa3"):
             return boxes.inspect_matroska(handle, size)
+        if stream := streams.inspect(handle, size):
+            return stream
         start = after_id3v2(handle)
         if start >= size:
             raise Damaged("is truncated", "a tag without sound behind it")

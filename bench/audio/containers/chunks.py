@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from ldmbench.audio.containers.container import Container, Damaged, at, refuse_absurd
+from ldmbench.audio.containers.container import Container, Damaged, at, refuse_absurd, refuse_more
 
 #: Sizes that stand for "not known": what writers to a pipe leave, some of them (SoX) rounded down to whole frames.
 _UNKNOWN_SIZES = (range(0x7FFF_0000, 0x8000_0001), range(0xFFFF_0000, 0x1_0000_0000))
@@ -38,6 +38,8 @@ def _riff(handle: BinaryIO, size: int) -> Container:
     whole = int.from_bytes(at(handle, 4, 4), "big" if order == ">" else "little") + 8
     if at(handle, whole, 4) == at(handle, 0, 4) and whole + 8 < size:
         raise Damaged("holds streams one after another", f"a second WAV header at byte {whole}")
+    if at(handle, 8, 4) == b"AVI ":
+        return _avi(handle, size)
     for name, promised, position in _chunks(handle, size, order):
         if name == b"ds64":
             # RF64: the true size of the data chunk, whose own says 0xFFFFFFFF.
@@ -65,6 +67,9 @@ def _riff(handle: BinaryIO, size: int) -> Container:
                 _compare(present, long or promised)
                 if not long:
                     _refuse_rest(handle, min(whole, size), order, position + promised)
+                    end = max(whole, position + promised + promised % 2)
+                    if not _are_chunks(handle, size, order, end):
+                        refuse_more(handle, size, end)
             length = _of_fact(present if patches else promised, align, per_block, fact) if tag in _IN_BLOCKS else None
             return Container(
                 "sndfile" if tag in _SNDFILE_TAGS else "ffmpeg" if tag else "either",
@@ -74,6 +79,17 @@ def _riff(handle: BinaryIO, size: int) -> Container:
                 length=length,
             )
     return Container()
+
+
+def _avi(handle: BinaryIO, size: int) -> Container:
+    """Walk over the parts of an AVI file, one of each gigabyte."""
+    position = 0
+    while at(handle, position, 4) == b"RIFF":
+        length = int.from_bytes(at(handle, position + 4, 4), "little")
+        position += 8 + length + length % 2
+        _compare(size, position - length % 2, "bytes")
+    refuse_more(handle, size, position)
+    return Container("ffmpeg", demuxers="avi")
 
 
 def _refuse_contradiction(channels: int, rate: int, speed: int, align: int, bits: int) -> None:
@@ -128,6 +144,7 @@ def _aiff(handle: BinaryIO, size: int) -> Container:
     whole = int.from_bytes(at(handle, 4, 4), "big") + 8
     if at(handle, whole, 4) == b"FORM":
         raise Damaged("holds streams one after another", f"a second AIFF header at byte {whole}")
+    refuse_more(handle, size, whole + whole % 2)
     for name, promised, position in _chunks(handle, size, ">"):
         if name == b"COMM":
             channels, frames, bits = struct.unpack(">HIH", at(handle, position, 8).ljust(8, b"\0"))
@@ -164,6 +181,7 @@ def _au(handle: BinaryIO, size: int) -> Container:
     start, promised = struct.unpack(">II", at(handle, 4, 8).ljust(8, b"\0"))
     if promised and not any(promised in sizes for sizes in _UNKNOWN_SIZES):
         _compare(size - start, promised)
+        refuse_more(handle, size, start + promised)
     return Container(demuxers="au")
 
 

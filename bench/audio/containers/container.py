@@ -25,6 +25,9 @@ DEMUXERS = (
 #: Rates in Hz that a header may name: a telephone's eighth to sixteen times that of a compact disc.
 RATES = (1000, 768_000)
 
+#: Bytes to whose multiples programs pad files.
+_SECTOR = 512
+
 #: Most channels that a header may name; libsndfile has the same bound.
 MOST_CHANNELS = 1024
 
@@ -101,3 +104,15 @@ def before_tags(handle: BinaryIO, size: int) -> int:
                 return size
             continue
         return end
+
+
+def refuse_more(handle: BinaryIO, size: int, end: int) -> None:
+    """Raise ``Damaged`` where something lies behind the ``end`` that a header tells, but for tags.
+
+    Zeros are taken for padding where they fill a sector: elsewhere they may be the silence at the end of a sound.
+    """
+    rest = before_tags(handle, size) - end
+    if rest <= 0 or at(handle, end, 3) == b"ID3":
+        return
+    if rest > 1 << 20 or any(at(handle, end, rest)) or (size % _SECTOR and rest > 1):
+        raise Damaged("holds more than its header says", f"{rest} bytes behind its end")

@@ -85,7 +85,9 @@ def _source(container: Any, description: Container, logs: list[tuple[int, str, s
         elif container.duration:
             seconds = container.duration / 1e6
         if seconds is not None:
-            promised = max(0, round(seconds * rate) - _CODEC_FRAME)
+            # Of WMA the decoder keeps a frame at either end to itself.
+            slack = 2 * _CODEC_FRAME if container.format.name == "asf" else _CODEC_FRAME
+            promised = max(0, round(seconds * rate) - slack)
     notes = []
     if len(container.streams.audio) > 1:
         notes.append(f"holds {len(container.streams.audio)} audio streams, the first is read")
