@@ -139,7 +139,7 @@ def padded(sound: Tensor, multiple: int) -> Tensor:
 
 def codebook_values(model: Module) -> int:
     """Values of codebooks that are buffers: learned, though by counting."""
-    return sum(value.numel() for name, value in model.named_buffers() if name.endswith(".embed"))
+    return sum(value.numel() for name, value in model.named_buffers() if name.endswith((".embed", ".embed_sum")))
 
 
 def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

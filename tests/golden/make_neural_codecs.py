@@ -5,12 +5,15 @@ Run in an environment of its own; the packages cannot be installed beside the be
     uv venv --python 3.11 /tmp/codecs
     uv pip install --python /tmp/codecs/bin/python encodec==0.1.1 descript-audio-codec==1.0.0 torch==2.11.0 \
         torchaudio==2.11.0
-    /tmp/codecs/bin/python tests/golden/make_neural_codecs.py
+    /tmp/codecs/bin/python tests/golden/make_neural_codecs.py ACADEMICODEC
+
+ACADEMICODEC is a checkout of yangdongchao/AcademiCodec at b6ac134, whose code needs matplotlib and pyyaml.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,11 @@ SMALL_DAC: dict[str, Any] = {
 }  # fmt: skip
 
 
-def draw(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Every tensor of a state dictionary, drawn from its name; codebooks as wide as an encoder's output."""
+def draw(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
+    """Every tensor of a state dictionary, drawn from its name; codebooks as wide as an encoder's output.
+
+    The ``prefix`` of a part, which the names begin with, is taken off.
+    """
     drawn = {}
     for name, value in state.items():
         generator = torch.Generator("cpu").manual_seed(zlib.crc32(name.encode()))
@@ -36,16 +42,16 @@ def draw(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         fresh = torch.randn(value.shape, generator=generator)
         if name.endswith("weight_g"):
             fresh = (1 + 0.1 * fresh).abs()
-        elif name.endswith(("embed", "embed_avg")):
+        elif name.endswith(("embed", "embed_avg", "embedding.weight")):
             fresh = 0.3 * fresh
-        elif name.endswith(("alpha", "norm.weight")):
+        elif name.endswith(("alpha", "norm.weight")) or (value.ndim == 1 and name.endswith(".weight")):
             fresh = 1 + 0.1 * fresh
         elif value.ndim > 1:
             fresh = fresh / math.sqrt(math.prod(value.shape[1:]))
         else:
             fresh = 0.05 * fresh
         drawn[name] = fresh
-    return drawn
+    return {name.removeprefix(f"{prefix}."): value for name, value in drawn.items()}
 
 
 def sound(rate: int, samples: int, channels: int = 1, seed: int = 0) -> torch.Tensor:
@@ -59,6 +65,7 @@ def sound(rate: int, samples: int, channels: int = 1, seed: int = 0) -> torch.Te
 #: Model, samples and channels of each case; 48 kHz: one chunk, two, and a last chunk of a single sample.
 ENCODEC = {"24khz": (24_000, 1, (1, 320, 5_000)), "48khz": (48_000, 2, (20_000, 60_001, 47_521))}
 DAC = (1_000, 6_001)
+HIFICODEC = 320 * 12
 
 
 def encodec_cases() -> dict[str, np.ndarray]:
@@ -99,7 +106,27 @@ def dac_cases() -> dict[str, np.ndarray]:
     return found
 
 
+def hificodec_cases(checkout: Path) -> dict[str, np.ndarray]:
+    """Tokens and sound of AcademiCodec's 16 kHz model; its third stride is odd, and the length is in whole frames."""
+    import json
+
+    sys.path.insert(0, str(checkout))
+    from academicodec.models.hificodec.env import AttrDict
+    from academicodec.models.hificodec.models import Encoder, Generator, Quantizer
+
+    config = AttrDict(json.loads((checkout / "egs" / "HiFi-Codec-16k-320d" / "config_16k_320d.json").read_text()))
+    parts = {"encoder": Encoder(config), "quantizer": Quantizer(config), "generator": Generator(config)}
+    for name, part in parts.items():
+        part.load_state_dict(draw({f"{name}.{key}": value for key, value in part.state_dict().items()}, name))
+        part.eval()
+    with torch.no_grad():
+        codes = parts["quantizer"](parts["encoder"](sound(16_000, HIFICODEC)))[2]
+        tokens = torch.stack([code.reshape(1, -1) for code in codes], -1)
+        wave = parts["generator"](parts["quantizer"].embed(tokens))[0]
+    return {"hificodec_tokens": tokens[0].T.numpy().astype(np.int16), "hificodec_sound": wave.numpy()[:, ::2]}
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    cases: Any = {**encodec_cases(), **dac_cases()}
+    cases: Any = {**encodec_cases(), **dac_cases(), **hificodec_cases(Path(sys.argv[1]))}
     np.savez_compressed(Path(__file__).with_name("neural_codecs.npz"), **cases)
