@@ -108,7 +108,7 @@ def untrained(release: Release) -> HifiCodecNetwork:
 
     from ldmbench.systems.neural_codecs.hificodec_network import HifiCodecNetwork
 
-    model = drawn(HifiCodecNetwork(release.rates, release.kernels))
+    model: Any = drawn(HifiCodecNetwork(release.rates, release.kernels))
     with torch.inference_mode():
         residual = model.encoder(padded(excerpt(release.rate, 0.5), release.hop))
         for stage, books in enumerate(model.quantizer.books):
@@ -117,4 +117,5 @@ def untrained(release: Release) -> HifiCodecNetwork:
                 fill_codebook(book.embedding.weight, half[0].T, stage * GROUPS + group)
             codes = model.quantizer.nearest(books, residual)
             residual = residual - model.quantizer.words(books, codes)
-    return model
+    network: HifiCodecNetwork = model
+    return network

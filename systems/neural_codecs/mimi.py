@@ -55,7 +55,7 @@ class Mimi(NeuralCodec):
 
     def words(self, tokens: Tensor) -> list[Tensor]:
         """Codewords ``[512, frames]`` of each layer, projected as the decoder gets them."""
-        split = self.model.quantizer
+        split: Any = self.model.quantizer
         groups = split.semantic_residual_vector_quantizer, split.acoustic_residual_vector_quantizer
         layers = [(group, layer) for group in groups for layer in group.layers]
         pairs = zip(layers, tokens, strict=False)
@@ -67,7 +67,7 @@ def untrained() -> MimiModel:
     import torch
     from transformers import MimiConfig, MimiModel
 
-    model = drawn(seeded(lambda: MimiModel(MimiConfig())))
+    model: Any = drawn(seeded(lambda: MimiModel(MimiConfig())))
     split: Any = model.quantizer
     with torch.inference_mode():
         latent = model.encoder(padded(excerpt(RATE, 2.0), HOP)).latents
@@ -78,4 +78,5 @@ def untrained() -> MimiModel:
                 residual = residual - layer.decode(layer.encode(residual))
                 # What was looked up is kept, and would stay on this device.
                 layer.codebook._embed = None
-    return model
+    network: MimiModel = model
+    return network
