@@ -89,6 +89,7 @@ SETUPS = {
     "abort": "killed by SIGABRT",
     "error": "OSError: no weights",
     "keyboard": "KeyboardInterrupt",
+    "kill": "killed by SIGKILL (out of memory?)",
 }
 
 
@@ -151,6 +152,16 @@ def test_a_system_that_cannot_be_built_leaves_the_others_alone(tmp_path: Path, t
     assert len(problems) == len(SETUPS)
     for message, expected in zip(problems.values(), SETUPS.values(), strict=True):
         assert expected in message
+
+
+def test_a_system_that_is_killed_from_outside_while_it_is_set_up_is_set_up_again(
+    tmp_path: Path, tone: Sound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LDMBENCH_TEST_MARK", str(tmp_path / "mark"))
+    runs, problems = run_all(tmp_path, clips_of(tmp_path, {"a": "fine"}, tone), [f"{CARD}:setup=killed_once"])
+    assert problems == {}
+    assert (tmp_path / "mark").exists()
+    assert [row.status for row in runs[0].outputs.values()] == ["ok"]
 
 
 def test_exit_code_and_table_tell_it(tmp_path: Path, tone: Sound) -> None:
