@@ -139,6 +139,7 @@ def _against(
     """Run, compare with BASE, and end as ``compare`` does: clips that fail are judged by it."""
     from ldmbench import console
     from ldmbench.compare.against import metrics_of, run_against
+    from ldmbench.runs.estimate import duration
     from ldmbench.runs.prepare import open_runs, prepare
 
     files = {name: gate.pop(name) for name in FILES}
@@ -147,6 +148,8 @@ def _against(
     with no_noise():
         prepared = prepare(replace(request, metrics=(*request.metrics, *metrics_of(base))), settings)
     plan = console.ready(prepared)
+    if not settings.quiet:
+        click.echo(f"time: {duration(plan, base)}{', at most' if fail_fast else ''}", err=True)
 
     def say(line: str) -> None:
         if not settings.quiet:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
 from ldmbench.probes.embedder import build_embedder
+from ldmbench.runs.estimate import took_of
 from ldmbench.runs.generate import generate
 from ldmbench.runs.identity import embedding_id
 from ldmbench.runs.journal import BrokenRunError
@@ -19,7 +21,7 @@ from ldmbench.runs.measure import measure
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.store import RunWriter, rows_in
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
 from ldmbench.system.registry import load_system
@@ -49,6 +51,7 @@ def carry_out(
         _refuse_other("device", spec, spec.device, options.device)
         if not spec.own_weights:
             _refuse_other("weights", spec, spec.weights, options.weights)
+    before, start = [rows_in(path) for path in plan.paths], time.perf_counter()
     if plan.suite.task == "embed":
         build = partial(build_embedder, {spec.label: embedding_id(spec) for spec in plan.specs})
         # Nothing is timed, since what is in the cache costs nothing; more at once costs fewer questions.
@@ -56,6 +59,7 @@ def carry_out(
         problems = dict(generate(plan, together, build, isolate=True, part=part))
     else:
         problems = dict(generate(plan, options, build, isolate=True, part=part))
+    generated = time.perf_counter()
     broken: dict[Path, str] = {}
     with ExitStack() as stack:
         writers = []
@@ -67,11 +71,27 @@ def carry_out(
         apart = stack.enter_context(Apart())
         clips = plan.clips if part is None else part
         measure([writer.path for writer in writers], clips, plan.metrics, options, writers, apart)
+        _record_time(writers, dict(zip(plan.paths, before, strict=True)), start, generated)
     runs = []
     for path, info in zip(plan.paths, plan.runs, strict=True):
         done = Run(path, info, {}, {}, broken[path]) if path in broken else open_run(path)
         runs.append(replace(done, problem=done.problem or problems.get(info.system, "")))
     return runs
+
+
+def _record_time(
+    writers: Sequence[RunWriter], before: Mapping[Path, tuple[int, int]], start: float, generated: float
+) -> None:
+    """Record what each run took: its share, by rows, of the time of all."""
+    now = time.perf_counter()
+    after = {writer.path: rows_in(writer.path) for writer in writers}
+    made = sum(after[path][0] - before[path][0] for path in after)
+    scored = sum(after[path][1] - before[path][1] for path in after)
+    for writer in writers:
+        (outputs, scores), (more_outputs, more_scores) = before[writer.path], after[writer.path]
+        generate_s = (generated - start) * (more_outputs - outputs) / (made or 1)
+        score_s = (now - generated) * (more_scores - scores) / (scored or 1)
+        writer.add_took(took_of((outputs, scores), (more_outputs, more_scores), generate_s, score_s))
 
 
 def _refuse_other(what: str, spec: SystemSpec, planned: object, wanted: object) -> None:

@@ -18,6 +18,7 @@ from ldmbench.metrics._base import DeviceMetric, homes, load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import some
 from ldmbench.probes.examples import why_not
+from ldmbench.runs.estimate import duration
 from ldmbench.runs.plan import Plan, missing
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
@@ -87,6 +88,7 @@ def check_plan(plan: Plan, options: Options) -> list[Finding]:
     findings += _labels(plan)
     findings += _older(plan)
     findings.append(_disk(plan))
+    findings.append(Finding("ok", "time", str(duration(plan))))
     return findings
 
 

@@ -144,6 +144,8 @@ class RunInfo:
         role: What the row is for, as the system's card says.
         asked: UTC time, ISO 8601, when it was asked for after another run of the system; before that, as ``created``.
         problem: Why the system could not be set up when that was last tried, empty where it could.
+        took: Seconds in which its outputs and scores were made (``generate_s``, ``score_s``), without other systems'
+            share, and how many there were (``outputs``, ``scores``); of all work on it together.
         schema: ``SCHEMA`` at writing.
     """
 
@@ -166,6 +168,7 @@ class RunInfo:
     role: Role = "system"
     asked: str = ""
     problem: str = ""
+    took: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def planned(self) -> list[Clip]:

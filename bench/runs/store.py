@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from ldmbench.system.registry import list_systems, load_system_card
 _RECORD, _OUTPUTS, _SCORES = "run.json", "outputs.jsonl", "scores.jsonl"
 _AUDIO, _VECTORS, _TOKENS = "audio", "vectors", "tokens"
 
+T = TypeVar("T")
+
 Records = tuple[RunInfo, dict[str, OutputRow], dict[tuple[str, str], ScoreRow]]
 
 
@@ -38,6 +40,21 @@ def read_records(path: Path) -> Records:
         BenchError: If the folder is not a run.
         BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
+    return _as_this_version(path, lambda content: _records(path, content))
+
+
+def read_record(path: Path) -> RunInfo:
+    """The record of a run alone, without its rows.
+
+    Raises:
+        BenchError: If the folder is not a run.
+        BrokenRunError: If it cannot be read, or was written by another version of the layout.
+    """
+    return _as_this_version(path, read_info)
+
+
+def _as_this_version(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
+    """What ``read`` makes of the content of a record; see ``read_records`` for what it raises."""
     try:
         content = json.loads((path / _RECORD).read_text(encoding="utf-8"))
         schema = content.get("schema")
@@ -53,7 +70,7 @@ def read_records(path: Path) -> Records:
         fix = f"use the ldmbench that wrote it, or remove {path} and run it again"
         raise BrokenRunError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", fix)
     try:
-        return _records(path, content)
+        return read(content)
     except BenchError:
         raise
     except Exception as error:
@@ -112,6 +129,17 @@ def is_run(path: Path) -> bool:
 def run_folders(root: Path, suite: str) -> list[Path]:
     """The runs of a suite below ``root``, of every system and ID, by their paths."""
     return sorted(path.parent for path in (root / safe_name(suite)).glob(f"*/*/{_RECORD}"))
+
+
+def rows_in(path: Path) -> tuple[int, int]:
+    """How many lines the journals of outputs and of scores of a run have; 0 where there is no run."""
+    counts = []
+    for name in (_OUTPUTS, _SCORES):
+        try:
+            counts.append((path / name).read_bytes().count(b"\n"))
+        except OSError:
+            counts.append(0)
+    return counts[0], counts[1]
 
 
 def last_asked(info: RunInfo) -> str:
@@ -236,6 +264,13 @@ class RunWriter:
         """Record why the system cannot be set up, empty once it can."""
         if problem != self.info.problem:
             self.info = replace(self.info, problem=problem)
+            self._write_info()
+
+    def add_took(self, took: Mapping[str, float]) -> None:
+        """Add to what the run took; nothing where nothing was done."""
+        if took:
+            old = self.info.took
+            self.info = replace(self.info, took={key: old.get(key, 0.0) + value for key, value in took.items()})
             self._write_info()
 
     def _write_info(self) -> None:
