@@ -14,6 +14,7 @@ import pytest
 
 from ldmbench.cli import cli
 from ldmbench.clips.card import list_datasets
+from ldmbench.clips.condition import Condition
 from ldmbench.metrics._base import list_metrics
 from ldmbench.suite import Sweep, list_suites
 from ldmbench.system.card import SystemCard
@@ -63,8 +64,10 @@ def test_datasets_and_suites_are_named() -> None:
 
 
 def test_the_example_cards_are_valid() -> None:
-    sweep, system = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+    blocks = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)]
+    sweep, conditions, system = blocks
     Sweep.model_validate(sweep["sweep"])
+    assert {Condition.model_validate(fields).kind for fields in conditions["conditions"].values()} == {"restyle"}
     SystemCard.model_validate(system)
 
 

@@ -90,7 +90,7 @@ def read_original(path: Path, head_channels: int) -> tuple[dict[str, Any], list[
         "text_encoder_2": fitted(lambda: T5EncoderModel(T5Config(**_t5_config(t5))), t5, path, "FLAN-T5"),
         "projection_model": fitted(lambda: AudioLDM2ProjectionModel(*widths, width), projection, path),
         "language_model": fitted(lambda: GPT2Model(GPT2Config(**_gpt_config(gpt))), gpt, path, "GPT-2"),
-        "unet": load_unet(unet, _unet_config(unet, head_channels), path),
+        "unet": load_unet(unet, unet_shape(unet, head_channels), path),
         "vae": load_vae(vae, {**_vae_config(vae), "scaling_factor": scale}, path),
         "vocoder": load_vocoder(vocoder, vocoder_config(vocoder, vocoder["conv_pre.weight"].shape[1], 16_000), path),
     }
@@ -120,7 +120,7 @@ def _clap_architecture(state: State) -> Architecture:
     )
 
 
-def _unet_config(state: State, head_channels: int) -> dict[str, Any]:
+def unet_shape(state: State, head_channels: int) -> dict[str, Any]:
     """Configuration of the U-Net: two residual blocks a level, transformers below the first level."""
     channels = [state[f"input_blocks.{1 + 3 * level}.0.out_layers.3.weight"].shape[0] for level in range(4)]
     inside = "input_blocks.4.{}.transformer_blocks.0.attn2.to_k.weight"

@@ -1,4 +1,4 @@
-"""Inpainting and super-resolution: what is known stays, the rest is generated, and nothing depends on the batch."""
+"""Inpainting, super-resolution and style transfer: what is known stays, and nothing depends on the batch."""
 
 from __future__ import annotations
 
@@ -202,3 +202,138 @@ def test_run_on_a_degraded_folder(asked: Asked, audioldm_folder: Path, captioned
     outputs = open_run(plan.paths[0]).outputs
     assert [row.status for row in outputs.values()] == ["ok"] * 4
     assert {row.details["known"] for row in outputs.values()} == {0.75}
+
+
+# --- style transfer -----------------------------------------------------------------------------------------
+
+SINGING = Condition(kind="restyle", text="children singing")
+
+
+def restyled(asked: Asked, folder: Path, more: str = "") -> Any:
+    return load_system(asked(f"audioldm-zero-shot:steps=4,eta=0{more}", folder))
+
+
+def latents_of(system: Any, source: Clip) -> Any:
+    """What a system decodes for one clip; nothing is decoded."""
+    decoded: list[Any] = []
+
+    def keep(latents: Any) -> Any:
+        decoded.append(latents)
+        return np.zeros((1, 5152), np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system, "sounds", keep)
+        (output,) = run(system, source)
+    return decoded[0].numpy(), output
+
+
+def plain_transfer(system: Any, source: Clip, text: str, level: int, times: list[int]) -> Any:
+    """Noise to ``level``, then DDIM without fresh noise through ``times``, written out from the formulas."""
+    import torch
+
+    wave = source.input.samples[0]
+    scaled = ((wave - wave.mean()) * (PEAK / np.abs(wave - wave.mean()).max())).astype(np.float32)
+    generator = torch.Generator().manual_seed(source.seed)
+    share = np.array([*system.alphas])
+    with torch.inference_mode():
+        tokens = system.tokenizer([text, ""], padding=True, return_tensors="pt")
+        labels = torch.nn.functional.normalize(system.models["text_encoder"](**tokens).text_embeds, dim=-1)
+        posterior = system.models["vae"].encode(torch.from_numpy(log_mel(scaled, 32, 160, RATE, 64))[None, None])
+        posterior = posterior.latent_dist
+        shape = posterior.mean.shape[1:]
+        clean = 0.9 * (posterior.mean + posterior.std * torch.randn(shape, generator=generator))
+        x = share[level] ** 0.5 * clean + (1 - share[level]) ** 0.5 * torch.randn(shape, generator=generator)
+        for time, after in zip(times, [*times[1:], 0], strict=True):
+            both = system.models["unet"](torch.cat([x, x]), time, None, class_labels=labels).sample
+            noise = both[1:] + system.cfg * (both[:1] - both[1:])
+            x0 = (x - (1 - share[time]) ** 0.5 * noise) / share[time] ** 0.5
+            x = share[after] ** 0.5 * x0 + (1 - share[after]) ** 0.5 * noise
+    return x
+
+
+@pytest.mark.parametrize(
+    ("more", "level", "times"),
+    [
+        (",strength=0.5", 251, [251, 1]),
+        (",strength=0.8", 501, [501, 251, 1]),
+        (",strength=1.0", 751, [751, 501, 251, 1]),
+        # The released code noises to one step above the first that it takes.
+        (",strength=0.5,algorithm=released", 501, [251, 1]),
+    ],
+)
+def test_style_transfer_is_half_forgotten_and_denoised_under_the_other_text(
+    more: str, level: int, times: list[int], asked: Asked, audioldm_folder: Path
+) -> None:
+    system, source = restyled(asked, audioldm_folder, more), clip(SINGING, text=SINGING.text)
+    made, output = latents_of(system, source)
+    expected = plain_transfer(system, source, "children singing", level, times)
+    np.testing.assert_allclose(made, expected.numpy(), atol=2e-5 * float(expected.abs().max()))
+    assert output.details["steps_taken"] == len(times)
+    assert output.details["prompt"] == "children singing"
+    assert output.audio.length == 5120
+
+
+def test_more_strength_leaves_less_of_the_input(asked: Asked, audioldm_folder: Path) -> None:
+    source = clip(SINGING, text=SINGING.text)
+    mels = []
+    for strength in (0.05, 0.5, 1.0):
+        system = load_system(asked(f"audioldm-zero-shot:steps=20,strength={strength},cfg=1", audioldm_folder))
+        mels.append(latents_of(system, source)[0])
+    near, middle, far = (np.abs(mel - mels[0]).mean() for mel in mels)
+    assert near == 0
+    assert 0 < middle < far
+
+
+def test_restyled_and_filled_clips_share_a_batch(asked: Asked, audioldm_folder: Path) -> None:
+    system = load_system(asked("audioldm-zero-shot:steps=2", audioldm_folder))
+    clips = [clip(GAP, "a", 1), clip(SINGING, "b", 2, text=SINGING.text), clip(LOW, "c", 3)]
+    for one, together in zip(clips, run(system, *clips), strict=True):
+        (alone,) = run(system, one)
+        np.testing.assert_allclose(alone.audio.samples, together.audio.samples, atol=2e-6)
+        assert alone.details == together.details
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (",strength=0.0", "strength .* must be above 0 and at most 1: 0.0"),
+        (",strength=1.5", "must be above 0 and at most 1"),
+        (",strength=0.2", "strength .* must be at least one of 4 steps: 0.2"),
+        (",algorithm=other", "algorithm .* must be one of paper, released"),
+        (",strength=1.0,algorithm=released", "the released style transfer cannot take strength=1"),
+        (",prompt=a_dog", "cannot restyle x@y by another prompt"),
+    ],
+)
+def test_impossible_transfers(more: str, message: str, asked: Asked, audioldm_folder: Path) -> None:
+    with pytest.raises(BenchError, match=message):
+        run(restyled(asked, audioldm_folder, more), clip(SINGING, text=SINGING.text))
+
+
+def test_released_inpainting_leaves_the_last_result(asked: Asked, audioldm_folder: Path) -> None:
+    """Only the last blend differs: what was generated is the same, what was known is not put back clean."""
+    latents = []
+    for algorithm in ("paper", "released"):
+        system: Any = load_system(asked(f"audioldm-zero-shot:steps=4,algorithm={algorithm}", audioldm_folder))
+        latents.append(latents_of(system, clip(GAP))[0][0])
+    mask = system.mask(GAP, 32, "x").astype(bool)
+    np.testing.assert_array_equal(latents[0][:, ~mask], latents[1][:, ~mask])
+    assert np.abs(latents[0][:, mask] - latents[1][:, mask]).max() > 1e-3
+
+
+def test_a_dataset_that_restyles_asks_for_its_text(tmp_path: Path) -> None:
+    from ldmbench.clips.load import load_dataset
+
+    plain, other = load_dataset("builtin-music"), load_dataset("builtin-music@children-singing")
+    assert {item.text for item in other.clips} == {"Children singing."}
+    assert other.clips[0].input.digest() == other.clips[0].audio.digest() == plain.clips[0].audio.digest()
+    assert plain.digest != other.digest
+    under = plain.under("x", SINGING)
+    assert {item.text for item in under.clips} == {"children singing"}
+    for broken in ({"kind": "restyle"}, {"kind": "gap", "text": "x"}, {"kind": "restyle", "text": "  "}):
+        with pytest.raises(ValueError, match="text: what kind = 'restyle' asks for"):
+            Condition.model_validate(broken)
+
+
+def test_conditions_without_a_text_are_known_by_what_they_were() -> None:
+    """Runs of before there were texts stay comparable."""
+    assert GAP.digest() == "354cf2e092ebb5595bbf1089b8df4630608480bc1b874f069c7d6da72ba6db39"
