@@ -39,8 +39,8 @@ def analyse(
     from ldmbench.reports.listening import write
 
     rated = listening.read(ratings, **reading)
-    name = title or (ratings[0].stem or ratings[0].resolve().name)
-    outcome, kept = carry_out(rated, name, screen, threshold, seconds)
+    about = listening.about(ratings, reading["pack"])
+    outcome, kept = carry_out(rated, title or about.title, screen, threshold, seconds or about.seconds, about.marks)
     known = write.published_scores(outcome) if published else {}
     click.echo(write.to_json(outcome) if as_json else write.to_terminal(outcome, known), nl=False)
     if output is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ldmbench.names import unknown
+from ldmbench.errors import BenchError
+from ldmbench.names import some, unknown
 
 if TYPE_CHECKING:
     from ldmbench.listening.screening import Screening
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_folder = click.Path(path_type=Path, file_okay=False)
 _file = click.Path(path_type=Path, dir_okay=False)
 
 _READING = (
-    click.option("--key", type=_file, help="What the stimuli were: CSV with stimulus,system[,page][,item][,repeat]."),
+    click.option("--pack", type=_folder, help="Pack that was rated: its sealed key says what the stimuli were."),
+    click.option(
+        "--key", type=_file, help="The pack's key, or without a pack CSV with stimulus,system[,page][,item][,repeat]."
+    ),
     click.option("--systems", type=_file, help="CSV with condition[,system][,role][,kind]: labels, anchors, kinds."),
     click.option("--items", type=_file, help="CSV with item[,clip][,group]: clips of the runs, and groups."),
     click.option("--conditions", default="", help="Conditions of a ReSEval test, separated by commas."),
     click.option(
-        "--scale", nargs=2, type=float, default=(0.0, 100.0), show_default=True, help="Lowest and highest score."
+        "--scale", nargs=2, type=float, default=None, help="Lowest and highest score.  [default: 0 100, or the pack's]"
     ),
     click.option("--complete-only", is_flag=True, help="Leave out sessions that are not whole."),
 )
@@ -69,20 +74,60 @@ def _add(command: F, options: tuple[Callable[[F], F], ...]) -> F:
 
 def read(
     paths: tuple[Path, ...],
+    pack: Path | None,
     key: Path | None,
     systems: Path | None,
     items: Path | None,
     conditions: str,
-    scale: tuple[float, float],
+    scale: tuple[float, float] | None,
     complete_only: bool,
 ) -> Ratings:
-    """Read ratings as the options say."""
-    from ldmbench.listening.joined import read_names
+    """Read ratings as the options say; a pack among them brings its key."""
+    from ldmbench.listening.joined import both, names_of_pack, read_names
     from ldmbench.listening.read import HowToRead, read_ratings
 
-    names = tuple(name.strip() for name in conditions.split(",") if name.strip())
-    how = HowToRead(read_names(key, systems, items), names, *scale, complete_only)
-    return read_ratings(paths, how)
+    folder = pack_of(paths, pack)
+    names = read_names(key if folder is None else None, systems, items)
+    if folder is not None:
+        names = both(names_of_pack(folder, key), names)
+    of_reseval = tuple(name.strip() for name in conditions.split(",") if name.strip())
+    return read_ratings(paths, HowToRead(names, of_reseval, scale, complete_only))
+
+
+def pack_of(paths: tuple[Path, ...], pack: Path | None) -> Path | None:
+    """The pack that was rated: the one that is named, or the one among the ratings.
+
+    Raises:
+        BenchError: If there are several.
+    """
+    from ldmbench.listening.formats.own import is_pack
+
+    packs = {path.resolve(): path for path in (*([pack] if pack else []), *filter(is_pack, paths))}
+    if len(packs) > 1:
+        raise BenchError(
+            "ratings of several packs are several tests", some(list(map(str, packs))), "read one at a time"
+        )
+    return next(iter(packs.values()), None)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a test is called, how long its sounds are, and what must be said with its numbers."""
+
+    title: str
+    seconds: float | None = None
+    marks: tuple[str, ...] = ()
+
+
+def about(paths: tuple[Path, ...], pack: Path | None) -> About:
+    """What a pack says of itself; without one, the name of the first file."""
+    from ldmbench.listening.pack import load_pack
+
+    folder = pack_of(paths, pack)
+    if folder is None:
+        return About(paths[0].stem or paths[0].resolve().name)
+    record = load_pack(folder)
+    return About(record.title, min(page.seconds for page in record.pages), record.marks)
 
 
 def one_scale(ratings: Ratings, name: str) -> Ratings:

@@ -74,7 +74,7 @@ def validate(
         settings = Options(device, weights, jobs=jobs or cores(), quiet=quiet)
         with no_noise():
             runs, kept = listening.score_sounds(ratings, kept, audio, metrics, out, settings, content)
-    name = title or (ratings[0].stem or ratings[0].resolve().name)
+    name = title or listening.about(ratings, reading["pack"]).title
     for line in write.validation(kept, runs, name, metrics, kind, output):
         click.echo(line)
         if show_page and kind == "html":

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ldmbench.clips.table import read_table
 from ldmbench.errors import BenchError
+from ldmbench.listening.formats.own import role_of
+from ldmbench.listening.pack import TRAINING, load_key, load_pack
 from ldmbench.listening.votes import Role, Vote
 from ldmbench.names import some, unknown
 
@@ -26,6 +28,7 @@ class Names:
         kinds: Label -> ``neural``, ``classical``, ...
         clips: Item -> clip of the runs.
         groups: Item -> group.
+        left_out: Pages whose ratings are no results, such as the one for training.
     """
 
     stimuli: Mapping[tuple[str, str], tuple[str, str, int]] = field(default_factory=dict)
@@ -34,6 +37,36 @@ class Names:
     kinds: Mapping[str, str] = field(default_factory=dict)
     clips: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+
+
+def names_of_pack(folder: Path, key: Path | None = None) -> Names:
+    """What the stimuli of a pack were, as its sealed key says.
+
+    webMUSHRA calls the hidden reference of every page ``reference``; a rating sheet names sounds without their page.
+
+    Args:
+        folder: The pack.
+        key: The key, by default the one beside the pack.
+
+    Raises:
+        BenchError: If there is no key, or it is not the one that was sealed with the pack.
+    """
+    sealed = load_key(folder, load_pack(folder), key)
+    stimuli: dict[tuple[str, str], tuple[str, str, int]] = {}
+    roles: dict[str, Role] = {}
+    clips, groups = {}, {}
+    for page_id, page in sealed.pages.items():
+        clips[page.item] = page.item
+        if page.group:
+            groups[page.item] = page.group
+        for name, stimulus in page.stimuli.items():
+            entry = (page.item, stimulus.system, page.repeat)
+            stimuli[page_id, name] = stimuli["", name] = entry
+            roles[stimulus.system] = role_of(stimulus.system, stimulus.role)
+            if stimulus.role == "reference":
+                stimuli[page_id, "reference"] = entry
+    return Names(stimuli, roles=roles, clips=clips, groups=groups, left_out=frozenset({TRAINING}))
 
 
 def read_names(key: Path | None = None, systems: Path | None = None, items: Path | None = None) -> Names:
@@ -77,6 +110,19 @@ def read_names(key: Path | None = None, systems: Path | None = None, items: Path
     return Names(stimuli, labels, roles, kinds, clips, groups)
 
 
+def both(first: Names, second: Names) -> Names:
+    """The names of two tables; the second one counts where both say something."""
+    return Names(
+        {**first.stimuli, **second.stimuli},
+        {**first.systems, **second.systems},
+        {**first.roles, **second.roles},
+        {**first.kinds, **second.kinds},
+        {**first.clips, **second.clips},
+        {**first.groups, **second.groups},
+        first.left_out | second.left_out,
+    )
+
+
 def _rows(path: Path | None, required: Sequence[str], optional: Sequence[str]) -> list[dict[str, str]]:
     if path is None:
         return []
@@ -107,16 +153,18 @@ def join(votes: Sequence[Vote], names: Names) -> tuple[list[Vote], list[str]]:
     rows, strangers = [], dict[str, None]()
     known = 0
     for vote in votes:
+        if vote.item in names.left_out:
+            continue
         entry = names.stimuli.get((vote.item, vote.system)) or names.stimuli.get(("", vote.system))
         if entry is not None:
             known += 1
             item, system, repeat = entry
             # The file of a sheet is its own item until the key says otherwise.
             vote = replace(vote, item=item or vote.item, system=system, repeat=repeat)
-        elif names.stimuli:
+        elif names.stimuli and vote.system not in names.roles:
             strangers[vote.system] = None
         rows.append(replace(vote, system=names.systems.get(vote.system, vote.system)))
-    if names.stimuli and not known:
+    if strangers and not known:
         raise BenchError(
             "the key has none of the stimuli that were rated", some(list(strangers)), "use the key of this test"
         )

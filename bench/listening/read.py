@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from ldmbench.errors import BenchError
 from ldmbench.listening import sessions
-from ldmbench.listening.formats import beaqle, means, netflix, sheet, tidy, webmushra, wide
+from ldmbench.listening.formats import beaqle, means, netflix, own, sheet, tidy, webmushra, wide
 from ldmbench.listening.formats.table import Read, text_of
 from ldmbench.listening.joined import Names, join
 from ldmbench.listening.votes import Ratings, check_scores, usual_role
@@ -17,6 +18,7 @@ from ldmbench.names import some
 
 #: What a file may be, in the order in which it is asked.
 _CSV: tuple[tuple[str, Callable[[str], bool], Callable[[Path], Read]], ...] = (
+    ("mushra results", own.is_own, own.read_own),
     ("webMUSHRA", webmushra.is_webmushra, webmushra.read_webmushra),
     ("pymushra CSV", webmushra.is_pymushra_csv, webmushra.read_pymushra_csv),
     ("EARS-EMO-OpenACE", means.is_openace, means.read_openace),
@@ -32,9 +34,13 @@ _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Path], Read]], ...] = (
 )
 _SUFFIXES = (".csv", ".json", ".txt", ".xml", ".xlsx")
 
+#: Scales of the methods whose scores are not 0 to 100.
+_SCALES = {"acr": (1.0, 5.0), "dcr": (1.0, 5.0), "ab": (0.0, 1.0)}
+
 #: What can be read, for messages.
 KINDS = (
-    "webMUSHRA's mushra.csv, pymushra's CSV and JSON, BeaqleJS's files, DAC's and ReSEval's tables, ODAQ's XML and CSV"
+    "a pack, mushra results' CSV, webMUSHRA's mushra.csv, pymushra's CSV and JSON, BeaqleJS's files, DAC's and "
+    "ReSEval's tables, ODAQ's XML and CSV"
     ", EARS-EMO-OpenACE's metadata.csv, rating sheets (CSV, XLSX), or a CSV with listener,item,system,score"
 )
 
@@ -46,15 +52,13 @@ class HowToRead:
     Attributes:
         names: What their names stand for.
         conditions: Conditions of a ReSEval test, which its table does not name.
-        low: Lowest score of the scale.
-        high: Highest.
+        scale: Lowest and highest score; that of the method where None, 0 to 100 where it is not known.
         complete_only: Leave out sessions that are not whole.
     """
 
     names: Names = field(default_factory=Names)
     conditions: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 100.0
+    scale: tuple[float, float] | None = None
     complete_only: bool = False
 
 
@@ -69,9 +73,11 @@ def read_ratings(paths: Sequence[Path], how: HowToRead) -> Ratings:
         BenchError: If a file is of no kind that can be read, holds no ratings, or has scores that the scale has not.
     """
     reads = [read for path in paths for read in _read_all(path, how.conditions)]
+    _tell_apart(reads)
     notes = [note for read in reads for note in read.notes]
     votes = [vote for read in reads for vote in read.rows]
-    check_scores(votes, how.low, how.high)
+    low, high = how.scale or _usual_scale({method for read in reads for method in read.methods})
+    check_scores(votes, low, high)
     votes, strangers = join(votes, how.names)
     votes, copies = sessions.once(votes)
     notes += [*strangers, *copies]
@@ -84,10 +90,13 @@ def read_ratings(paths: Sequence[Path], how: HowToRead) -> Ratings:
     if not votes:
         raise BenchError("no session is whole", "; ".join(notes), "read them without --complete-only")
     roles = {name: usual_role(name) for name in dict.fromkeys(vote.system for vote in votes)}
+    for read in reads:
+        roles |= read.roles
     groups = {item: group for read in reads for item, group in read.groups.items()}
+    clips = {item: clip for read in reads for item, clip in read.clips.items()}
     ratings = Ratings(
-        tuple(votes), {**roles, **how.names.roles}, {**groups, **how.names.groups}, how.names.clips, how.names.kinds,
-        how.low, how.high, tuple(notes),
+        tuple(votes), {**roles, **how.names.roles}, {**groups, **how.names.groups}, {**clips, **how.names.clips},
+        how.names.kinds, low, high, tuple(notes),
     )  # fmt: skip
     strange = [name for name in (*how.names.clips, *how.names.groups) if name not in ratings.items]
     if strange and len(strange) == len({*how.names.clips, *how.names.groups}):
@@ -100,7 +109,28 @@ def references_of(paths: Sequence[Path]) -> dict[str, str]:
     return {item: name for path in paths for read in _read_all(path, ("",)) for item, name in read.references.items()}
 
 
+def _tell_apart(reads: Sequence[Read]) -> None:
+    """Call listeners who are named by their file by its folder too, where several files have one name."""
+    named = [read for read in reads if read.named_by is not None]
+    names = Counter(read.named_by.stem for read in named if read.named_by is not None)
+    for read in named:
+        path = read.named_by
+        if path is not None and names[path.stem] > 1:
+            label = f"{path.resolve().parent.name}/{path.stem}"
+            read.rows = [replace(row, listener=label, session=label) for row in read.rows]
+
+
+def _usual_scale(methods: set[str]) -> tuple[float, float]:
+    scales = {_SCALES.get(method, (0.0, 100.0)) for method in methods} or {(0.0, 100.0)}
+    if len(scales) > 1:
+        named = ", ".join(sorted(methods))
+        raise BenchError("ratings of several methods are several tests", named, "read one at a time")
+    return scales.pop()
+
+
 def _read_all(path: Path, conditions: Sequence[str]) -> list[Read]:
+    if own.is_pack(path):
+        return [own.read_pack(path)]
     if not path.is_dir():
         return [_read(path, conditions)]
     files = sorted(

@@ -8,6 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from ldmbench.listening.votes import Vote
 from ldmbench.names import some
 
+#: So many different scores, all equal in two sessions without times, are no chance.
+_DIFFERENT = 8
+
 
 def once(votes: Sequence[Vote]) -> tuple[list[Vote], list[str]]:
     """The votes without those that are there already, and a note on each kind of copy.
@@ -77,9 +80,12 @@ def partial(votes: Sequence[Vote]) -> dict[str, str]:
 
 
 def _fingerprint(rows: Iterable[Vote]) -> Hashable | None:
-    """All that a session says, times included; None where times are not recorded, since scores alone may be equal."""
-    marks = [(vote.item, vote.system, vote.scale, vote.repeat, vote.score, vote.seconds) for vote in rows]
-    return None if any(mark[-1] is None for mark in marks) else frozenset(Counter(marks).items())
+    """All that a session says; None where it may be equal by chance: no times, and few different scores."""
+    marks = {(vote.item, vote.system, vote.scale, vote.repeat, vote.score, vote.seconds) for vote in rows}
+    untimed = any(mark[-1] is None for mark in marks)
+    if untimed and len({mark[-2] for mark in marks}) < _DIFFERENT:
+        return None
+    return frozenset(marks)
 
 
 def _by(votes: Iterable[Vote], key: Callable[[Vote], tuple[str, str]]) -> Mapping[tuple[str, str], list[Vote]]:

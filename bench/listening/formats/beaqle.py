@@ -21,7 +21,7 @@ def read_beaqle(path: Path) -> Read:
     The listener is called by the file: what they typed as their name or e-mail is not read. ``Runtime`` is in
     milliseconds. The paths of the sounds tell what the file IDs were.
     """
-    read = Read()
+    read = Read(named_by=path)
     for index, page in enumerate(decode(path)):
         if not isinstance(page, dict) or "TestID" not in page:
             continue

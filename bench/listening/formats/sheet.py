@@ -63,7 +63,8 @@ def _read(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Read:
     if not header:
         raise BenchError(f"{path} is no rating sheet", "no column 'File name'", "name a sheet as it was handed out")
     columns = [name.strip() for name in header]
-    read = Read()
+    signed = any(name.lower() in _LISTENER for name in columns)
+    read = Read(named_by=None if signed else path)
     empty = 0
     for line, fields in rows:
         record = dict(zip(columns, (field.strip() for field in fields), strict=False))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmbench.errors import BenchError
-from ldmbench.listening.votes import Vote
+from ldmbench.listening.votes import Role, Vote
 from ldmbench.names import some
 
 
@@ -22,6 +22,10 @@ class Read:
         rows: The ratings.
         groups: Item -> group, where the file says it.
         references: Item -> file of its reference, where the file says it.
+        roles: Condition -> what it is there for, where the file says it.
+        clips: Item -> clip of the runs, where the file says it.
+        methods: How was rated, where the file says it.
+        named_by: The file, where its name is all that tells whose ratings it holds.
         notes: What a user should hear about the file.
         broken: Lines that could not be read, each with the reason; they are left out and named.
     """
@@ -29,6 +33,10 @@ class Read:
     rows: list[Vote] = field(default_factory=list)
     groups: dict[str, str] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    clips: dict[str, str] = field(default_factory=dict)
+    methods: set[str] = field(default_factory=set)
+    named_by: Path | None = None
     notes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
