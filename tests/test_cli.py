@@ -65,7 +65,8 @@ def test_an_anchor_of_somebody_else_declares_itself(
     suite: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Named by the path of its card, it runs in any of its tasks, is never best, and the reports need no card."""
-    (tmp_path / "mutter_system.py").write_text(
+    module = tmp_path / "mutter_system.py"
+    module.write_text(
         "from ldmbench.audio.sound import Audio\n"
         "from ldmbench.system.protocol import Output\n"
         "class Mutter:\n"
@@ -88,7 +89,8 @@ def test_an_anchor_of_somebody_else_declares_itself(
         path.write_text(content)
     chosen = [word for path in paths for word in ("-s", str(path))]
     assert run(suite, folder, tmp_path / "runs", *chosen).exit_code == 0
-    for path in (*paths, tmp_path / "mutter_system.py"):
+    code = module.read_text()
+    for path in (*paths, module):
         path.unlink()
     chosen = [word for name in cards for word in ("-s", name)]
     shown = invoke("report", "tiny+clips", *chosen, "--out", tmp_path / "runs", "--to", "json")
@@ -100,6 +102,7 @@ def test_an_anchor_of_somebody_else_declares_itself(
     assert "Not ranked: anchors (mutter), and cells short of clips" in table["notes"]
     suite.write_text(SUITE.replace('task = "codec"', 'task = "generate"'))
     paths[0].write_text(cards["mutter"])
+    module.write_text(code)
     refused = run(suite, folder, tmp_path / "runs", "-s", str(paths[0]))
     assert refused.exit_code == 2
     assert "its task is codec or enhance, the suite's is generate" in refused.stderr

@@ -423,8 +423,8 @@ def test_averages_stand_in_a_section_of_their_own(runs: list[Run]) -> None:
         (PublishedValue("Opus 12", "opus@12kbps", 12.0, "average", "visqol_audio", 3.5, "Doe 2024, table 2"),)
     )
     built = table.build(runs, published=published, averages=("visqol_audio", "pesq_wb", "kbps"))
-    # PESQ applies to one dataset, kbps is no mean over clips.
-    assert [(c.dataset, c.metric) for c in built.columns if c.dataset == "average"] == [("average", "visqol_audio")]
+    # PESQ applies to one dataset.
+    assert [c.metric for c in built.columns if c.dataset == "average"] == ["visqol_audio", "kbps"]
     for run in runs:
         parts = [present(run.estimate("visqol_audio", item.name)) for item in run.info.datasets]
         average = present(cell_of(built, run.info.system, "average", "visqol_audio").estimate)
@@ -434,7 +434,12 @@ def test_averages_stand_in_a_section_of_their_own(runs: list[Run]) -> None:
     cell = cell_of(built, "opus@12kbps", "average", "visqol_audio")
     assert cell.published == 3.5
     assert cell.difference == pytest.approx(value_of(cell) - 3.5)
-    assert any(row.cells[-1].rank == 1 for row in built.rows)
+    rates = [present(runs[1].estimate("kbps", item.name)) for item in runs[1].info.datasets]
+    assert value_of(cell_of(built, runs[1].info.system, "average", "kbps")) == pytest.approx(
+        sum(present(rate.value) for rate in rates) / len(rates)
+    )
+    column = [(item.dataset, item.metric) for item in built.columns].index(("average", "visqol_audio"))
+    assert any(row.cells[column].rank == 1 for row in built.rows)
     assert "average" in table.to_markdown(built)
     assert "average" in table.to_terminal(built)
     assert "average" in latex.to_latex(built)
