@@ -48,8 +48,9 @@ class Examples:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The labels in the order of their index."""
-        return tuple(sorted(set(self.labels)))
+        """The labels in the order of their index: of numbers by their values, of others by their letters."""
+        labels = set(self.labels)
+        return tuple(sorted(labels, key=int) if all(map(str.isdecimal, labels)) else sorted(labels))
 
     @cached_property
     def targets(self) -> Index:

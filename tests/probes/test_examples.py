@@ -41,6 +41,7 @@ def test_labels_are_counted_in_their_order() -> None:
     found = examples(["b", "a", "c", "a"], ["train", "train", "train", "test"])
     assert found.classes == ("a", "b", "c")
     assert found.targets.tolist() == [1, 0, 2, 0]
+    assert examples(["100", "21", "99"], ["f0", "f1", "f2"]).classes == ("21", "99", "100")
 
 
 @pytest.mark.parametrize(
