@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,21 @@ class Sweep(Card):
     """``[sweep]`` of a suite: ``systems`` as bases, and beside it each setting with its values.
 
     Every setting is swept on its own, the others stay as in the base: ``systems = ["a@b"]`` with ``steps = [10, 25]``
-    stands for ``a@b:steps=10`` and ``a@b:steps=25``.
+    stands for ``a@b:steps=10`` and ``a@b:steps=25``. With ``grid = true`` all values of all settings are combined;
+    two settings make a heat map.
     """
 
     systems: tuple[str, ...]
+    grid: bool = False
     settings: dict[str, tuple[Setting, ...]]
 
     @model_validator(mode="before")
     @classmethod
     def _collect(cls, content: Any) -> Any:
         if isinstance(content, Mapping) and "settings" not in content:
-            return {
-                "systems": content.get("systems", ()),
-                "settings": {key: value for key, value in content.items() if key != "systems"},
-            }
+            own = {key: content[key] for key in ("systems", "grid") if key in content}
+            settings = {key: value for key, value in content.items() if key not in own}
+            return {"systems": (), **own, "settings": settings}
         return content
 
     @field_validator("systems", "settings")
@@ -52,11 +54,15 @@ class Sweep(Card):
             BenchError: If a base already sets what is swept.
         """
         names = []
+        if self.grid:
+            whole = product(*([(setting, value) for value in values] for setting, values in self.settings.items()))
+            changes = [dict(place) for place in whole]
+        else:
+            changes = [{setting: value} for setting, values in self.settings.items() for value in values]
         for base in map(parse, self.systems):
-            for setting, values in self.settings.items():
-                if setting in base.settings:
-                    raise BenchError(f"{base} sets {setting}, which the sweep sets too", fix="keep one of the two")
-                names += [str(Name(base.name, base.variant, {**base.settings, setting: value})) for value in values]
+            if twice := sorted(base.settings.keys() & self.settings.keys()):
+                raise BenchError(f"{base} sets {twice[0]}, which the sweep sets too", fix="keep one of the two")
+            names += [str(Name(base.name, base.variant, {**base.settings, **change})) for change in changes]
         return tuple(names)
 
 

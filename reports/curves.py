@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import Name, show
 from ldmbench.reports.cells import marks_of, unique
+from ldmbench.reports.heatmaps import grids
 from ldmbench.runs.results import Run
 from ldmbench.system.card import WEIGHTS
 from ldmbench.system.checkpoints import series_of, step_of
@@ -89,8 +90,11 @@ def build(
         metrics: Quality metrics; where None, all with a direction that are not times.
         datasets: Datasets; all where None.
     """
+    # What is swept two settings at a time is a heat map, and neither a line nor a point of its own.
+    gridded = {index for grid in grids(runs) for index in grid.places}
+    runs = [run for index, run in enumerate(runs) if index not in gridded]
     if metrics is None:
-        metrics = [name for name in unique(name for run in runs for name in run.info.metrics) if is_quality(name)]
+        metrics = quality_metrics(runs)
     if datasets is None:
         datasets = unique(item.name for run in runs for item in run.info.datasets)
     curves = []
@@ -185,6 +189,11 @@ def _sweep(
             levels.append((run.info.system, estimate.value))
     lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
     return Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels), axis)
+
+
+def quality_metrics(runs: Sequence[Run]) -> list[str]:
+    """Metrics of runs that are drawn where none are named."""
+    return [name for name in unique(name for run in runs for name in run.info.metrics) if is_quality(name)]
 
 
 def is_quality(metric: str) -> bool:

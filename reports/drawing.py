@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +82,19 @@ def render(curves: Sequence[Curve], suffix: str = "svg", columns: int = 3, palet
         columns: Panels side by side.
         palette: Names of families, in the order in which they take colours; those of ``curves`` where empty.
     """
+    return saved(lambda: _figure(curves, columns, palette or family_names(curves)), suffix)
+
+
+def saved(draw: Callable[[], Figure], suffix: str) -> bytes:
+    """A figure as ``svg`` or ``pdf`` in the one style of all; equal figures give equal bytes."""
     import matplotlib
 
     # From matplotlib's own defaults, so that a user's matplotlibrc changes no byte.
     style: Any = {**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}
     with matplotlib.rc_context(style):
-        figure = _figure(curves, columns, palette or family_names(curves))
         stream = io.BytesIO()
         dates = {"Date": None} if suffix == "svg" else {"CreationDate": None, "ModDate": None}
-        figure.savefig(stream, format=suffix, metadata=dates, transparent=True)
+        draw().savefig(stream, format=suffix, metadata=dates, transparent=True)
     return stream.getvalue()
 
 

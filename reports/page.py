@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
-from ldmbench.reports import bdrate, curves, drawing, media
+from ldmbench.reports import bdrate, curves, drawing, heatmaps, media, panels
 from ldmbench.reports import text as table
 from ldmbench.reports.cells import marks_of, number, unique
 from ldmbench.reports.notes import interval_notes
@@ -158,28 +156,19 @@ def _clip_counts(runs: Sequence[Run], chosen: Sequence[ClipInfo]) -> list[str]:
     return lines
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """A curve as inline SVG, with the words that stand for it."""
-
-    dataset: str
-    svg: str
-    label: str
-
-
 def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | None) -> dict[str, Any]:
+    """Curves and heat maps as panels, and the BD-rates."""
     built = curves.build(runs, metrics)
+    maps = heatmaps.build(runs, metrics if metrics is not None else curves.quality_metrics(runs))
     names = drawing.family_names(built)
-    panels = []
-    for index, curve in enumerate(built):
-        svg = drawing.render([curve], "svg", palette=names).decode()
-        panels.append(_Panel(curve.dataset, _inline(svg, curve, names, f"c{index}-"), _describe(curve)))
+    drawn = [panels.curve_panel(curve, names, f"c{index}-") for index, curve in enumerate(built)]
+    drawn += [panels.heatmap_panel(item, f"h{index}-") for index, item in enumerate(maps)]
     base = bdrate.find_anchor(built, anchor) if anchor else ""
     base = base or bdrate.choose_anchor(built)
     rates = bdrate.bd_table(built, base) if base else ()
     return {
-        "panels": panels,
-        "datasets": unique(panel.dataset for panel in panels),
+        "panels": drawn,
+        "datasets": unique(panel.dataset for panel in drawn),
         "anchor": base,
         "asked": anchor or base,
         "bd_columns": [(curve.dataset, curve.facts) for curve in built if curve.axis == curves.RATE],
@@ -188,41 +177,6 @@ def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | No
         },
         "colours": {name: index % len(drawing.PALETTE) for index, name in enumerate(names)},
     }
-
-
-def _inline(svg: str, curve: curves.Curve, names: Sequence[str], prefix: str) -> str:
-    """The SVG for use inside the page: colours become the page's, ids unique, points say their numbers."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="(?!point-)([^"]+)"', rf' id="{prefix}\1"', svg)
-    svg = re.sub(r'(href="|url\()#', rf"\1#{prefix}", svg)
-    inks = {drawing.INK: "ink", drawing.MUTED: "muted", drawing.GRID: "line", drawing.PAPER: "paper"}
-    inks |= {colour: f"c{index}" for index, colour in enumerate(drawing.PALETTE)}
-    for colour, name in inks.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    for family in curve.families:
-        for index, point in enumerate(family.points):
-            digits = curve.facts.digits
-            interval = ""
-            if point.low is not None and point.high is not None:
-                interval = f" [{number(point.low, digits)}, {number(point.high, digits)}]"
-            failed = f", {point.failed} FAILED" if point.failed else ""
-            text = (
-                f"{point.system}: {curve.position(point)}, {number(point.value, digits)}{interval}, n={point.n}{failed}"
-            )
-            gid = f'<g id="point-{names.index(family.name)}-{index}">'
-            svg = svg.replace(gid, f'<g class="point"><title>{_escape(text)}</title>')
-    return re.sub(
-        r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>",
-        rf'<svg viewBox="\1" role="img" aria-label="{_escape(_describe(curve))}" preserveAspectRatio="xMidYMid meet">',
-        svg,
-        count=1,
-    )
-
-
-def _describe(curve: curves.Curve) -> str:
-    names = ", ".join(family.name for family in curve.families)
-    return f"{curve.facts.title} against {curve.axis_title} on {curve.dataset}: {names}"
 
 
 def _clip_row(clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts]) -> dict[str, Any]:
@@ -294,12 +248,6 @@ def _datasets(runs: Sequence[Run]) -> list[DatasetInfo]:
 def _banner(line: str) -> tuple[str, str]:
     kind, _, text = line.partition(": ")
     return kind, text
-
-
-def _escape(text: str) -> str:
-    from markupsafe import escape
-
-    return str(escape(text))
 
 
 def embed(data: Any) -> str:

@@ -93,7 +93,7 @@ def page(
 
 
 def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anchor: str) -> list[str]:
-    """Rate-distortion curves as PDF and SVG, and the best checkpoints and the BD-rates as lines to print.
+    """Rate-distortion curves and heat maps as PDF and SVG, and the best checkpoints and the BD-rates as lines to print.
 
     Args:
         runs: The systems.
@@ -101,15 +101,17 @@ def curves(runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anc
         metrics: Metrics to draw, the suite's curves where empty.
         anchor: System family that BD-rates are relative to; chosen by the report where empty.
     """
-    from ldmbench.reports import bdrate, drawing
+    from ldmbench.reports import bdrate, drawing, heatmap_drawing, heatmaps
     from ldmbench.reports.cells import Column
     from ldmbench.reports.checkpoints import best_checkpoints
-    from ldmbench.reports.curves import build
+    from ldmbench.reports.curves import build, quality_metrics
 
     suite = _suite(runs)
     chosen = list(metrics) or (_as_run(runs, suite.curves) if suite and suite.curves else None)
-    drawn = build(runs, chosen)
-    lines = [f"wrote {path}" for path in drawing.write(drawn, output or Path(f"{runs[0].info.suite}-curves"))]
+    folder = output or Path(f"{runs[0].info.suite}-curves")
+    drawn, maps = build(runs, chosen), heatmaps.build(runs, chosen or quality_metrics(runs))
+    paths = drawing.write(drawn, folder) if drawn or not maps else []
+    lines = [f"wrote {path}" for path in (*paths, *heatmap_drawing.write(maps, folder))]
     lines += best_checkpoints(runs, [Column(curve.dataset, curve.facts, 0) for curve in drawn])
     base = _anchor(runs, anchor) or bdrate.choose_anchor(drawn)
     for row in bdrate.bd_table(drawn, base) if base else ():

@@ -21,7 +21,7 @@ from ldmbench.system.registry import load_system_card, resolve
 
 SUITES = (
     "audioldm-sota", "audioldm-ddim-steps", "audioldm-zero-shot", "audioldm2-audiocaps", "src-gaudio-table2",
-    "semanticodec-reconstruction", "semanticodec-ablations", "audiosr-lsd",
+    "semanticodec-reconstruction", "semanticodec-ablations", "audiosr-lsd", "ladiffcodec-strides", "src-gaudio-table1",
 )  # fmt: skip
 
 #: Published, and not in the suites: a classifier that is not here, a recogniser that has to be fetched first.
@@ -47,6 +47,16 @@ PRINTED = {
         "fd_panns": 25.50, "is_panns": 7.04, "kl_softmax_panns": 1.35, "fad_vggish_audioldm_eval": 1.82,
         "clap_score@630k-audioset-best": 0.491,
     },
+    ("src-gaudio-table1", "SRC-gAudio 32k"): {
+        "fd_panns": 45.40, "is_panns": 6.85, "kl_softmax_panns": 1.52, "fad_vggish_audioldm_eval": 2.09,
+        "clap_score@630k-audioset-best": 0.592,
+    },
+    ("src-gaudio-table1", "gAudio 48k"): {
+        "fd_panns": 56.87, "is_panns": 4.88, "kl_softmax_panns": 1.80, "fad_vggish_audioldm_eval": 9.95,
+        "clap_score@630k-audioset-best": 0.549,
+    },
+    ("ladiffcodec-strides", "LaDiffCodec, strides [4, 8], 1.5 kbps"): {"pesq_wb": 2.19},
+    ("ladiffcodec-strides", "LaDiffCodec, strides [8], 3 kbps"): {"pesq_wb": 2.23},
     ("semanticodec-ablations", "stack factor 2, variable vocab"): {"visqol_audio": 3.55, "wer_whisper_large_v3": 5.10},
     ("semanticodec-ablations", "acoustic codebook 8192, LSTM"): {"visqol_audio": 3.596, "wer_whisper_large_v3": 4.80},
 }  # fmt: skip

@@ -46,7 +46,8 @@ class LaDiffCodec(Codec):
         schedule: ``linear``, or ``cosine``.
         tau: Steps of the 1000 that are taken: 100.
         gamma: Share of the infilling branch: 0.3, or 1 (0: of plain diffusion, with ``tau`` 1000).
-        algorithm: ``midway``, or ``infilling`` as a function of the code that its script leaves out does it.
+        algorithm: ``midway``, or ``infilling`` as a function of the code that its script leaves out does it; ``codec``
+            takes the discrete codec's own decoder, and no diffusion: the paper's EnCodec at 16 kHz.
         sampler, steps, eta: ``ddpm``, or ``ddim`` with so many steps (0: all) and that share of fresh noise.
         condition: Brought to [-1, 1] by ``frame``, or as a whole (``map``).
         latent_scale: What sampled latents are multiplied by before decoding: 18, or 1.
@@ -162,10 +163,16 @@ class LaDiffCodec(Codec):
                     part = members[first : first + self.batch]
                     codes = [torch.from_numpy(streams[index].payload).to(self.device) for index in part]
                     words = torch.stack([self._words(one, length) for one in codes])
-                    draws = [Draws.seeded(seeds[index], self.algorithm == "infilling") for index in part]
-                    latents = self.latents(self.condition(words), draws)
-                    for index, latent, word in zip(part, latents, words, strict=True):
-                        sounds[index] = Audio(self._sound(latent, word, lengths[index])[None], self.rate)
+                    coarse = self.models.codec.decode(words) if "codec" in (self.level, self.algorithm) else None
+                    if self.algorithm == "codec":
+                        waves = coarse
+                    else:
+                        draws = [Draws.seeded(seeds[index], self.algorithm == "infilling") for index in part]
+                        latents = self.latents(self.condition(words), draws)
+                        waves = self.models.continuous.decode(latents * self.latent_scale)
+                    for place, index in enumerate(part):
+                        heard = [wave[place, : lengths[index]] for wave in (waves, coarse) if wave is not None]
+                        sounds[index] = Audio(self._levelled(*heard)[None], self.rate)
         return [sounds[index] for index in range(len(streams))]
 
     def _words(self, codes: Tensor, length: int) -> Tensor:
@@ -176,12 +183,10 @@ class LaDiffCodec(Codec):
         more = length // self.hop - words.shape[-1]
         return torch.cat([words, words[:, -1:].expand(-1, more)], dim=1) if more else words
 
-    def _sound(self, latent: Tensor, words: Tensor, length: int) -> Signal:
-        """``length`` samples of a latent ``[128, frames]``, at the level that is asked for."""
-        wave = self.models.continuous.decode(latent[None] * self.latent_scale)[0, :length]
-        if self.level == "codec":
-            heard = self.models.codec.decode(words[None])[0, :length]
-            wave = wave * (heard.square().mean() / (wave.square().mean() + _SMALL**2)).sqrt()
+    def _levelled(self, wave: Tensor, coarse: Tensor | None = None) -> Signal:
+        """A waveform at the level that is asked for; ``coarse`` is the discrete codec's output."""
+        if self.level == "codec" and coarse is not None:
+            wave = wave * (coarse.square().mean() / (wave.square().mean() + _SMALL**2)).sqrt()
         elif self.level == "peak":
             wave = wave / (wave.std() + _SMALL)
             wave = wave / (wave.abs().max() + _SMALL)

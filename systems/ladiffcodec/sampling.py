@@ -17,7 +17,7 @@ from ldmbench.systems.latent.v_diffusion import Noise, seeded_noise
 TRAINED = 1000
 SCHEDULES = ("linear", "cosine")
 SAMPLERS = ("ddpm", "ddim")
-ALGORITHMS = ("midway", "infilling")
+ALGORITHMS = ("midway", "infilling", "codec")
 
 #: ``predict(x, t, condition)``: the noise in ``x`` ``[n, ...]`` at step ``t`` under ``condition`` ``[n, ...]``.
 Predict = Callable[[Tensor, int, Tensor], Tensor]

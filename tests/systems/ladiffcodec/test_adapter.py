@@ -110,6 +110,19 @@ def test_the_level_is_that_of_what_is_asked_for(folder: Path, speech_like: Calla
         assert np.corrcoef(made[level], made["decoder"])[0, 1] > 1 - 1e-5
 
 
+def test_the_discrete_codec_alone_is_a_baseline(folder: Path, speech_like: Callable[..., Audio]) -> None:
+    built = load_system(resolve(f"ladiffcodec@1.5kbps:{NARROW},algorithm=codec", weights=folder))
+    assert isinstance(built, LaDiffCodec)
+    clip = Clip("t/a", "t", loaded=speech_like(16_000, 0.52), seed=1)
+    (output,) = built.process([clip])
+    with torch.inference_mode():
+        wave = torch.from_numpy(clip.audio.fit(26 * 320).samples.copy())
+        words = built.models.codec.sums(built.models.codec.quantise(built.models.codec.encode(wave)))
+        coarse = built.models.codec.decode(words)[0, :8320].numpy()
+    np.testing.assert_allclose(sounding(output).samples[0], coarse, atol=1e-5)
+    assert output.bits == 26 * 30
+
+
 def test_the_condition_is_scaled_by_frame_or_as_a_whole(folder: Path, system: LaDiffCodec) -> None:
     whole = load_system(resolve(f"ladiffcodec@1.5kbps:{NARROW},condition=map", weights=folder))
     assert isinstance(whole, LaDiffCodec)
