@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ldmbench.commands import packs
+from ldmbench.commands import packs, preflight
 from ldmbench.commands.analyse import analyse
 
 
@@ -13,5 +13,5 @@ def mushra() -> None:
     """Listening tests: MUSHRA and its relatives."""
 
 
-for _command in (packs.export, packs.serve, packs.results, analyse):
+for _command in (preflight.plan, packs.export, preflight.check, packs.serve, packs.results, analyse):
     mushra.add_command(_command)

@@ -182,13 +182,14 @@ class _Maker:
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), rate=request.treatment.rate,
             criteria=request.preset.criteria, ties=request.ties and request.method == "ab",
             must_hear_s=request.preset.must_hear_s or request.longest, training=training,
-            pages=tuple(pages[index] for index in self.generator.permutation(len(pages))), blocks=listed,
+            pages=tuple(pages[index] for index in self.generator.permutation(len(pages))),
+            blocks=listed, minutes=minutes,
             words=request.preset.words(request.organiser, minutes, len(listed[0].pages)), marks=self.material.marks,
             key_sha256=digest, max_sliders=request.max_sliders,
         )  # fmt: skip
         if request.method == "mushra":
             webmushra.write_configs(pack, self.folder)
-        handouts.write(pack, self.folder, minutes)
+        handouts.write(pack, self.folder)
         write_record(self.folder / "pack.json", pack)
         return pack, key
 

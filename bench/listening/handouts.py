@@ -16,7 +16,7 @@ from ldmbench.listening.sheets import write_sheets
 from ldmbench.listening.stimuli import Treated
 
 
-def write(pack: Pack, folder: Path, minutes: int) -> None:
+def write(pack: Pack, folder: Path) -> None:
     """Write ``links.csv``, ``README.md`` and, of a sheet, the sheets."""
     rows: list[list[object]] = []
     for block in pack.blocks:
@@ -24,7 +24,7 @@ def write(pack: Pack, folder: Path, minutes: int) -> None:
         rows.append([block.id, link, len(block.pages), " ".join(block.pages)])
     write_table(folder / "links.csv", ["block", "webmushra", "count", "pages"], rows)
     with replacing(folder / "README.md") as handle:
-        handle.write(_readme(pack, folder.name, minutes).encode())
+        handle.write(_readme(pack, folder.name).encode())
     if pack.method == "sheet":
         write_sheets(pack, folder)
 
@@ -50,14 +50,14 @@ def _cell(value: Any) -> object:
     return "" if value is None else value
 
 
-def _readme(pack: Pack, name: str, minutes: int) -> str:
+def _readme(pack: Pack, name: str) -> str:
     """How to run the pack, in the words of its method."""
     lines = [
         f"# {pack.title}",
         "",
         *(f"**{mark}**\n" for mark in pack.marks),
         f"Method `{pack.method}`, {len(pack.pages)} pages, {len(pack.blocks)} blocks of {len(pack.blocks[0].pages)}, "
-        f"about {minutes} minutes a listener. Made by ldmbench.",
+        f"about {pack.minutes} minutes a listener. Made by ldmbench.",
         "",
         f"Nothing in this folder says what the sounds are. `{name}.sealed/key.json` does: keep it away from listeners",
         "and from whoever runs the test. `pack.json` holds its SHA-256, so that it cannot change.",
@@ -78,7 +78,8 @@ def _readme(pack: Pack, name: str, minutes: int) -> str:
             f"`testId` of its own: `results/{pack.id}-b01/mushra.csv`, and so on.",
             "",
             "- Forbid the folder `results/` in the web server: webMUSHRA lets anybody read it.",
-            "- With PHP 8, `service/write.php` answers with an error after the ratings are written. They are there.",
+            "- With PHP 8, `service/write.php` stores the ratings, then fails at `count(null)` (line 244): listeners",
+            "  read that an error occurred. The ratings are there; PHP 7 and pymushra do not have this fault.",
             "- Add no question with free text: an `&` in an answer loses the listener's session.",
             "- webMUSHRA does not make listeners hear or move anything. `ldmbench mushra serve` does.",
         ]

@@ -122,6 +122,7 @@ class Pack(Card):
         training: The training page, None where there is none.
         pages: All pages.
         blocks: Who hears which of them in which order; sessions get the blocks in turn.
+        minutes: How long a listener is expected to take.
         words: Consent, instructions, thanks.
         marks: What every table of these systems says, too: UNTRAINED, PARTIAL.
         key_sha256: SHA-256 of the sealed key's file.
@@ -141,6 +142,7 @@ class Pack(Card):
     training: Page | None
     pages: tuple[Page, ...] = Field(min_length=1)
     blocks: tuple[Block, ...] = Field(min_length=1)
+    minutes: int = 0
     words: Words
     marks: tuple[str, ...] = ()
     key_sha256: str
