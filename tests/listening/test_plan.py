@@ -46,7 +46,8 @@ def simulated(components: Components, listeners: int, items: int, difference: fl
         cell = math.sqrt(2) * components.residual * generator.standard_normal((listeners, items))
         own = math.sqrt(2) * components.listener_system * generator.standard_normal((listeners, 1))
         taste = math.sqrt(2) * components.item_system * generator.standard_normal((1, items))
-        found += crossed(difference + own + taste + cell).p <= level
+        p = crossed(difference + own + taste + cell).p
+        found += p is not None and p <= level
     return found / draws
 
 

@@ -87,7 +87,7 @@ def test_loudness_equals_ffmpeg(tmp_path: Path, rate: int, speechlike: Sound) ->
     for name, samples in sounds.items():
         path = tmp_path / f"{name}.wav"
         path.write_bytes(encode_wav(np.stack([samples, samples]).astype(float), rate))
-        command = [ffmpeg, "-hide_banner", "-nostats", "-i", path, "-filter_complex", "ebur128", "-f", "null", "-"]
+        command = [ffmpeg, "-hide_banner", "-nostats", "-i", str(path), "-filter_complex", "ebur128", "-f", "null", "-"]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
         summary = text[text.rindex("Integrated loudness") :]
         (theirs,) = re.findall(r"I:\s+(-?[\d.]+) LUFS", summary)

@@ -9,9 +9,10 @@ from typing import Any
 
 from ldmbench.audio import sound as audio_io
 from ldmbench.errors import BenchError
-from ldmbench.listening.preflight.finding import Finding, error, warning
+from ldmbench.listening.preflight.finding import error, warning
 from ldmbench.listening.preflight.yaml_subset import NotSafe, parse
 from ldmbench.listening.webmushra import MOST_SLIDERS
+from ldmbench.runs.check import Finding
 
 #: Seconds of the longest sound that webMUSHRA plays.
 LONGEST_S = 12.0

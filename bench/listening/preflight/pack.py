@@ -13,10 +13,11 @@ from ldmbench.errors import BenchError
 from ldmbench.listening import webmushra
 from ldmbench.listening.pack import Key, Pack, load_key, load_pack, sealed_folder
 from ldmbench.listening.preflight.config import check_config
-from ldmbench.listening.preflight.finding import Finding, error, ok, warning
+from ldmbench.listening.preflight.finding import error, ok, warning
 from ldmbench.listening.preflight.sounds import check_sounds
 from ldmbench.listening.presets import NOBODY
 from ldmbench.names import some
+from ldmbench.runs.check import Finding
 
 #: Sliders that fit on a screen of 1280 pixels in webMUSHRA, and have a digit key each.
 FITTING = 9

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.listening.pack import Key, Pack, Page, Sound
 from ldmbench.listening.preflight.config import LONGEST_S
-from ldmbench.listening.preflight.finding import Finding, error, warning
+from ldmbench.listening.preflight.finding import error, warning
 from ldmbench.listening.stimuli import MTIME, loudness
 from ldmbench.names import some
+from ldmbench.runs.check import Finding
 
 #: Systems on one page may differ in loudness by so many LU.
 _LOUDER_LU = 1.0
@@ -130,7 +132,8 @@ def _samples(page: Page, checked: list[Checked]) -> Iterator[Finding]:
             yield warning(name, "clips: several samples in a row are at full scale", "export it with less loudness")
 
 
-def _longest_run(marks: Real | np.ndarray) -> int:  # type: ignore[type-arg]
+def _longest_run(marks: Any) -> int:
+    """How many marks in a row are set."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(marks, int), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
