@@ -355,6 +355,15 @@ def align(name: str) -> str:
     return str(Name(asked.name, asked.variant, {**asked.settings, _ALIGN: True}))
 
 
+def is_metric(name: str) -> bool:
+    """Whether there is a metric of that name, whatever its variant and settings."""
+    _import_all()
+    try:
+        return parse(name).name in _registry
+    except BenchError:
+        return False
+
+
 def homes(names: Sequence[str]) -> tuple[str, ...] | None:
     """Modules of others that register these metrics; None if one of them cannot be imported in another process.
 

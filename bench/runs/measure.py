@@ -152,7 +152,10 @@ def _wanted(run: Run, clip: Clip, name: str, retry_failed: bool) -> bool:
     if not facts.applies_to(clip.content):
         return False
     row = run.scores.get((clip.id, name))
-    return row is None or row.version != facts.version or (retry_failed and row.status == "failed")
+    if row is None or row.version != facts.version:
+        return True
+    gone = isinstance(row.value, str) and row.value not in run.vectors and not (run.path / row.value).is_file()
+    return gone or (retry_failed and row.status == "failed")
 
 
 def _weight(task: Task) -> float:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
@@ -19,7 +22,36 @@ SCHEMA = 1
 
 Status = Literal["ok", "failed", "unscored"]
 
+R = TypeVar("R")
 
+
+def as_record(kind: type[R], fields: object) -> R:
+    """A record from its JSON: every field of the type that it is declared to have, and no other field.
+
+    Raises:
+        ValueError: If the fields are not that.
+    """
+    try:
+        return _adapter(kind).validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or kind.__name__
+        whose = [str(fields[key]) for key in ("metric", "clip") if key in fields] if isinstance(fields, dict) else []
+        raise ValueError(": ".join([" of ".join(whose), where, first["msg"]]).removeprefix(": ")) from None
+
+
+@cache
+def _adapter(kind: type[R]) -> TypeAdapter[R]:
+    return TypeAdapter(kind)
+
+
+def _checked(kind: type[R]) -> type[R]:
+    """Let a record be read by ``as_record``; made in Python it is what it is given."""
+    kind.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+    return kind
+
+
+@_checked
 @dataclass(frozen=True)
 class ClipInfo:
     """A planned clip: all that reports need to know of it, and all it takes to score its output once more.
@@ -108,6 +140,7 @@ class ClipInfo:
         )
 
 
+@_checked
 @dataclass(frozen=True)
 class DatasetInfo:
     """What a report needs to know of a dataset; ``missing`` counts planned clips without their reference file."""
@@ -120,6 +153,7 @@ class DatasetInfo:
     missing: int = 0
 
 
+@_checked
 @dataclass(frozen=True)
 class RunInfo:
     """``run.json``: everything that decided the audio of a run, and where it was made.
@@ -191,6 +225,7 @@ class RunInfo:
         return int(self.identity.get("version", 1))
 
 
+@_checked
 @dataclass(frozen=True)
 class OutputRow:
     """A line of ``outputs.jsonl``: what became of one clip.
@@ -240,6 +275,7 @@ class OutputRow:
     notes: list[str] = field(default_factory=list)
 
 
+@_checked
 @dataclass(frozen=True)
 class ScoreRow:
     """A line of ``scores.jsonl``: one metric of one clip.

@@ -12,7 +12,8 @@ from ldmbench import stats
 from ldmbench.audio.arrays import Real
 from ldmbench.errors import BenchError, describe, one_line
 from ldmbench.host.interrupt import from_keyboard
-from ldmbench.metrics._base import load_metric
+from ldmbench.metrics._base import is_metric, load_metric
+from ldmbench.names import some
 from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.store import last_asked, read_records, read_vector, run_folders
@@ -88,7 +89,11 @@ class Run:
         names = [name for name in self._applying(metric) if dataset in (None, name)]
         if not names:
             return None
-        values, failed, unscored = self._values(metric, names)
+        try:
+            values, failed, unscored = self._values(metric, names)
+        except BenchError as error:  # A vector is gone, or is none.
+            self.faults[metric] = str(error)
+            return Estimate(None, failed=sum(clip.dataset in names for clip in self.info.clips))
         try:
             return replace(loaded.aggregate(values), failed=failed, unscored=unscored)
         except BaseException as error:
@@ -154,6 +159,11 @@ def open_run(path: str | Path) -> Run:
         BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
     info, outputs, scores = read_records(Path(path))
+    unknown = [metric for metric in info.metrics if not is_metric(metric)]
+    if unknown:
+        # Of a package that is not installed here: the rest of the run is as good as it was.
+        _log.warning("%s: left out, metrics that are not known here: %s", path, some(unknown))
+        info = replace(info, metrics=tuple(metric for metric in info.metrics if metric not in unknown))
     return Run(Path(path), info, outputs, scores, info.problem)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host.files import replacing, safe_name
 from ldmbench.names import parse
 from ldmbench.runs.journal import BrokenRunError, Journal, lock, read_journal
-from ldmbench.runs.records import SCHEMA, ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
+from ldmbench.runs.records import SCHEMA, OutputRow, RunInfo, ScoreRow, as_record
 from ldmbench.system.card import Role
 from ldmbench.system.registry import list_systems, load_system_card
 
@@ -62,7 +61,7 @@ def _as_this_version(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
         raise BenchError(
             f"{path} is not a run", f"no {_RECORD} in it", "name a suite or a folder below runs/"
         ) from None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise BrokenRunError(
             f"{path / _RECORD} is not a JSON record", str(error), f"remove {path} and run it again"
         ) from None
@@ -83,26 +82,24 @@ def read_info(content: dict[str, Any]) -> RunInfo:
     """The record of a run from its JSON.
 
     Raises:
-        TypeError: If a field is there that this version does not know, or one lacks.
-        KeyError: If one lacks.
+        ValueError: If a field is there that this version does not know, or one lacks or is not what it should be.
     """
-    content["datasets"] = tuple(DatasetInfo(**{**item, "notes": tuple(item["notes"])}) for item in content["datasets"])
-    content["clips"] = tuple(ClipInfo(**item) for item in content["clips"])
-    content["metrics"] = tuple(content["metrics"])
     if "role" not in content:
         # A folder of outputs has no code, and its label is no name of a system.
         content["role"] = "system" if content["identity"].get("code") == "" else _role_of(content["system"])
-    return RunInfo(**content)
+    return as_record(RunInfo, content)
 
 
 def _records(path: Path, content: dict[str, Any]) -> Records:
     info = read_info(content)
-    outputs = {row["clip"]: OutputRow(**row) for row in read_journal(path / _OUTPUTS)}
+    outputs = {}
+    for line in read_journal(path / _OUTPUTS):
+        made = as_record(OutputRow, line)
+        outputs[made.clip] = made
     scores = {}
     for line in read_journal(path / _SCORES):
-        row = ScoreRow(**line)
-        numbers = row.value if isinstance(row.value, list) else [row.value]
-        if not all(number is None or isinstance(number, str) or math.isfinite(number) for number in numbers):
+        row = as_record(ScoreRow, line)
+        if isinstance(row.value, str) and not (row.value.startswith(f"{_VECTORS}/") and ".." not in row.value):
             raise ValueError(f"the {row.metric} of {row.clip} is {row.value}")
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:

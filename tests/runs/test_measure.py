@@ -403,6 +403,15 @@ def test_vectors_are_stored_and_aggregated(work: Work, register: Any) -> None:
     assert estimate.n == 3
 
 
+def test_a_vector_that_is_gone_is_computed_again(work: Work, register: Any) -> None:
+    model = register(FakeModel(constant(np.ones(3)), kind="set"))
+    run = work.measure("fake")
+    (run.path / work.values(run)["b"]).unlink()
+    model.calls.clear()
+    assert present(work.measure("fake").estimate("fake")).n == 3
+    assert model.calls == ["b"]
+
+
 def test_a_vector_that_is_not_finite_is_a_failure(work: Work, register: Any) -> None:
     register(FakeModel(lambda clip, output: np.array([1.0, math.nan if clip.id.endswith("b") else 0.0]), kind="set"))
     run = work.measure("fake")

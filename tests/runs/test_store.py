@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -269,9 +269,9 @@ def test_runs_are_found_newest_first_per_system(tmp_path: Path) -> None:
     assert find_runs(tmp_path, "mini") == []
 
 
-def stored(root: Path, run_id: str, system: str = "opus@6kbps", **fields: Any) -> Path:
+def stored(root: Path, run_id: str, system: str = "opus@6kbps", **changed: Any) -> Path:
     path = run_path(root, "mini", system, run_id)
-    with RunWriter(path, replace(INFO, id=run_id, system=system, **fields)) as writer:
+    with RunWriter(path, replace(INFO, id=run_id, system=system, **changed)) as writer:
         writer.add_output(OutputRow("d/a", "failed", "it broke"))
         writer.add_scores([ScoreRow("d/a", "snr", 1, "failed", message="x")])
     return path
@@ -306,7 +306,7 @@ BREAKS: dict[str, tuple[str, str, str]] = {
     "overflow": (
         "scores.jsonl",
         '{"clip": "d/a", "metric": "snr", "version": 1, "status": "ok", "value": 1e999, "output": ""}\n',
-        "the snr of d/a is inf",
+        "snr of d/a: value.float: Input should be a finite number",
     ),
     "value": (
         "scores.jsonl",
@@ -367,3 +367,69 @@ def test_any_clip_id_can_be_stored(tmp_path_factory: pytest.TempPathFactory, cli
     assert stored is not None
     assert path in stored.parents
     assert audio.read(stored).digest() == sound.digest()
+
+
+#: Fields that may hold anything.
+ANYTHING = {"settings", "details", "condition"}
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"), [("run.json", RunInfo), ("outputs.jsonl", OutputRow), ("scores.jsonl", ScoreRow)]
+)
+@pytest.mark.parametrize(
+    "wrong", [{"x": [1]}, [[]], -1.5, None, "x" * 9], ids=["map", "list", "number", "null", "text"]
+)
+def test_a_field_of_another_type_sets_the_run_aside_and_ends_nothing(
+    tmp_path: Path, file: str, kind: type, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every field of every record: it is read as what it should be, or the run is named."""
+    broken, whole = stored(tmp_path, "r1"), stored(tmp_path, "r2", "noise")
+    before = json.loads((broken / file).read_text())
+    named = 0
+    for field in fields(kind):
+        (broken / file).write_text(json.dumps({**before, field.name: wrong}) + "\n")
+        caplog.clear()
+        runs = find_runs(tmp_path, "mini")
+        assert whole in [run.path for run in runs]
+        named += f"set aside: {broken}" in caplog.text
+        for run in runs:
+            assert isinstance(run.failures, list)
+            assert run.estimate("snr") is None or run.pending >= 0
+    assert named > len(fields(kind)) / 3
+    if isinstance(wrong, dict):
+        assert named >= len([field for field in fields(kind) if field.name not in ANYTHING])
+
+
+def test_a_record_nested_without_end_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken, whole = stored(tmp_path, "r1"), stored(tmp_path, "r2", "noise")
+    (broken / "run.json").write_text("[" * 100_000)
+    assert [run.path for run in find_runs(tmp_path, "mini")] == [whole]
+    assert f"set aside: {broken}" in caplog.text
+
+
+def test_a_metric_of_a_package_that_is_gone_leaves_the_rest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = stored(tmp_path, "r1", metrics=("snr", "metric_of_nobody", "no name"))
+    (run,) = find_runs(tmp_path, "mini")
+    assert run.info.metrics == ("snr",)
+    assert f"{path}: left out, metrics that are not known here: metric_of_nobody, no name" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["vectors/gone.npy", "vectors/text.npy", "../vectors/text.npy", "vectors/../run.json"])
+def test_a_vector_that_is_none_is_a_failure_of_its_metric(tmp_path: Path, name: str) -> None:
+    path = stored(tmp_path, "r1", metrics=("fd_panns", "snr"))
+    (path / "vectors").mkdir()
+    (path / "vectors" / "text.npy").write_text("no numbers")
+    with RunWriter(path, open_run(path).info) as writer:
+        writer.add_output(OutputRow("d/a", "ok"))
+        writer.add_scores([ScoreRow("d/a", "fd_panns", 1, "ok", name), ScoreRow("d/a", "snr", 1, "ok", 3.0)])
+    if ".." in name:
+        with pytest.raises(BrokenRunError, match="the fd_panns of d/a is"):
+            open_run(path)
+        return
+    run = open_run(path)
+    assert present(run.estimate("snr")).value == 3.0
+    estimate = present(run.estimate("fd_panns"))
+    assert (estimate.value, estimate.n) == (None, 0)
+    ((clip, stage, message),) = run.failures
+    assert (clip, stage) == ("every clip", "fd_panns")
+    assert name in message
