@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -32,16 +32,17 @@ def as_record(kind: type[R], fields: object) -> R:
         ValueError: If the fields are not that.
     """
     try:
-        return _adapter(kind).validate_python(fields)
+        record: R = _adapter(cast(Hashable, kind)).validate_python(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or kind.__name__
         whose = [str(fields[key]) for key in ("metric", "clip") if key in fields] if isinstance(fields, dict) else []
         raise ValueError(": ".join([" of ".join(whose), where, first["msg"]]).removeprefix(": ")) from None
+    return record
 
 
 @cache
-def _adapter(kind: type[R]) -> TypeAdapter[R]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

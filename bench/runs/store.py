@@ -177,7 +177,7 @@ def _read_array(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise BenchError(f"{path} cannot be read", str(error), "remove the run and start it again") from None
+        raise BenchError(f"{path} cannot be read", str(error), "remove it, and run or score again") from None
     return array
 
 
