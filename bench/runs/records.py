@@ -43,7 +43,7 @@ def as_record(kind: type[R], fields: object) -> R:
 
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    return TypeAdapter(cast(type[Any], kind))
 
 
 def _checked(kind: type[R]) -> type[R]:
