@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,9 @@ from ldmbench.audio.arrays import Real
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
-from ldmbench.metrics._aligned import aligned
+from ldmbench.metrics._aligned import AlignedBatches
 from ldmbench.metrics._packages import import_packages, importable
-from ldmbench.metrics._pair import signals
+from ldmbench.metrics._pair import signals, without_delay
 from ldmbench.names import Name, Setting, parse, show, typed, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
@@ -193,6 +194,22 @@ class SignalMetric(BaseMetric):
         return float(self.function(reference, estimate, rate, **self.settings))
 
 
+@dataclass
+class AlignedMetric(BaseMetric):
+    """A metric of the output moved to where it fits its reference best: what ``:align=true`` makes of a metric."""
+
+    facts: MetricFacts
+    inner: Metric
+
+    def measure(self, clip: Clip, output: Output) -> Value:
+        """The value without the delay."""
+        return self.inner.measure(clip, without_delay(clip, output))
+
+    def aggregate(self, values: Sequence[Stored]) -> Estimate:
+        """As the metric itself."""
+        return self.inner.aggregate(values)
+
+
 @dataclass(frozen=True)
 class _Entry:
     """A registered metric: how to build it from variant and settings."""
@@ -305,7 +322,14 @@ def _aligned(asked: Name, built: Metric) -> Metric:
             "it does not compare two sounds",
             f"leave out {_ALIGN}=true",
         )
-    return aligned(built, replace(built.facts, name=str(asked), title=f"{built.facts.title} aligned"))
+    facts = replace(built.facts, name=str(asked), title=f"{built.facts.title} aligned")
+    if not built.facts.device:
+        return AlignedMetric(facts, built)
+    # Of the same class, since it is asked for more than its values: where it runs, and what a comparison needs.
+    model = copy(built)
+    model.__class__ = type(type(built).__name__, (AlignedBatches, type(built)), {})
+    model.facts = facts
+    return model
 
 
 def align(name: str) -> str:
