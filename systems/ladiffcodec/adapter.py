@@ -39,6 +39,9 @@ class LaDiffCodec(Codec):
     comes from ``clip.seed``. Clips of equal padded length go through the U-Net together, ``batch`` at a time: bit-equal
     at equal batch size on one device, otherwise up to rounding.
 
+    As in the code, noise of a step has the posterior's variance and the last step adds none (the paper's formula has
+    that of the forward step, and adds it to the end), and what is predicted clean is kept in [-1, 1].
+
     Settings (the paper's first, then what the released code does):
         kbps, strides: Of the discrete codec, and of the continuous encoder.
         width: Of the U-Net's first level: 128, or 256.
