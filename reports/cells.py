@@ -113,6 +113,19 @@ class Table:
         ]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Columns that come from elsewhere than the runs.
+
+    Attributes:
+        columns: Each with the estimate of every run, in the order of the runs.
+        notes: What must be read beside their numbers.
+    """
+
+    columns: tuple[tuple[Column, tuple[Estimate | None, ...]], ...]
+    notes: tuple[str, ...] = ()
+
+
 def marks_of(run: Run) -> tuple[str, ...]:
     """What keeps the numbers of a run from standing for its system: empty for a whole run of a trained one."""
     flags = {"untrained": run.info.untrained, "partial": run.info.limit > 0, "interrupted": run.pending > 0}

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import MetricFacts, load_metric
+from ldmbench.metrics._base import MetricFacts
 from ldmbench.reports import bdrate, curves, drawing, heatmaps, media, panels
 from ldmbench.reports import text as table
 from ldmbench.reports.cells import marks_of, number, unique
+from ldmbench.reports.listening.beside import LISTENING, Heard
 from ldmbench.reports.notes import interval_notes
 from ldmbench.reports.published import Published
 from ldmbench.reports.result import AVERAGE, SYSTEM_FACTS
@@ -44,6 +45,7 @@ def write_page(
     max_clips: int = 20,
     note: str = "",
     averages: Sequence[str] = (),
+    heard: Heard | None = None,
 ) -> Path:
     """Write a page of runs; a page that was written there before is replaced.
 
@@ -58,6 +60,7 @@ def write_page(
         max_clips: Clips of each dataset that can be heard, the failed ones first; the page says how many of how many.
         note: A line below the heading.
         averages: Metrics to average over the datasets.
+        heard: A listening test to show beside them.
 
     Returns:
         The path of ``index.html``.
@@ -65,14 +68,16 @@ def write_page(
     Raises:
         BenchError: If there is no run, the folder holds something else, or it cannot be written.
     """
-    result = table.build(runs, metrics, None, published, published is not None, averages)
+    beside = heard.beside if heard is not None else None
+    result = table.build(runs, metrics, None, published, published is not None, averages, beside)
     folder = Path(folder)
     try:
         clear(folder)
         chosen = _choose_clips(runs, max_clips)
         sounds = _write_sounds(chosen, runs, folder / "clips")
         drawn = _curves(runs, curve_metrics, anchor)
-        context = {"title": title, "note": note, **_content(runs, result, drawn, chosen, sounds)}
+        listened = {} if heard is None else {"grids": heard.grids, "log": heard.log, "pictures": heard.pictures(folder)}
+        context = {"title": title, "note": note, "listened": listened, **_content(runs, result, drawn, chosen, sounds)}
         path = folder / "index.html"
         path.write_text(_render(context), encoding="utf-8")
     except OSError as error:
@@ -94,7 +99,7 @@ def _content(
     sounds: Sequence[media.ClipMedia],
 ) -> dict[str, Any]:
     """What the template shows of runs: the table, the curves, and the chosen clips with their sounds."""
-    facts = [load_metric(name).facts for name in unique(column.metric for column in result.columns)]
+    facts = list({column.metric: column.facts for column in result.columns}.values())
     datasets = _datasets(runs)
     return {
         "suite": result.suite,
@@ -102,7 +107,11 @@ def _content(
         "table": result,
         "curves": drawn,
         "clip_total": len(unique(clip.id for run in runs for clip in run.info.clips)),
-        "titles": {AVERAGE: "Mean over the datasets", **{item.name: item.title for item in datasets}},
+        "titles": {
+            AVERAGE: "Mean over the datasets",
+            LISTENING: "Listening test",
+            **{item.name: item.title for item in datasets},
+        },
         "ranked": any(cell.rank for row in result.rows for cell in row.cells),
         "clips": [_clip_row(clip, runs, facts) for clip in chosen],
         "clip_counts": _clip_counts(runs, chosen),

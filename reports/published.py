@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from ldmbench.errors import BenchError
 from ldmbench.names import unknown
 
 COLUMNS = ("row", "system", "kbps", "dataset", "metric", "value", "source")
+
+#: What must be read beside a published score of a listening test.
+OTHER_COMPANY = "of other listeners, items and systems, which moves scores by up to a fifth of the scale"
 
 FOLDER = Path(__file__).parent / "published"
 
@@ -146,6 +149,17 @@ def _number(text: str, column: str, where: str) -> float:
     return number
 
 
-def of_listening_tests() -> tuple[PublishedValue, ...]:
-    """The scores that papers printed of their listening tests."""
-    return read(FOLDER / "listening-tests.csv").values
+def of_listening_tests(systems: Iterable[str]) -> tuple[PublishedValue, ...]:
+    """The scores of those papers' listening tests in which one of these systems was rated.
+
+    A hidden reference and anchors are in every test and make none comparable. What else a paper rated comes with it,
+    since scores of a test depend on its company.
+    """
+    values = read(FOLDER / "listening-tests.csv").values
+    wanted = {name for name in systems if name and name.partition("@")[0] not in ("reference", "lowpass")}
+    papers = {_paper(item) for item in values if item.system in wanted}
+    return tuple(item for item in values if _paper(item) in papers)
+
+
+def _paper(item: PublishedValue) -> str:
+    return item.source.partition(",")[0]

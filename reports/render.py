@@ -10,6 +10,7 @@ from ldmbench.metrics._base import align, untrained
 from ldmbench.reports import published as published_values
 from ldmbench.reports import text as tables
 from ldmbench.reports.cells import unique
+from ldmbench.reports.listening.beside import Heard, hear
 from ldmbench.runs.results import Run
 from ldmbench.suite import Suite, list_suites, load_suite
 
@@ -22,6 +23,7 @@ def table(
     intervals: bool = False,
     published: bool = True,
     published_rows: bool = False,
+    listening: Path | None = None,
 ) -> list[str]:
     """A table in one of the text formats, as lines to print, or written to ``output``.
 
@@ -33,13 +35,20 @@ def table(
         intervals: Whether to show intervals.
         published: Whether to set published values beside the measured ones.
         published_rows: Whether to add rows that were only published.
+        listening: Folder of an analysed listening test, to show beside the metrics.
 
     Raises:
         BenchError: If there is nothing to show or the file cannot be written.
     """
-    printed = _published(runs) if published else None
+    heard = hear(listening, runs) if listening is not None else None
+    printed = _published(runs, heard) if published else None
     built = tables.build(
-        runs, list(metrics) or None, published=printed, published_rows=published_rows, averages=_averages(runs, metrics)
+        runs,
+        list(metrics) or None,
+        published=printed,
+        published_rows=published_rows,
+        averages=_averages(runs, metrics),
+        beside=heard.beside if heard is not None else None,
     )
     if kind == "terminal":
         text = tables.to_terminal(built, intervals=intervals, colour=output is None and _colour())
@@ -60,7 +69,13 @@ def table(
 
 
 def page(
-    runs: Sequence[Run], output: Path | None, metrics: Sequence[str], anchor: str, clips: int, published: bool
+    runs: Sequence[Run],
+    output: Path | None,
+    metrics: Sequence[str],
+    anchor: str,
+    clips: int,
+    published: bool,
+    listening: Path | None = None,
 ) -> Path:
     """A page that opens without a server.
 
@@ -71,6 +86,7 @@ def page(
         anchor: System family that BD-rates are relative to; chosen by the report where empty.
         clips: Most clips of each dataset.
         published: Whether to set published values beside the measured ones.
+        listening: Folder of an analysed listening test, to show beside the metrics.
 
     Returns:
         ``index.html``.
@@ -78,17 +94,19 @@ def page(
     from ldmbench.reports.page import write_page
 
     suite = _suite(runs)
+    heard = hear(listening, runs) if listening is not None else None
     return write_page(
         runs,
         output or Path(f"{runs[0].info.suite}-page"),
         suite.title if suite else runs[0].info.suite,
         metrics=list(metrics) or None,
         curve_metrics=_as_run(runs, suite.curves) if suite and suite.curves and not metrics else None,
-        published=_published(runs) if published else None,
+        published=_published(runs, heard) if published else None,
         anchor=_anchor(runs, anchor),
         max_clips=clips,
         note=suite.note if suite else "",
         averages=_averages(runs, metrics),
+        heard=heard,
     )
 
 
@@ -147,10 +165,14 @@ def _suite(runs: Sequence[Run]) -> Suite | None:
     return load_suite(name) if name in list_suites() else None
 
 
-def _published(runs: Sequence[Run]) -> published_values.Published | None:
-    """Published values, where all runs are of one suite that has some."""
+def _published(runs: Sequence[Run], heard: Heard | None = None) -> published_values.Published | None:
+    """Published values: those of the one suite that all runs are of, and scores of listening tests beside one."""
     suites = {run.info.suite.partition("+")[0] for run in runs}
-    return published_values.load(suites.pop()) if len(suites) == 1 else None
+    found = published_values.load(suites.pop()) if len(suites) == 1 else None
+    scores = heard.published() if heard is not None else ()
+    if not scores:
+        return found
+    return published_values.Published((*(found.values if found else ()), *scores))
 
 
 def _colour() -> bool:

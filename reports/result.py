@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
-from ldmbench.reports.cells import Cell, Column, Row, Table, marks_of, number, unique
+from ldmbench.reports.cells import Beside, Cell, Column, Row, Table, marks_of, number, unique
 from ldmbench.reports.checkpoints import best_checkpoints
 from ldmbench.reports.notes import (
     banners,
@@ -48,6 +48,7 @@ def build(
     published: Published | None = None,
     published_rows: bool = False,
     averages: Sequence[str] = (),
+    beside: Beside | None = None,
 ) -> Table:
     """Collect runs into a table.
 
@@ -61,6 +62,7 @@ def build(
         published: Published numbers to set beside the measured ones.
         published_rows: Also show published rows to which no system corresponds.
         averages: Metrics to average over the datasets, if these runs are on several.
+        beside: Columns that do not come from the runs: the scores of a listening test.
 
     Raises:
         BenchError: If there is no run, or a metric or dataset is in none of them.
@@ -72,6 +74,10 @@ def build(
     measured, notes = _measure(runs, metrics, datasets)
     notes += inapplicable(runs, metrics)
     measured += _average(runs, averages, datasets) if len(datasets) > 1 else []
+    best = best_checkpoints(runs, [item.column for item in measured])
+    if beside is not None:
+        measured += [_Measured(column, estimates) for column, estimates in beside.columns]
+        notes += beside.notes
     columns = tuple(item.column for item in measured)
     rows = _rank(_rows(runs, measured, published), columns)
     if published:
@@ -80,7 +86,6 @@ def build(
     table = Table(", ".join(unique(run.info.suite for run in runs)), columns, tuple(rows), banners(runs))
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
     left_out = (note for run in runs for item in run.info.datasets for note in item.notes)
-    best = best_checkpoints(runs, columns)
     return replace(
         table,
         notes=unique(

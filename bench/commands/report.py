@@ -27,6 +27,11 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 @click.option("--published-rows", is_flag=True, help="Add rows that were only published.")
 @click.option("--anchor", default="", help="System family that BD-rates are relative to.  [default: the suite's]")
 @click.option("--clips", type=click.IntRange(1), default=50, show_default=True, help="Clips of each dataset on a page.")
+@click.option(
+    "--listening",
+    type=click.Path(path_type=Path, exists=True),
+    help="What ldmbench mushra analyse -o wrote: the test's scores beside the metrics.",
+)
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @options.allow
 @options.runs
@@ -41,6 +46,7 @@ def report(
     published_rows: bool,
     anchor: str,
     clips: int,
+    listening: Path | None,
     show_page: bool,
     allow_failures: bool,
     out: Path,
@@ -60,14 +66,15 @@ def report(
         if sides and runs[0].info.suite == runs[1].info.suite:
             path = _side_by_side(sides[0], sides[1], output, metrics, clips)
         else:
-            path = render.page(runs, output, metrics, anchor, clips, published)
+            path = render.page(runs, output, metrics, anchor, clips, published, listening)
         click.echo(f"wrote {path}")
         if show_page:
             click.launch(str(path))
     elif kind == "curves":
         click.echo("\n".join(render.curves(runs, output, metrics, anchor)))
     else:
-        click.echo("\n".join(render.table(runs, kind, output, metrics, intervals, published, published_rows)))
+        lines = render.table(runs, kind, output, metrics, intervals, published, published_rows, listening)
+        click.echo("\n".join(lines))
     end(runs, allow_failures)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,7 @@ def match(
     """
     by_system = {run.info.system: run for run in runs}
     systems = tuple(name for name in ratings.systems if name in by_system)
-    clips = clips_of(ratings, runs)
+    clips = clips_of(ratings.items, ratings.clips, runs)
     items = tuple(item for item in ratings.items if item in clips)
     if not systems or not items:
         raise BenchError(
@@ -93,8 +93,8 @@ def match(
     return Matched(scores[:, arranged], values, items, systems), clips, notes
 
 
-def clips_of(ratings: Ratings, runs: Sequence[Run]) -> dict[str, str]:
-    """Item -> clip of the runs: as the ratings say, or the clip with the item's name, with or without its dataset.
+def clips_of(items: Sequence[str], said: Mapping[str, str], runs: Sequence[Run]) -> dict[str, str]:
+    """Item -> clip of the runs: as ``said``, or the clip with the item's name, with or without its dataset.
 
     In a rated set the clip of an item is the reference in its folder, ``DATASET/ITEM/reference``.
     """
@@ -105,8 +105,8 @@ def clips_of(ratings: Ratings, runs: Sequence[Run]) -> dict[str, str]:
         for end in {within, within.rpartition("/")[0]} - {""}:
             ends.setdefault(end, []).append(name)
     clips = {}
-    for item in ratings.items:
-        wanted = ratings.clips.get(item, item)
+    for item in items:
+        wanted = said.get(item, item)
         matching = [wanted] if wanted in known else ends.get(wanted, [])
         if len(matching) == 1:
             clips[item] = matching[0]

@@ -46,6 +46,7 @@ class Outcome:
     Attributes:
         title: What it is called.
         results: One for each scale.
+        items: All items.
         clips: Item -> clip of the runs.
         notes: What must be read beside the numbers.
         marks: What keeps the numbers from standing for the systems: ``UNTRAINED``, ``PARTIAL``.
@@ -54,6 +55,7 @@ class Outcome:
 
     title: str
     results: tuple[Result, ...]
+    items: tuple[str, ...]
     clips: dict[str, str]
     notes: tuple[str, ...]
     marks: tuple[str, ...] = ()
@@ -92,7 +94,7 @@ def carry_out(
                 by_dataset.setdefault(kept.clips[item].partition("/")[0], []).append(item)
         datasets = {name: part_of(name, kept.of_items(items)) for name, items in by_dataset.items()}
         results.append(Result(analyse(kept), screened.counts, screened.rules, screened.log, datasets))
-    return Outcome(title, tuple(results), dict(ratings.clips), ratings.notes, tuple(marks)), screenings
+    return Outcome(title, tuple(results), ratings.items, dict(ratings.clips), ratings.notes, tuple(marks)), screenings
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:

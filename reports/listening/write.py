@@ -26,7 +26,7 @@ MUSHRA = "mushra"
 def published_scores(outcome: Outcome) -> dict[str, float]:
     """System -> score that a paper printed for it, of the systems in the test."""
     systems = {item.name for result in outcome.results for item in result.analysis.whole.summaries}
-    known = (item for item in published.of_listening_tests() if item.metric == MUSHRA)
+    known = (item for item in published.of_listening_tests(systems) if item.metric == MUSHRA)
     return {item.system: item.value for item in known if item.system in systems}
 
 
@@ -44,9 +44,10 @@ def to_json(outcome: Outcome) -> str:
 
 
 def sources(known: Mapping[str, float]) -> list[str]:
-    """Where published scores come from."""
-    rows = (item for item in published.of_listening_tests() if item.metric == MUSHRA and item.system in known)
-    return list(dict.fromkeys(f"Published: {item.source}" for item in rows))
+    """Where published scores come from, and how far they compare."""
+    rows = (item for item in published.of_listening_tests(known) if item.metric == MUSHRA and item.system in known)
+    lines = list(dict.fromkeys(f"Published: {item.source}" for item in rows))
+    return [*lines, f"Published scores: {published.OTHER_COMPANY}"] if lines else []
 
 
 def everything(
