@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class Preset(Card):
             facts = {"{organiser}": organiser or NOBODY, "{minutes}": str(minutes), "{pages}": str(pages)}
             for name, value in facts.items():
                 paragraphs = tuple(text.replace(name, value) for text in paragraphs)
-            return paragraphs
+            return tuple(re.sub(r"\b1 (minute|page)s\b", r"1 \1", text) for text in paragraphs)
 
         return Words(
             preset=self.name,

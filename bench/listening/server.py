@@ -102,6 +102,7 @@ class Test:
             "rate": pack.rate,
             "gain": session.gain,
             "words": pack.words.model_dump(),
+            "trained": pack.training is not None,
             "step": step,
             "total": len(pages),
             "done": sum(page in session.rated for page in pages),

@@ -169,7 +169,7 @@ async function rate(state, send, words) {
   });
   await player.load(page.sounds);
   const first = state.step === "training" || state.done === 0;
-  const intro = first ? [element("details", { className: "card words", open: state.step === "training" || !state.words.training.length }, element("summary", { textContent: "Instructions" }), ...paragraphs([...words, ...state.words.instructions]))] : [];
+  const intro = first ? [element("details", { className: "card words", open: state.step === "training" || !state.trained }, element("summary", { textContent: "Instructions" }), ...paragraphs([...words, ...state.words.instructions]))] : [];
   if (state.step === "training") intro.unshift(element("p", { className: "mark", textContent: "Training: what you rate here does not count." }));
   put(...intro, page.render());
   player.prefetch(state.following ?? []);

@@ -146,14 +146,15 @@ export class RatingPage {
   }
 
   categories(criterion) {
-    const values = criterion.labels.map((label, index) => [criterion.low + index * criterion.step, label]).reverse();
+    const scores = criterion.labels.map((label, index) => criterion.low + index * criterion.step);
+    const values = scores.map((score, index) => [score, criterion.labels[index], String(score)]).reverse();
     return this.radios(values, (value) => this.answer(this.keys[0], criterion.name, value), (value) => this.scores.get(`${this.keys[0]}/${criterion.name}`) === value);
   }
 
   preference() {
     const [a, b] = this.keys;
-    const values = [[1, "A is better"], [0, "B is better"]];
-    if (this.state.ties) values.push([0.5, "No preference"]);
+    const values = [[1, "A is better", "1"], [0, "B is better", "2"]];
+    if (this.state.ties) values.push([0.5, "No preference", "3"]);
     return this.radios(values, (value) => {
       this.answer(a, "preference", value);
       this.answer(b, "preference", 1 - value);
@@ -161,9 +162,10 @@ export class RatingPage {
   }
 
   radios(values, set, chosen) {
-    this.options = values.map(([value, label], index) => {
+    this.options = values.map(([value, label, key]) => {
       const input = element("input", { type: "radio", name: "answer", value: String(value), onchange: () => set(value) });
-      return { input, value, set, chosen: () => chosen(value), box: element("label", { className: "option" }, input, element("span", { textContent: label }), element("kbd", { textContent: String(index + 1) })) };
+      const box = element("label", { className: "option" }, input, element("span", { textContent: label }), element("kbd", { textContent: key }));
+      return { input, value, set, key, chosen: () => chosen(value), box };
     });
     return element("div", { className: "options", role: "radiogroup" }, ...this.options.map((option) => option.box));
   }
@@ -213,8 +215,8 @@ export class RatingPage {
       this.pick(sound[0]);
       this.rows.get(`${sound[0]}/${this.state.criteria[0].name}`)?.input.focus();
     } else if (sound) this.pick(sound[0]);
-    else if (this.options?.[Number(name) - 1]) {
-      const option = this.options[Number(name) - 1];
+    else if (this.options?.some((option) => option.key === name)) {
+      const option = this.options.find(({ key }) => key === name);
       option.set(option.value);
     } else if (name in arrows && this.sliders && (!range || event.shiftKey || event.target.classList.contains("seek"))) {
       this.nudge(arrows[name] * (event.shiftKey ? 10 : 1));
@@ -263,9 +265,9 @@ export class RatingPage {
     }
     for (const option of this.options ?? []) option.input.checked = option.chosen();
     const parts = [];
-    if (unheard.length) parts.push(`still to be heard: ${unheard.map((key) => this.label(key)).join(", ")}`);
+    if (unheard.length) parts.push(`Still to be heard: ${unheard.map((key) => this.label(key)).join(", ")}`);
     if (unrated > 0) parts.push(this.state.method === "ab" || this.options ? "not answered yet" : `${unrated} not rated yet`);
-    const text = parts.length ? parts.join(" · ") : "Everything is heard and rated.";
+    const text = parts.length ? parts.join(" · ").replace(/^n/, "N") : "Everything is heard and rated.";
     if (this.status.textContent !== text) this.status.textContent = text;
     this.next.disabled = parts.length > 0 || this.leaving;
   }
