@@ -214,6 +214,8 @@ def _whole(what: str, value: SupportsInt) -> int:
     number = int(value)
     if number != value or number < 0:
         raise ValueError(f"{what} = {value} is no whole number from 0 on")
+    if number >= 1 << 63:
+        raise ValueError(f"{what} is a number of {len(str(number))} digits, which no table holds")
     return number
 
 

@@ -47,7 +47,7 @@ from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.cards import Card
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError
+from ldmbench.errors import BenchError, describe
 from ldmbench.host.orphans import end_tree
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec
@@ -103,7 +103,7 @@ class ExternalSystem:
         Raises:
             BenchError: If the program cannot be started, fails, takes too long, or breaks the contract.
         """
-        with tempfile.TemporaryDirectory(prefix="ldmbench-") as work:
+        with tempfile.TemporaryDirectory(prefix="ldmbench-", ignore_cleanup_errors=True) as work:
             given, made = Path(work, "input"), Path(work, "output")
             given.mkdir()
             made.mkdir()
@@ -213,10 +213,14 @@ class ExternalSystem:
             raise BenchError(f"{self.spec.label} says nothing of {clip.id}", last_line)
         if result.error or not result.audio:
             raise BenchError(f"{self.spec.label} failed on {clip.id}", result.error or last_line or "no reason given")
-        path = (folder / result.audio).resolve()
+        try:
+            path = (folder / result.audio).resolve()
+            written = path.is_file()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise BenchError(f"{self.spec.label} names no file for {clip.id}", describe(error)) from None
         if not path.is_relative_to(folder.resolve()):
             raise BenchError(f"{self.spec.label} names a file outside its folder for {clip.id}", result.audio)
-        if not path.is_file():
+        if not written:
             raise BenchError(f"{self.spec.label} did not write {result.audio} for {clip.id}", last_line)
         sound = audio_io.read(path)
         if self.card.rate and sound.rate != self.card.rate:
@@ -225,7 +229,10 @@ class ExternalSystem:
         if result.tokens is not None:
             if len({len(layer) for layer in result.tokens}) > 1:
                 raise BenchError(f"{self.spec.label}: the token layers of {clip.id} differ in length")
-            tokens = np.array(result.tokens, np.int64)
+            try:
+                tokens = np.array(result.tokens, np.int64)
+            except OverflowError:
+                raise BenchError(f"{self.spec.label}: a token of {clip.id} has more than 63 bits") from None
         facts = result.bits, tokens, result.codebooks, result.side_bits, result.nominal_kbps
         return Output(sound, *facts, details={**changed, **result.details})
 
@@ -242,6 +249,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _last_line(path: Path) -> str:
     """The last line of a file that says something."""
+    if not path.is_file():  # Removed by the program itself.
+        return ""
     with path.open("rb") as handle:
         handle.seek(max(0, path.stat().st_size - 8192))
         lines = [line.strip() for line in handle.read().decode("utf-8", "replace").splitlines()]

@@ -66,6 +66,7 @@ EXPECTED = {
     "70000 channels": "returned 70000 channels, a WAV holds 65535",
     "rate of a half": "rate = 16000.5 is no whole number",
     "negative bits": "bits = -1 is no whole number from 0 on",
+    "bits of a book": "bits is a number of 401 digits",
     "half a bit": "bits = 1.5 is no whole number",
     "nan bits": "cannot be stored: ValueError",
     "bits of text": "cannot be stored: ValueError",

@@ -139,6 +139,12 @@ RESULTS = (
         (RESULTS.format('{"schema": 1, "clips": []}'), "says nothing of set/a: why"),
         (RESULTS.format('{"schema": 1, "clips": [{"id": "set/a"}]}'), "failed on set/a: why"),
         (RESULTS.format('{"schema": 1, "clips": [{"id": "set/a", "audio": "x.wav"}]}'), "did not write x.wav"),
+        (RESULTS.format('{"schema": 1, "clips": [{"id": "set/a", "audio": "x\\u0000"}]}'), "names no file for set/a"),
+        (
+            RESULTS.format(f'{{"schema": 1, "clips": [{{"id": "set/a", "audio": "{"x" * 5000}"}}]}}'),
+            "names no file for",
+        ),
+        ("import os, shutil, sys; shutil.rmtree(os.path.dirname(sys.argv[2]))", "wrote no results.json"),
     ],
 )
 def test_every_fault_of_a_program_is_one_clear_line(tmp_path: Path, program: str, message: str) -> None:
@@ -155,6 +161,8 @@ def test_nan_wrong_rate_and_ragged_tokens_fail_their_clip(tmp_path: Path) -> Non
         )
     with pytest.raises(BenchError, match="differ in length"):
         list(system(tmp_path, GAIN.replace("[3, 4]", "[3]"), gain_db=0.0).process([clip("a")]))
+    with pytest.raises(BenchError, match="a token of set/a has more than 63 bits"):
+        list(system(tmp_path, GAIN.replace("[3, 4]", "[3, 2**70]"), gain_db=0.0).process([clip("a")]))
     slower = GAIN.replace(", rate, sub", ", rate // 2, sub")
     with pytest.raises(BenchError, match="returned 4000 Hz"):
         list(system(tmp_path, slower, rate=8_000, gain_db=0.0).process([clip("a")]))

@@ -145,6 +145,7 @@ KINDS: dict[str, Callable[[Clip], Any]] = {
     "70000 channels": lambda clip: good(clip, audio=Audio(np.zeros((70_000, 3200), np.float32), 16_000)),
     "rate of a half": lambda clip: good(clip, audio=Audio(clip.audio.samples, 16_000.5)),  # type: ignore[arg-type]
     "negative bits": lambda clip: good(clip, bits=-1),
+    "bits of a book": lambda clip: good(clip, bits=10**400),
     "half a bit": lambda clip: good(clip, bits=1.5),
     "nan bits": lambda clip: good(clip, bits=float("nan")),
     "bits of text": lambda clip: good(clip, bits="many"),
