@@ -49,11 +49,12 @@ VOCODER: tuple[Renaming, ...] = ((r"^ups\.", "upsampler."),)
 
 
 def unet_name(key: str, layers: int, attentions: int = 2) -> str:
-    """Name in ``AudioLDM2UNet2DConditionModel`` of ``key`` in ``UNetModel``.
+    """Name in ``AudioLDM2UNet2DConditionModel`` of ``key`` in ``UNetModel``, and in ``UNet2DConditionModel`` with FiLM.
 
     | original | stock |
     |---|---|
     | ``time_embed.0``, ``time_embed.2`` | ``time_embedding.linear_1``, ``time_embedding.linear_2`` |
+    | ``film_emb`` | ``class_embedding`` |
     | ``input_blocks.0.0`` | ``conv_in`` |
     | ``input_blocks.N.0``, N = 1 + level * (layers + 1) + layer | ``down_blocks.LEVEL.resnets.LAYER`` |
     | ``input_blocks.N.0.op`` | ``down_blocks.LEVEL.downsamplers.0.conv`` |
@@ -90,6 +91,7 @@ def unet_name(key: str, layers: int, attentions: int = 2) -> str:
     table: tuple[Renaming, ...] = (
         (r"^time_embed\.0\.", "time_embedding.linear_1."),
         (r"^time_embed\.2\.", "time_embedding.linear_2."),
+        (r"^film_emb\.", "class_embedding."),
         (r"^input_blocks\.0\.0\.", "conv_in."),
         (
             r"^input_blocks\.(\d+)\.0\.op\.",

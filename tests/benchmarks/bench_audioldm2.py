@@ -2,6 +2,7 @@
 
 Run: ``python tests/benchmarks/bench_audioldm2.py FOLDER [--work FOLDER] [--threads 2]``
      ``... FOLDER --peer CHECKOUT --peer-python PYTHON``: also one trajectory from the prompt to the waveform
+     ``... FOLDER --audioldm CHECKOUT --peer-python PYTHON``: only the U-Nets of AudioLDM, in its three sizes
 
 FOLDER holds ``name_seeded.py`` (the rule that draws weights from names) and ``audioldm2/`` (keys.json, tokens.json,
 arrays.json, *.npz), made by haoheliu/AudioLDM2 b5786c5 with those weights, FLAN-T5 with 4 layers. The weights are
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,46 @@ def check_trajectory(options: argparse.Namespace, table: Table, system: Any, fol
     table.check("trajectory, waveform", system.sounds(latents), theirs["wave"])
 
 
+def check_first(options: argparse.Namespace, table: Table, folder: Path) -> None:
+    """AudioLDM's U-Nets beside its authors' code, and with the 8 heads that diffusers gives them."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    from ldmbench.system.registry import resolve
+    from ldmbench.systems.latent.configs import audioldm_unet, heads
+    from ldmbench.systems.latent.keys import unet_name
+    from ldmbench.weights.tensors import fitted
+
+    seeded = name_seeded(options.parity)
+    noise = [seeded.noise(f"audioldm/{tag}", 0, dims) for tag, dims in (("x", (2, 8, 16, 16)), ("y", (2, 512)))]
+    x, y = map(torch.from_numpy, noise)
+    script = Path(__file__).with_name("peer_audioldm2.py")
+    for size in ("s", "m", "l"):
+        words = [options.peer_python, script, options.audioldm, options.parity, folder, size]
+        subprocess.run([str(word) for word in words], check=True)
+        theirs = np.load(folder / f"{size}.npy")
+        official = {
+            f"model.diffusion_model.{key}": dims
+            for key, dims in json.loads((folder / f"{size}.json").read_text()).items()
+        }
+        state = {
+            unet_name(key.removeprefix("model.diffusion_model."), 2, 1): value
+            for key, value in drawn(seeded, official).items()
+        }
+        config = audioldm_unet(size)
+        each = int(resolve(f"audioldm@{size}-full").settings["head_channels"])
+        trained = heads(config["block_out_channels"], each)
+        for name, count in ((f"AudioLDM {size}, heads {trained}", trained), (f"AudioLDM {size}, 8 heads", 8)):
+            build = partial(UNet2DConditionModel, **{**config, "attention_head_dim": count})
+            unet: Any = fitted(build, state, folder)
+            made = unet(x, 501, None, class_labels=y).sample
+            if count == 8:
+                print(f"{name}: {np.abs(made.numpy() - theirs).max():.2g} off", flush=True)
+            else:
+                table.check(name, made, theirs, allowed=max(5e-5, 1e-5 * float(np.abs(theirs).max())))
+        del state, unet
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -210,6 +252,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where the weights are written")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peer", type=Path, help="checkout of the authors' code")
+    parser.add_argument("--audioldm", type=Path, help="checkout of AudioLDM's code: its U-Nets, and nothing else")
     parser.add_argument("--peer-python", type=Path, default=sys.executable)
     options = parser.parse_args()
     import torch
@@ -220,14 +263,17 @@ def main() -> None:
     table = Table(options.parity / "audioldm2")
     with tempfile.TemporaryDirectory(dir=options.work) as scratch, torch.inference_mode():
         folder = Path(scratch)
-        check_small(options.parity, table)
-        write_folder(options.parity, folder)
-        system: Any = load_system(resolve(f"audioldm2:steps={STEPS},cfg={SCALE}", weights=folder))
-        print(f"{system.parameters / 1e6:.1f} M parameters", flush=True)
-        check_stages(options.parity, table, system)
-        check_ranking(options.parity, table, system)
-        if options.peer:
-            check_trajectory(options, table, system, folder)
+        if options.audioldm:
+            check_first(options, table, folder)
+        else:
+            check_small(options.parity, table)
+            write_folder(options.parity, folder)
+            system: Any = load_system(resolve(f"audioldm2:steps={STEPS},cfg={SCALE}", weights=folder))
+            print(f"{system.parameters / 1e6:.1f} M parameters", flush=True)
+            check_stages(options.parity, table, system)
+            check_ranking(options.parity, table, system)
+            if options.peer:
+                check_trajectory(options, table, system, folder)
     if outside := table.show():
         raise SystemExit(f"differ: {', '.join(outside)}")
 

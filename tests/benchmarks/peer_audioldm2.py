@@ -1,13 +1,16 @@
-"""AudioLDM 2's authors' code for bench_audioldm2.py: one trajectory from the states of their encoders to a waveform.
+"""AudioLDM's authors' code for bench_audioldm2.py: a trajectory of AudioLDM 2, or the U-Nets of AudioLDM.
 
 Run by the peers' Python: ``python peer_audioldm2.py CHECKOUT PARITY FOLDER STEPS SCALE FRAMES``. FOLDER holds
-``audioldm2-full.pth`` and is given ``theirs.npz``. Their U-Net, ``DDIMSampler``, autoencoder and vocoder run as they
-are; the noise of the sampler comes by name, and the faces of their packages, with imports of 2023, are left out.
+``audioldm2-full.pth`` and is given ``theirs.npz``: from the states of their encoders to the waveform. Or
+``python peer_audioldm2.py CHECKOUT PARITY FOLDER SIZE`` with AudioLDM's checkout and ``s``, ``m`` or ``l``: its keys
+and one evaluation. Their modules run as they are; weights and noise come by name, and the faces of their packages, with
+imports of 2023, are left out.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import types
 from itertools import count
@@ -28,13 +31,38 @@ VAE = {
 }  # fmt: skip
 
 
-def modules(checkout: Path, *names: str) -> list[Any]:
+#: AudioLDM's U-Net: channels, and those of a head. Source: haoheliu/AudioLDM, ``default_audioldm_config``.
+FIRST = {"s": (128, 32), "m": (192, 32), "l": (256, 64)}
+
+
+def modules(checkout: Path, package: str, *names: str) -> list[Any]:
     """Modules of the checkout."""
-    for package in ("audioldm2", "audioldm2.utilities"):
-        face = types.ModuleType(package)
-        face.__path__ = [str(checkout / package.replace(".", "/"))]
-        sys.modules[package] = face
-    return [importlib.import_module(f"audioldm2.{name}") for name in names]
+    for part in (package, f"{package}.utilities", f"{package}.latent_diffusion"):
+        face = types.ModuleType(part)
+        face.__path__ = [str(checkout / part.replace(".", "/"))]
+        sys.modules[part] = face
+    sys.modules.setdefault("progressbar", types.ModuleType("progressbar"))
+    return [importlib.import_module(f"{package}.{name}") for name in names]
+
+
+def first_unet(checkout: Path, parity: Path, folder: Path, size: str) -> None:
+    """AudioLDM's U-Net of one size, filled by name: its keys and shapes, and one evaluation."""
+    import torch
+
+    torch.set_grad_enabled(False)
+    (openaimodel,) = modules(checkout, "audioldm", "latent_diffusion.openaimodel")
+    channels, head = FIRST[size]
+    shape = {key: value for key, value in UNET.items() if key not in ("context_dim", "transformer_depth")}
+    shape |= {"model_channels": channels, "num_head_channels": head}
+    unet = openaimodel.UNetModel(**shape, extra_film_condition_dim=512, extra_film_use_concat=True).eval()
+    seeded = name_seeded(parity)
+    shapes = {key: tuple(value.shape) for key, value in unet.state_dict().items()}
+    for key, value in unet.state_dict().items():
+        value.copy_(torch.from_numpy(seeded.tensor(f"model.diffusion_model.{key}", tuple(value.shape))))
+    x, y = (seeded.noise(f"audioldm/{tag}", 0, dims) for tag, dims in (("x", (2, 8, 16, 16)), ("y", (2, 512))))
+    made = unet(torch.from_numpy(x), torch.tensor([501, 501]), y=torch.from_numpy(y))
+    (folder / f"{size}.json").write_text(json.dumps(shapes))
+    np.save(folder / f"{size}.npy", made.numpy())
 
 
 def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -48,7 +76,7 @@ def main(checkout: Path, parity: Path, folder: Path, steps: int, scale: float, f
 
     torch.set_grad_enabled(False)
     openaimodel, ddim, diffusion, encoders, utilities = modules(
-        checkout, "latent_diffusion.modules.diffusionmodules.openaimodel", "latent_diffusion.models.ddim",
+        checkout, "audioldm2", "latent_diffusion.modules.diffusionmodules.openaimodel", "latent_diffusion.models.ddim",
         "latent_diffusion.modules.diffusionmodules.util", "latent_diffusion.modules.diffusionmodules.model",
         "utilities.model",
     )  # fmt: skip
@@ -99,6 +127,8 @@ def main(checkout: Path, parity: Path, folder: Path, steps: int, scale: float, f
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6])
-    )
+    place, fixtures, target = map(Path, sys.argv[1:4])
+    if len(sys.argv) == 5:
+        first_unet(place, fixtures, target, sys.argv[4])
+    else:
+        main(place, fixtures, target, int(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))
