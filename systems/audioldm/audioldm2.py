@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.audioldm.clap import Dropout, embed_sounds, embed_texts, similarities
-from ldmbench.systems.audioldm.original import find_original, read_original
+from ldmbench.systems.audioldm.original import find_original, read_second
 from ldmbench.systems.audioldm.sampling import guided, stacked
 from ldmbench.systems.latent import configs as configs
 from ldmbench.systems.latent.parts import alphas, load_alphas, load_part, model_index, read_json, untrained_vocoder
@@ -53,9 +51,8 @@ class AudioLDM2(LatentDiffusion):
     Every prompt is encoded alone: GPT-2 counts padding as positions, so that the same prompt would sound otherwise in
     another batch. (The released code pads prompts of one batch.)
 
-    Settings beyond ``LatentDiffusion``'s: ``candidates`` per prompt, of which CLAP's favourite is kept, and
-    ``unconditional``, see ``UNCONDITIONAL``; a ``negative`` prompt, which the released code does not have, is encoded
-    as prompts are.
+    Settings beyond ``LatentDiffusion``'s: ``unconditional``, see ``UNCONDITIONAL``; a ``negative`` prompt, which the
+    released code does not have, is encoded as prompts are.
 
     Source: Liu et al. 2023 (arXiv:2308.05734); haoheliu/AudioLDM2.
     """
@@ -64,9 +61,7 @@ class AudioLDM2(LatentDiffusion):
     tokenizer_2: T5Tokenizer
 
     def __init__(self, spec: SystemSpec) -> None:
-        self.candidates = int(spec.settings["candidates"])
         self.unconditional = str(spec.settings["unconditional"])
-        check_setting(spec, "candidates", self.candidates >= 1, "1 or more")
         check_setting(spec, "unconditional", self.unconditional in UNCONDITIONAL, f"one of {', '.join(UNCONDITIONAL)}")
         self.new_tokens = NEW_TOKENS
         super().__init__(spec)
@@ -76,8 +71,8 @@ class AudioLDM2(LatentDiffusion):
 
         Beside the checkpoint it holds the tokenizers, ``roberta-base`` and ``flan-t5-large``.
         """
-        if original := find_original(folder):
-            self.models, self.alphas = read_original(original, self.head_channels)
+        if original := find_original(folder, "audioldm2*.pth"):
+            self.models, self.alphas = read_second(original, self.head_channels)
             self.predicts = "epsilon"
             self._read_tokenizers(folder, *TOKENIZERS["original"])
             return
@@ -124,7 +119,7 @@ class AudioLDM2(LatentDiffusion):
         from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL
         from transformers import ClapConfig, ClapModel, GPT2Config, GPT2Model, T5Config, T5EncoderModel
 
-        unet = configs.audioldm2_unet(self.spec.name.variant == "large")
+        unet = configs.audioldm2_unet(self.spec.name.variant.startswith("large"))
         if self.head_channels:
             unet["attention_head_dim"] = configs.heads(unet["block_out_channels"], self.head_channels)
         clap = ClapConfig(text_config=configs.CLAP_TEXT, audio_config=configs.CLAP_AUDIO)
@@ -145,22 +140,12 @@ class AudioLDM2(LatentDiffusion):
         self, clips: Sequence[Clip], prompts: Sequence[str], frames: int
     ) -> tuple[Waveforms, list[Mapping[str, object]]]:
         """Waveforms ``[clips, time]`` from one sampling; the best candidate of each prompt."""
-        count = self.candidates
-        generators = self.generators(clips, count)
+        generators = self.generators(clips, self.candidates)
         dropouts = [Dropout(self.clap_dropout, clip.seed) for clip in clips]
         predict = self.guided(prompts, dropouts)
         waves = self.sounds(self.sampled(predict, self.start(generators, frames), generators))
         details: list[Mapping[str, object]] = [self.facts(prompt) for prompt in prompts]
-        if count == 1:
-            return waves, details
-        chosen = []
-        for index, (prompt, dropout) in enumerate(zip(prompts, dropouts, strict=True)):
-            own = waves[index * count : (index + 1) * count]
-            scores = self.rank(prompt, own, dropout)
-            best = int(np.argmax(scores))
-            chosen.append(own[best])
-            details[index] = {**details[index], "clap": [round(score, 6) for score in scores], "chosen": best}
-        return np.stack(chosen), details
+        return self.chosen(waves, details, lambda index, own: self.rank(prompts[index], own, dropouts[index]))
 
     def guided(self, prompts: Sequence[str], dropouts: Sequence[Dropout]) -> Predict:
         """The U-Net under each of ``prompts`` as often as there are candidates, against the unconditional branch."""

@@ -43,7 +43,7 @@ class LatentDiffusion:
 
     Settings of the adapters with CLAP, by which they run as their authors' code does: ``head_channels`` of the U-Net's
     attention, ``roberta_eps`` (0 leaves either as the folder's configuration says), ``spacing`` of the time steps, and
-    ``clap_dropout``, a probability.
+    ``clap_dropout``, a probability; and ``candidates`` per prompt, of which CLAP's favourite is kept.
     """
 
     #: The schedule: ``alphas_cumprod``, and what the U-Net predicts.
@@ -63,11 +63,13 @@ class LatentDiffusion:
         self.roberta_eps = float(spec.settings.get("roberta_eps", 0.0))
         self.spacing = str(spec.settings.get("spacing", SPACINGS[0]))
         self.clap_dropout = float(spec.settings.get("clap_dropout", 0.0))
+        self.candidates = int(spec.settings.get("candidates", 1))
         self._departures: dict[str, str] = {}
         check_setting(spec, "steps", 1 <= self.steps <= 1000, "1 to 1000")
         check_setting(spec, "head_channels", self.head_channels >= 0, "0 or more")
         check_setting(spec, "roberta_eps", 0 <= self.roberta_eps < 1, "0 to 1")
         check_setting(spec, "spacing", self.spacing in SPACINGS, f"one of {', '.join(SPACINGS)}")
+        check_setting(spec, "candidates", self.candidates >= 1, "1 or more")
         check_setting(spec, "clap_dropout", 0 <= self.clap_dropout <= 1, "0 to 1")
         #: Time steps of DDIM. (Tango's sampler makes its own.)
         self.times = time_steps(self.steps, self.spacing) if "spacing" in spec.settings else []
@@ -222,6 +224,31 @@ class LatentDiffusion:
         vae, vocoder = self.models["vae"], self.models["vocoder"]
         mel = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample
         return np.asarray(vocoder(mel.squeeze(1)).float().cpu().numpy(), np.float32)
+
+    def chosen(
+        self,
+        waves: Waveforms,
+        details: Sequence[Mapping[str, object]],
+        rank: Callable[[int, Waveforms], Sequence[float]],
+    ) -> tuple[Waveforms, list[Mapping[str, object]]]:
+        """The best candidate of each prompt, and its details with the scores of all.
+
+        Args:
+            waves: The candidates of a prompt after each other ``[prompts * candidates, time]``.
+            details: Of every prompt.
+            rank: Scores of the candidates ``[candidates, time]`` of the prompt of an index.
+        """
+        count = self.candidates
+        if count == 1:
+            return waves, list(details)
+        best, facts = [], list(details)
+        for index in range(len(details)):
+            own = waves[index * count : (index + 1) * count]
+            scores = rank(index, own)
+            first = int(np.argmax(scores))
+            best.append(own[first])
+            facts[index] = {**details[index], "clap": [round(score, 6) for score in scores], "chosen": first}
+        return np.stack(best), facts
 
     def _prepare(self) -> None:
         device = self.spec.device

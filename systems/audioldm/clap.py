@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ldmbench.audio.arrays import Waveforms
+from ldmbench.audio.arrays import Signal, Waveforms
 from ldmbench.extractors.clap_input import LENGTH, filters, log_mel
-from ldmbench.extractors.clap_weights import RATE
+from ldmbench.extractors.clap_weights import HOP, RATE
 
 if TYPE_CHECKING:
     import torch
@@ -53,13 +53,50 @@ def embed_sounds(clap: Any, waves: Waveforms, rate: int) -> Tensor:
 
     Source: haoheliu/AudioLDM2, ``cos_similarity`` and ``clap/training/data.py``, ``get_audio_features``.
     """
+    return _embedded(clap, [wave[:LENGTH] for wave in _resampled(waves, rate)])
+
+
+def embed_repeated(clap: Any, waves: Waveforms, rate: int, seed: int) -> Tensor:
+    """Embeddings ``[sounds, width]`` as AudioLDM's released code ranks: shorter sounds are repeated to ten seconds.
+
+    Of longer ones ten seconds are heard, drawn by NumPy's generator as the released code draws them behind its seed,
+    after three numbers for stretches that are not used.
+
+    Source: haoheliu/AudioLDM, ``clap/training/data.py``, ``get_audio_features``.
+    """
+    generator = np.random.RandomState(seed)
+    heard = []
+    for wave in _resampled(waves, rate):
+        excess = len(wave) - LENGTH
+        if excess <= 0:
+            repeated = np.tile(wave, LENGTH // len(wave))
+            heard.append(np.pad(repeated, (0, LENGTH - len(repeated))))
+            continue
+        beginnings = len(wave) // HOP - LENGTH // HOP + 1
+        if beginnings > 1:
+            for third in np.array_split(np.arange(beginnings), 3):
+                generator.choice(third if len(third) else np.zeros(1, np.int64))
+        start = generator.randint(0, excess + 1)
+        heard.append(wave[start : start + LENGTH])
+    return _embedded(clap, heard)
+
+
+def _resampled(waves: Waveforms, rate: int) -> Waveforms:
+    """Waveforms at CLAP's rate, by torchaudio's defaults."""
     import torch
     import torchaudio
+
+    made: Waveforms = torchaudio.functional.resample(torch.tensor(waves, dtype=torch.float32), rate, RATE).numpy()
+    return made
+
+
+def _embedded(clap: Any, heard: Sequence[Signal]) -> Tensor:
+    """Embeddings of what is heard of sounds."""
+    import torch
     from torch.nn import functional
 
-    heard = torchaudio.functional.resample(torch.tensor(waves, dtype=torch.float32), rate, RATE)[:, :LENGTH]
     bands = filters()
-    mels = np.stack([log_mel(wave, bands) for wave in heard.numpy()])
+    mels = np.stack([log_mel(wave, bands) for wave in heard])
     rows = []
     # One after the other: what is heard of a sound does not depend on how many there are.
     for mel in torch.from_numpy(mels).to(clap.device, clap.dtype):

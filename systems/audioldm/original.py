@@ -1,4 +1,4 @@
-"""AudioLDM 2's own checkpoint, one file under its authors' names, as the stock modules; sizes come from the shapes."""
+"""The authors' own checkpoints, one file under their names each, as the stock modules; sizes come from the shapes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from ldmbench.errors import BenchError
 from ldmbench.extractors.clap_weights import UNUSED, Architecture, OfficialLayout, build
 from ldmbench.systems.audioldm.vae import vocoder_config
 from ldmbench.systems.latent import configs as configs
-from ldmbench.systems.latent.keys import load_unet, load_vae, load_vocoder, parts, unet_config
-from ldmbench.weights.tensors import fit, fitted, read_tensors
+from ldmbench.systems.latent.keys import load_unet, load_vae, load_vocoder, parts, unet_config, unet_name
+from ldmbench.weights.tensors import check_keys, fit, fitted, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 State = Mapping[str, "Tensor"]
 
-#: Beginnings of names: CLAP, U-Net, vocoder, autoencoder, GPT-2, FLAN-T5.
-_PREFIXES = (
-    "clap.model.", "model.diffusion_model.", "first_stage_model.vocoder.", "first_stage_model.",
-    "cond_stage_models.0.model.", "cond_stage_models.1.model.",
-)  # fmt: skip
+#: Beginnings of names: U-Net, vocoder, autoencoder; then AudioLDM's CLAP; then AudioLDM 2's, GPT-2, FLAN-T5.
+_SHARED = ("model.diffusion_model.", "first_stage_model.vocoder.", "first_stage_model.")
+_FIRST = (*_SHARED, "cond_stage_model.model.")
+_SECOND = (*_SHARED, "clap.model.", "cond_stage_models.0.model.", "cond_stage_models.1.model.")
 
 #: Between the texts and GPT-2: the official name -> the name in ``AudioLDM2ProjectionModel``.
 _PROJECTION = {
@@ -36,33 +35,36 @@ _MARKS = {
     "cond_stage_models.0.end_of_sequence_tokens.weight": "eos_embed",
 }
 
-#: Not read: averages of the training, a second CLAP and FLAN-T5, AudioMAE, the rest of the schedule, discriminators,
+#: Not read: a second CLAP and FLAN-T5, AudioMAE, the rest of the schedule, discriminators,
 #: CLAP's mel transform of clips of other lengths, and what transformers computes itself.
 _UNUSED = (
-    r"^model_ema\.", r"^cond_stage_models\.0\.cond_stage_models\.", r"^first_stage_model\.loss\.",
+    r"^cond_stage_models\.0\.cond_stage_models\.", r"^first_stage_model\.loss\.",
     r"^clap\.mel_transform\.",
     r"^(betas|alphas_cumprod_prev|sqrt_\w+|log_one_minus_alphas_cumprod|posterior_\w+|lvlb_weights|logvar)$",
     r"\.attn\.(masked_)?bias$",
 )  # fmt: skip
 
 
-def find_original(folder: Path) -> Path | None:
+def find_original(folder: Path, pattern: str) -> Path | None:
     """The authors' checkpoint in ``folder``, which is then no folder of diffusers; None where there is none.
+
+    Args:
+        folder: With the tokenizers beside the checkpoint.
+        pattern: What its name looks like.
 
     Raises:
         BenchError: If there are several.
     """
     if (folder / "model_index.json").is_file():
         return None
-    found = sorted(folder.glob("audioldm2*.pth"))
+    found = sorted(folder.glob(pattern))
     if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise BenchError(f"{folder} holds several checkpoints of AudioLDM 2", names, "leave one")
+        raise BenchError(f"{folder} holds several checkpoints", ", ".join(path.name for path in found), "leave one")
     return found[0] if found else None
 
 
-def read_original(path: Path, head_channels: int) -> tuple[dict[str, Any], list[float]]:
-    """The adapter's ``models``, and ``alphas_cumprod``, of ``audioldm2-full.pth`` or one of its sisters at 16 kHz.
+def read_second(path: Path, head_channels: int) -> tuple[dict[str, Any], list[float]]:
+    """AudioLDM 2's ``models``, and ``alphas_cumprod``, of ``audioldm2-full.pth`` or one of its sisters at 16 kHz.
 
     Args:
         path: A dictionary with a ``state_dict``.
@@ -74,27 +76,76 @@ def read_original(path: Path, head_channels: int) -> tuple[dict[str, Any], list[
     from diffusers import AudioLDM2ProjectionModel
     from transformers import GPT2Config, GPT2Model, T5Config, T5EncoderModel
 
-    state = read_tensors(path, "state_dict")
     wanted = [*_PROJECTION, *_MARKS, "alphas_cumprod", "scale_factor"]
-    (clap, unet, vocoder, vae, gpt, t5), rest = parts(state, _PREFIXES, wanted, _UNUSED, path)
-    layout = OfficialLayout(build(_clap_architecture(clap)))
-    fit(layout, clap, path, "CLAP", ignore=[key for key in clap if UNUSED.fullmatch(key)])
-    layout.verify_front_end(path)
+    (unet, vocoder, vae, clap, gpt, t5), rest = parts(
+        read_tensors(path, "state_dict"), _SECOND, wanted, (*_UNUSED, r"^model_ema\."), path
+    )
     marks = {name + more: rest[key][index] for key, name in _MARKS.items() for index, more in enumerate(("", "_1"))}
     projection = {name: rest[key] for key, name in _PROJECTION.items()} | marks
     widths = [projection[f"projection{more}.weight"].shape[1] for more in ("", "_1")]
     width = projection["projection.weight"].shape[0]
-    scale = float(rest["scale_factor"])
     models = {
-        "text_encoder": layout.model,
+        "text_encoder": _clap(clap, path),
         "text_encoder_2": fitted(lambda: T5EncoderModel(T5Config(**_t5_config(t5))), t5, path, "FLAN-T5"),
         "projection_model": fitted(lambda: AudioLDM2ProjectionModel(*widths, width), projection, path),
         "language_model": fitted(lambda: GPT2Model(GPT2Config(**_gpt_config(gpt))), gpt, path, "GPT-2"),
         "unet": load_unet(unet, unet_shape(unet, head_channels), path),
-        "vae": load_vae(vae, {**_vae_config(vae), "scaling_factor": scale}, path),
-        "vocoder": load_vocoder(vocoder, vocoder_config(vocoder, vocoder["conv_pre.weight"].shape[1], 16_000), path),
+        **_mel_parts(vae, vocoder, rest, path),
     }
     return models, [float(value) for value in rest["alphas_cumprod"]]
+
+
+def read_first(path: Path, head_channels: int, averaged: bool) -> tuple[dict[str, Any], list[float]]:
+    """AudioLDM's ``models``, and ``alphas_cumprod``, of ``audioldm-s-full.ckpt`` or one of its sisters.
+
+    Args:
+        path: A dictionary with a ``state_dict``.
+        head_channels: Channels of an attention head in the U-Net; 0 for the 8 heads of diffusers.
+        averaged: Take the U-Net's exponential averages, as the released sampler does.
+
+    Raises:
+        BenchError: If any key is missing, superfluous or of another shape, or the averages are not there.
+    """
+    from diffusers import UNet2DConditionModel
+
+    state = read_tensors(path, "state_dict")
+    wanted, unused = ("alphas_cumprod", "scale_factor"), (*_UNUSED, r"^model_ema\.")
+    (unet, vocoder, vae, clap), rest = parts(state, _FIRST, wanted, unused, path)
+    if averaged:
+        # A buffer's name may hold no dots.
+        names = {key: "model_ema." + f"diffusion_model.{key}".replace(".", "") for key in unet}
+        check_keys(path, [name for name in names.values() if name not in state], [], [], "ema=true")
+        unet = {key: state[name] for key, name in names.items()}
+    channels = _channels(unet)
+    config = {
+        **configs.audioldm_unet("s"),
+        "block_out_channels": channels,
+        "cross_attention_dim": channels,
+        "attention_head_dim": configs.heads(channels, head_channels) if head_channels else 8,
+        "projection_class_embeddings_input_dim": unet["film_emb.weight"].shape[1],
+    }
+    stock = {unet_name(key, 2, 1): value for key, value in unet.items()}
+    models = {
+        "text_encoder": _clap(clap, path),
+        "unet": fitted(lambda: UNet2DConditionModel(**config), stock, path),
+        **_mel_parts(vae, vocoder, rest, path),
+    }
+    return models, [float(value) for value in rest["alphas_cumprod"]]
+
+
+def _clap(state: State, path: Path) -> Any:
+    """CLAP, with both of its halves."""
+    layout = OfficialLayout(build(_clap_architecture(state)))
+    fit(layout, state, path, "CLAP", ignore=[key for key in state if UNUSED.fullmatch(key)])
+    layout.verify_front_end(path)
+    return layout.model
+
+
+def _mel_parts(vae: State, vocoder: State, rest: State, path: Path) -> dict[str, Any]:
+    """Autoencoder and vocoder."""
+    config = {**_vae_config(vae), "scaling_factor": float(rest["scale_factor"])}
+    waves = vocoder_config(vocoder, vocoder["conv_pre.weight"].shape[1], 16_000)
+    return {"vae": load_vae(vae, config, path), "vocoder": load_vocoder(vocoder, waves, path)}
 
 
 def _count(state: State, pattern: str) -> int:
@@ -120,9 +171,14 @@ def _clap_architecture(state: State) -> Architecture:
     )
 
 
+def _channels(state: State) -> list[int]:
+    """Channels of the four levels of a U-Net."""
+    return [state[f"input_blocks.{1 + 3 * level}.0.out_layers.3.weight"].shape[0] for level in range(4)]
+
+
 def unet_shape(state: State, head_channels: int) -> dict[str, Any]:
     """Configuration of the U-Net: two residual blocks a level, transformers below the first level."""
-    channels = [state[f"input_blocks.{1 + 3 * level}.0.out_layers.3.weight"].shape[0] for level in range(4)]
+    channels = _channels(state)
     inside = "input_blocks.4.{}.transformer_blocks.0.attn2.to_k.weight"
     widths = [
         state[inside.format(1 + index)].shape[1] for index in range(_count(state, r"input_blocks\.4\.(\d+)\.") - 1)

@@ -19,6 +19,7 @@ from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.audioldm import AudioLDM
 from ldmbench.systems.audioldm.base import spoken
+from ldmbench.systems.audioldm.clap import Dropout
 from ldmbench.systems.latent.settings import check_setting
 from ldmbench.systems.latent.v_diffusion import Predict
 
@@ -145,7 +146,7 @@ class ZeroShot(AudioLDM):
         ]
         generators = self.generators(clips)
         observed = self._observed(mels, generators)
-        predict = self.guided(prompts, clips)
+        predict = self.guided(prompts, [Dropout(self.clap_dropout, clip.seed) for clip in clips])
         if transfer:
             latents = self._transferred(predict, observed, generators)
             facts = [{"strength": self.strength, "steps_taken": len(self.times) - self.first_step()} for _ in clips]

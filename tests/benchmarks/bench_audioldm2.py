@@ -88,7 +88,6 @@ def write_folder(parity: Path, folder: Path) -> None:
     from ldmbench.extractors.clap_weights import BASE, OfficialLayout, build, front_end
     from ldmbench.systems.latent.configs import AUDIOLDM_SCHEDULER
     from ldmbench.systems.latent.parts import alphas
-    from ldmbench.systems.latent.tokenizers import byte_tokenizer, character_tokenizer
 
     state = drawn(name_seeded(parity), json.loads((parity / "audioldm2/keys.json").read_text())["full"])
     for key, value in OfficialLayout(build(BASE)).state_dict().items():
@@ -99,8 +98,24 @@ def write_folder(parity: Path, folder: Path) -> None:
     state["alphas_cumprod"] = torch.tensor(alphas(AUDIOLDM_SCHEDULER))
     state["scale_factor"] = torch.tensor(0.4110932946205139)
     torch.save({"state_dict": state}, folder / "audioldm2-full.pth")
-    byte_tokenizer().save_pretrained(folder / "roberta-base")
-    character_tokenizer(128).save_pretrained(folder / "flan-t5-large")
+    write_tokenizers(folder)
+
+
+def write_tokenizers(folder: Path) -> None:
+    """Tokenizers of bytes and characters, filled up to the encoders' vocabularies with what no prompt holds."""
+    from transformers import T5Tokenizer
+
+    from ldmbench.systems.latent.tokenizers import byte_tokenizer, character_tokenizer
+
+    words = byte_tokenizer().get_vocab()
+    words |= {f"<filler {index}>": index for index in range(len(words), 50_265)}
+    (folder / "roberta-base").mkdir()
+    (folder / "roberta-base/vocab.json").write_text(json.dumps(words))
+    (folder / "roberta-base/merges.txt").write_text("#version: 0.2\n")
+    letters = sorted(character_tokenizer().get_vocab().items(), key=lambda item: item[1])
+    pieces = [(piece, 0.0 if index < 3 else -2.0 if piece == "▁" else -3.0) for piece, index in letters]
+    pieces += [(f"<filler {index}>", -99.0) for index in range(len(pieces), 32_128)]
+    T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=128).save_pretrained(folder / "flan-t5-large")
 
 
 def check_small(parity: Path, table: Table) -> None:
@@ -268,7 +283,7 @@ def main() -> None:
         else:
             check_small(options.parity, table)
             write_folder(options.parity, folder)
-            system: Any = load_system(resolve(f"audioldm2:steps={STEPS},cfg={SCALE}", weights=folder))
+            system: Any = load_system(resolve(f"audioldm2@base-original:steps={STEPS},cfg={SCALE}", weights=folder))
             print(f"{system.parameters / 1e6:.1f} M parameters", flush=True)
             check_stages(options.parity, table, system)
             check_ranking(options.parity, table, system)

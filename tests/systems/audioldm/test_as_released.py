@@ -40,16 +40,42 @@ def below(prefix: str, keys: dict[str, tuple[int, ...]]) -> dict[str, tuple[int,
     return {key.removeprefix(prefix): shape for key, shape in keys.items() if key.startswith(prefix)}
 
 
+def clap_state(rule: ModuleType, prefix: str) -> dict[str, Any]:
+    """A small CLAP under its official names; its front end and what training counts are not drawn."""
+    import torch
+
+    from ldmbench.extractors.clap_weights import Architecture, OfficialLayout, build, front_end
+
+    shapes = OfficialLayout(build(Architecture(False, 16, (1, 1), (2, 2), 64, 1, 1, 261, 512))).state_dict()
+    state = {}
+    for key, value in {**shapes, **front_end()}.items():
+        plain = key in front_end() or not value.is_floating_point() or not value.ndim
+        state[prefix + key] = value.clone() if plain else torch.from_numpy(rule.drawn(key, tuple(value.shape)))
+    state[prefix + "audio_branch.bn0.running_mean"] = torch.zeros(64)
+    state[prefix + "audio_branch.bn0.running_var"] = torch.ones(64)
+    return state
+
+
+def save_roberta(folder: Path) -> None:
+    """A tokenizer of bytes in the two files in which RoBERTa's is published."""
+    import json
+
+    from ldmbench.systems.latent.tokenizers import byte_tokenizer
+
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(byte_tokenizer().get_vocab()))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, tuple[int, ...]], rule: ModuleType) -> Path:
     """A small AudioLDM 2 as its authors' checkpoint lays it out, with the tokenizers beside it."""
     import torch
     from transformers import GPT2Config, GPT2Model, T5Config, T5EncoderModel
 
-    from ldmbench.extractors.clap_weights import Architecture, OfficialLayout, build, front_end
     from ldmbench.systems.latent.configs import AUDIOLDM_SCHEDULER, FLAN_T5_LARGE
     from ldmbench.systems.latent.parts import alphas
-    from ldmbench.systems.latent.tokenizers import byte_tokenizer, character_tokenizer
+    from ldmbench.systems.latent.tokenizers import character_tokenizer
 
     def shapes(model: Any) -> dict[str, tuple[int, ...]]:
         return {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -57,7 +83,6 @@ def original(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, tuple[int
     with torch.device("meta"):
         gpt = GPT2Model(GPT2Config(vocab_size=16, n_layer=2))
         t5 = T5EncoderModel(T5Config(**{**FLAN_T5_LARGE, "vocab_size": 98, "d_ff": 8, "num_layers": 1}))
-    clap = OfficialLayout(build(Architecture(False, 16, (1, 1), (2, 2), 64, 1, 1, 261, 512)))
     wanted = {f"model.diffusion_model.{key}": shape for key, shape in below("texts.", keys).items()}
     wanted |= {f"cond_stage_models.0.model.{key}": shape for key, shape in shapes(gpt).items()}
     wanted |= {f"cond_stage_models.1.model.{key}": shape for key, shape in shapes(t5).items()}
@@ -68,19 +93,14 @@ def original(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, tuple[int
     state = {key: torch.from_numpy(rule.drawn(key, shape)) for key, shape in wanted.items()}
     vae = below("first_stage_model.", keys)
     state |= {f"first_stage_model.{key}": torch.from_numpy(rule.drawn(key, shape)) for key, shape in vae.items()}
-    for key, value in {**clap.state_dict(), **front_end()}.items():
-        # Statistics and counts of batch normalisation, the temperature, tables of positions, and the front end.
-        plain = key in front_end() or "bn0.running" in key or not value.is_floating_point() or not value.ndim
-        state[f"clap.model.{key}"] = value.clone() if plain else torch.from_numpy(rule.drawn(key, tuple(value.shape)))
-    state["clap.model.audio_branch.bn0.running_mean"] = torch.zeros(64)
-    state["clap.model.audio_branch.bn0.running_var"] = torch.ones(64)
+    state |= clap_state(rule, "clap.model.")
     state["alphas_cumprod"], state["scale_factor"] = torch.tensor(alphas(AUDIOLDM_SCHEDULER)), torch.tensor(0.5)
     # What the released file holds besides: schedule, averages, and second copies.
     state["betas"], state["model_ema.decay"] = torch.zeros(1000), torch.tensor(0.9999)
     state["cond_stage_models.0.cond_stage_models.2.x"] = state["clap.mel_transform.spectrogram.window"] = torch.ones(1)
     folder = tmp_path_factory.mktemp("original")
     torch.save({"state_dict": state}, folder / "audioldm2-full.pth")
-    byte_tokenizer().save_pretrained(folder / "roberta-base")
+    save_roberta(folder / "roberta-base")
     character_tokenizer(128).save_pretrained(folder / "flan-t5-large")
     return folder
 
@@ -88,7 +108,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, tuple[int
 @pytest.fixture(scope="module")
 def second(asked: Asked, original: Path) -> Any:
     """AudioLDM 2 from that file, with heads of 8 channels, as the small U-Net's."""
-    return load_system(asked("audioldm2:steps=4,head_channels=8,candidates=2,seconds=0.32", original))
+    return load_system(asked("audioldm2@base-original:steps=4,head_channels=8,candidates=2,seconds=0.32", original))
 
 
 @pytest.fixture
@@ -233,7 +253,6 @@ def test_trajectory_of_audioldm_from_noise_to_waveform(
     golden: dict[str, Any],
     rule: ModuleType,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     inference: None,
 ) -> None:
     import shutil
@@ -261,15 +280,84 @@ def test_trajectory_of_audioldm_from_noise_to_waveform(
     for name, model in zip(("unet", "vae", "vocoder"), (unet, *parts), strict=True):
         shutil.rmtree(folder / name)
         model.save_pretrained(folder / name)
-    system: Any = load_system(asked("audioldm:steps=4,head_channels=8", folder))
-    monkeypatch.setattr(system, "noise", Named(rule, "film"))
-    asked_for, empty = ({"class_labels": y} for y in told(rule, (1, 512), (1, 512), tag="film_y"))
-    predict = guided(system.models["unet"], asked_for, empty, 2.5)
-    latents = system.sampled(predict, system.start([None], 64), [None])
-    wanted = golden["film_2.5_latent"]
-    np.testing.assert_allclose(latents.numpy(), wanted, atol=1e-5 * np.abs(wanted).max())
-    wanted = golden["film_2.5_wave"]
-    np.testing.assert_allclose(system.sounds(latents)[0, ::3], wanted, atol=1e-5 * np.abs(wanted).max())
+    made = film_trajectory(load_system(asked("audioldm:steps=4,head_channels=8", folder)), rule)
+    for value, name in zip(made, ("film_2.5_latent", "film_2.5_wave"), strict=True):
+        np.testing.assert_allclose(value, golden[name], atol=1e-5 * np.abs(golden[name]).max())
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, tuple[int, ...]], rule: ModuleType) -> Path:
+    """A small AudioLDM as its authors' checkpoint lays it out, whose averages are what the golden numbers are of."""
+    import torch
+
+    from ldmbench.systems.latent.configs import AUDIOLDM_SCHEDULER
+    from ldmbench.systems.latent.parts import alphas
+
+    state = clap_state(rule, "cond_stage_model.model.")
+    for key, size in below("film.", keys).items():
+        averaged = torch.from_numpy(rule.drawn(f"model.diffusion_model.{key}", size))
+        state[f"model_ema.diffusion_model{key.replace('.', '')}"] = averaged
+        state[f"model.diffusion_model.{key}"] = torch.from_numpy(rule.drawn(f"raw.{key}", size))
+    for key, size in below("first_stage_model.", keys).items():
+        state[f"first_stage_model.{key}"] = torch.from_numpy(rule.drawn(key, size))
+    state["alphas_cumprod"], state["scale_factor"] = torch.tensor(alphas(AUDIOLDM_SCHEDULER)), torch.tensor(0.5)
+    state["model_ema.decay"], state["logvar"] = torch.tensor(0.9999), torch.zeros(1000)
+    folder = tmp_path_factory.mktemp("first")
+    torch.save({"state_dict": state}, folder / "audioldm-s-text-ft.ckpt")
+    save_roberta(folder / "roberta-base")
+    return folder
+
+
+def film_trajectory(system: Any, rule: ModuleType) -> tuple[Any, Any]:
+    """Latent and waveform by the noise and the conditions of the authors' trajectory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system, "noise", Named(rule, "film"))
+        asked_for, empty = ({"class_labels": y} for y in told(rule, (1, 512), (1, 512), tag="film_y"))
+        predict = guided(system.models["unet"], asked_for, empty, 2.5)
+        latents = system.sampled(predict, system.start([None], 64), [None])
+    return latents.numpy(), system.sounds(latents)[0, ::3]
+
+
+def test_audioldm_of_the_authors_file_runs_its_averages(
+    asked: Asked, first: Path, golden: dict[str, Any], rule: ModuleType, inference: None
+) -> None:
+    made = film_trajectory(load_system(asked("audioldm@s-text-ft:steps=4,head_channels=8", first)), rule)
+    for value, name in zip(made, ("film_2.5_latent", "film_2.5_wave"), strict=True):
+        np.testing.assert_allclose(value, golden[name], atol=1e-5 * np.abs(golden[name]).max())
+    raw = film_trajectory(load_system(asked("audioldm@s-text-ft:steps=4,head_channels=8,ema=false", first)), rule)
+    assert np.abs(raw[0] - made[0]).max() > 1
+
+
+def test_averages_that_are_not_there_are_named(asked: Asked, first: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import torch
+
+    folder = Path(shutil.copytree(first, tmp_path / "bare"))
+    state = torch.load(folder / "audioldm-s-text-ft.ckpt", weights_only=True)["state_dict"]
+    kept = {key: value for key, value in state.items() if not key.startswith("model_ema.")}
+    torch.save({"state_dict": kept}, folder / "audioldm-s-text-ft.ckpt")
+    with pytest.raises(BenchError, match=r"do not fit ema=true: keys \d+ missing \(model_ema.diffusion_model"):
+        load_system(asked("audioldm@s-text-ft:head_channels=8", folder))
+    load_system(asked("audioldm@s-text-ft:head_channels=8,ema=false", folder))
+    torch.save({"state_dict": {**kept, "strange": torch.zeros(1)}}, folder / "audioldm-s-text-ft.ckpt")
+    with pytest.raises(BenchError, match="1 superfluous \\(strange\\)"):
+        load_system(asked("audioldm@s-text-ft:head_channels=8,ema=false", folder))
+    shutil.copy(folder / "audioldm-s-text-ft.ckpt", folder / "audioldm-l-full.ckpt")
+    with pytest.raises(BenchError, match=r"several checkpoints: audioldm-l-full.ckpt, audioldm-s-text-ft.ckpt"):
+        load_system(asked("audioldm@s-text-ft:head_channels=8", folder))
+
+
+def test_audioldm_ranks_candidates_by_the_authors_file(asked: Asked, first: Path, audioldm_folder: Path) -> None:
+    system: Any = load_system(asked("audioldm@s-text-ft:steps=2,head_channels=8,seconds=0.32", first))
+    clips = [Clip("x/a", "x", text=text, seed=seed) for seed, text in enumerate(("a dog barks", "rain"))]
+    for one, output in zip(clips, system.process(clips), strict=True):
+        assert output.details["chosen"] == int(np.argmax(output.details["clap"]))
+        assert len(set(output.details["clap"])) == 3
+        (alone,) = system.process([one])
+        np.testing.assert_allclose(alone.audio.samples, output.audio.samples, atol=2e-6)
+    with pytest.raises(BenchError, match=r"cannot rank candidates: .* holds only the text half of CLAP"):
+        load_system(asked("audioldm:candidates=3", audioldm_folder))
 
 
 def test_a_latent_that_runs_away_is_brought_back(asked: Asked, audioldm_folder: Path, inference: None) -> None:
@@ -397,6 +485,34 @@ def test_front_end_of_the_ranking(golden: dict[str, Any]) -> None:
     heard = Heard()
     embed_sounds(heard, np.array(signals, np.float32)[:1, : RATE * 2], RATE)
     assert heard.mels[0].shape == (201, 64)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 10.242])
+def test_front_end_of_audioldms_ranking(seconds: float) -> None:
+    """Repeated to ten seconds, or ten seconds drawn as NumPy's own generator draws them behind the seed."""
+    import torch
+    import torchaudio
+
+    from ldmbench.extractors.clap_input import filters, log_mel
+    from ldmbench.systems.audioldm.clap import embed_repeated
+
+    waves = 0.1 * np.random.default_rng(0).standard_normal((2, round(seconds * RATE))).astype(np.float32)
+    heard = Heard()
+    embed_repeated(heard, waves, RATE, 7)
+    generator = np.random.RandomState(7)
+    for mel, wave in zip(
+        heard.mels, torchaudio.functional.resample(torch.from_numpy(waves), RATE, 48_000), strict=True
+    ):
+        signal = wave.numpy()
+        if seconds < 10:
+            expected = np.concatenate([*[signal] * 5])
+        else:
+            frames = len(signal) // 480 + 1
+            for third in np.array_split(list(range(frames - 1001 + 1)), 3):
+                generator.choice(third)
+            start = generator.randint(0, len(signal) - 480_000 + 1)
+            expected = signal[start : start + 480_000]
+        np.testing.assert_array_equal(mel, log_mel(expected, filters()))
 
 
 def test_untrained_clap_is_htsat_base() -> None:

@@ -655,8 +655,14 @@ def test_weights_of_a_variant() -> None:
     assert all(entry.repo for entry in card.weights.values())
     for name in ("audioldm", "audioldm2", "audioldm-zero-shot"):
         card = resolve(name).card
-        assert set(card.variants) == set(card.weights)
-        assert all(list(card.weights_of(variant)) == [variant] for variant in card.variants)
+        shared = {key for key in card.weights if key not in card.variants}
+        assert set(card.variants) == set(card.weights) - shared
+        for variant in card.variants:
+            own = variant.endswith(("-original", "-text-ft"))
+            assert set(card.weights_of(variant)) == {variant} | (shared if own else set())
+            assert {entry.folder for entry in card.weights_of(variant).values()} == {
+                f"{name.removesuffix('-zero-shot')}/{variant}"
+            }
 
 
 @pytest.mark.slow
