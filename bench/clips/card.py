@@ -14,6 +14,7 @@ from pydantic import model_validator
 
 from ldmbench.cards import Card, load_card
 from ldmbench.clips.condition import Condition
+from ldmbench.clips.labelled import Labelled
 from ldmbench.clips.rule import Rule
 from ldmbench.errors import BenchError
 from ldmbench.names import unknown
@@ -22,17 +23,26 @@ Content = Literal["speech", "music", "general"]
 
 COLUMNS = (
     *("id", "path", "start", "end", "text", "group", "language", "sha256"),
-    *("youtube_id", "start_time", "label", "split"),
+    *("youtube_id", "start_time", "label", "split", "seconds"),
 )
+
+
+class Archive(Card):
+    """An archive at its publisher's, with a checksum that he or somebody who checks it has published."""
+
+    url: str
+    sha256: str = ""
+    md5: str = ""
 
 
 class Source(Card):
     """Where a dataset's files come from.
 
     ``builtin`` clips are synthesised on first use; ``folder`` expects the files below the folder named by
-    ``env`` (or in the data home); ``archive`` and ``hub`` can be fetched. ``youtube`` finds clips by YouTube id and
-    start second below the folder named by ``env`` (or ``folder`` in the data home), and their captions by the
-    column ``key`` of the CSV at ``url``, which can be fetched.
+    ``env`` (or in the data home); ``archive`` (one by ``url`` and ``sha256``, or several ``archives`` that are unpacked
+    into ``folder``, or ``into`` one above it in the data home) and ``hub`` can be fetched. ``youtube`` finds clips by
+    YouTube id and start second below the folder named by ``env`` (or ``folder`` in the data home), and their captions
+    by the column ``key`` of the CSV at ``url``, which can be fetched.
     """
 
     kind: Literal["builtin", "folder", "archive", "hub", "youtube"]
@@ -40,6 +50,8 @@ class Source(Card):
     env: str = ""
     url: str = ""
     sha256: str = ""
+    archives: tuple[Archive, ...] = ()
+    into: str = ""
     repo: str = ""
     revision: str = ""
     folder: str = ""
@@ -47,18 +59,19 @@ class Source(Card):
 
 
 class Split(Card):
-    """A pinned list: its file beside the card and the SHA-256 of that file; or a rule that makes the list.
+    """A pinned list: its file beside the card and the SHA-256 of that file; or a rule or labels that make the list.
 
     With a rule ``sha256`` is ``selection.list_digest`` of the official release's files, empty where that is not known.
     """
 
     list: str = ""
     rule: Rule | None = None
+    labelled: Labelled | None = None
     sha256: str = ""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Split:
-        if bool(self.list) == bool(self.rule):
+        if [bool(self.list), bool(self.rule), bool(self.labelled)].count(True) != 1:
             raise ValueError("needs either a list or a rule")
         if self.list and not self.sha256:
             raise ValueError("a list needs its sha256")

@@ -39,6 +39,7 @@ class Clip:
         missing: Why there is no reference audio, for a clip that should have some.
         label: What a probe is to tell of it; empty where there is nothing to tell.
         split: The part of the dataset that it belongs to: ``train``, ``valid``, ``test``, or the name of its fold.
+        seconds: Length to which its audio is cut, or padded with zeros at the end; 0 leaves it as it is.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Clip:
     missing: str = ""
     label: str = ""
     split: str = ""
+    seconds: float = 0.0
 
     @property
     def audio(self) -> Audio:
@@ -71,6 +73,8 @@ class Clip:
         if self.path is None:
             raise NoReference(f"{self.id} has no reference audio", self.missing)
         sound = audio_io.read(self.path, self.start, self.end)
+        if self.seconds:
+            sound = sound.fit(round(self.seconds * sound.rate))
         if self.sha256 and sound.digest() != self.sha256:
             raise BenchError(
                 f"{self.id} is not the pinned clip",
@@ -134,7 +138,7 @@ def clips_digest(clips: Iterable[Clip], extra: Iterable[str] = ()) -> str:
     for clip in clips:
         condition = clip.condition.digest() if clip.condition else ""
         parts = (clip.id, clip.sha256, clip.start, clip.end, clip.text, condition)
-        total.update(repr(parts if not clip.label else (*parts, clip.label, clip.split)).encode())
+        total.update(repr(parts if not clip.label else (*parts, clip.label, clip.split, clip.seconds)).encode())
     for text in extra:
         total.update(text.encode())
     return total.hexdigest()

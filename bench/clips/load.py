@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ldmbench.clips.card import filled, list_datasets, load_dataset_card, obtain, read_list, source_folder
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
+from ldmbench.clips.labelled import select_labelled
 from ldmbench.clips.rule import select
 from ldmbench.errors import BenchError
 from ldmbench.names import parse, unknown
@@ -29,6 +30,9 @@ def load_dataset(name: str) -> Dataset:
     identity: Sequence[str] = ()
     if rule := card.splits[card.default].rule:
         chosen = select(rule, card.name, source_folder(card), card.splits[card.default].sha256, obtain(card))
+        rows, identity, notes = [filled(row) for row in chosen.rows], chosen.identity, chosen.notes
+    elif labelled := card.splits[card.default].labelled:
+        chosen = select_labelled(labelled, card.name, source_folder(card), obtain(card))
         rows, identity, notes = [filled(row) for row in chosen.rows], chosen.identity, chosen.notes
     else:
         rows = read_list(card, card.default)
@@ -80,6 +84,7 @@ def _clip(shared: Clip, row: Mapping[str, str]) -> Clip:
         language=row["language"],
         label=row["label"],
         split=row["split"],
+        seconds=float(row["seconds"] or 0.0),
     )
 
 

@@ -26,7 +26,8 @@ class Rule(Card):
         take: Keep so many of what is left, 0 for all: those whose paths have the lowest SHA-256.
         start: First second of each file that belongs to the clip.
         end: Last second (exclusive), 0 for the end of the file.
-        text: Ending of the transcript that lies beside a file, such as ``.normalized.txt``.
+        text: Ending of the transcript that lies beside a file, such as ``.normalized.txt``; with a star, which file of
+            the folder has all of its transcripts, a line each behind the file's name: ``*.trans.txt``.
         language: BCP 47 tag of the transcripts.
         group: Which part of the path is the clip's group, counted from 0; -1 for none.
     """
@@ -145,13 +146,7 @@ def _fitting(folder: Path, pattern: str) -> list[str]:
 
 
 def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:
-    text = ""
-    if rule.text:
-        beside = (folder / path).with_suffix(rule.text)
-        try:
-            text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise BenchError(f"the transcript {beside} cannot be read", str(error), "save it as UTF-8") from None
+    text = _transcript(rule.text, folder / path) if rule.text else ""
     return {
         "id": path.rpartition(".")[0],
         "path": path,
@@ -161,3 +156,20 @@ def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:
         "language": rule.language if text else "",
         "group": path.split("/")[rule.group] if 0 <= rule.group < path.count("/") else "",
     }
+
+
+def _transcript(name: str, path: Path) -> str:
+    """What lies beside a file under its name and another ending, or in its line of the folder's transcripts."""
+    places = sorted(path.parent.glob(name)) if name.startswith("*") else [path.with_suffix(name)]
+    for beside in places:
+        try:
+            text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BenchError(f"the transcript {beside} cannot be read", str(error), "save it as UTF-8") from None
+        if not name.startswith("*"):
+            return text
+        for line in text.splitlines():
+            own, _, said = line.partition(" ")
+            if own == path.stem:
+                return said.strip()
+    return ""

@@ -34,7 +34,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", metavar="SUITE|DATASET")
 @options.systems
 @options.metrics
 @options.datasets
@@ -48,16 +48,20 @@ def show(name: str, as_json: bool) -> None:
 @options.runs
 @options.as_json
 def check(suite: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:
-    """Look at everything SUITE needs, and compute nothing.
+    """Look at everything SUITE needs, or at every file of DATASET, and compute nothing.
 
-    Exits 2 if a run would not start.
+    Exits 2 if a run would not start, or the dataset is not whole.
     """
     from ldmbench import console
+    from ldmbench.runs.datasets import check_dataset, is_dataset
     from ldmbench.runs.prepare import prepare
     from ldmbench.runs.request import Options, Request
 
-    with no_noise():
-        prepared = prepare(Request(suite, **request), Options(device, weights))
-    console.print_findings(prepared.findings, as_json)
-    if prepared.errors:
+    if is_dataset(suite):
+        findings = check_dataset(suite)
+    else:
+        with no_noise():
+            findings = list(prepare(Request(suite, **request), Options(device, weights)).findings)
+    console.print_findings(findings, as_json)
+    if any(finding.level == "error" for finding in findings):
         raise click.exceptions.Exit(2)

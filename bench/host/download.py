@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 _TIMEOUT_S = 60.0
 
 
-def download(url: str, path: Path, sha256: str, progress: Progress | None = None) -> Path:
+def download(url: str, path: Path, sha256: str, progress: Progress | None = None, md5: str = "") -> Path:
     """Bring ``url`` (https, http or file) to ``path``; nothing is done where the right file already is.
 
     What arrives is kept in ``path.part``, so that a cut connection or Ctrl-C costs nothing: the next call asks
@@ -33,40 +33,51 @@ def download(url: str, path: Path, sha256: str, progress: Progress | None = None
         path: The file to write; its folder is made.
         sha256: SHA-256 (hex) the file must have.
         progress: Told how far it is, for every megabyte; None shows a bar.
+        md5: MD5 (hex) it must have, where its publisher gives no SHA-256: against accidents, not against anybody.
 
     Raises:
         BenchError: If the address cannot be read, the checksum is wrong, or the disk is full.
     """
     if urllib.parse.urlsplit(url).scheme not in ("https", "http", "file"):
         raise BenchError(f"cannot download {url}", "not an https, http or file address", "correct the card")
-    if len(sha256) != 64:
+    if len(sha256) != 64 and (sha256 or len(md5) != 32):
         raise BenchError(f"cannot download {url}", f"no SHA-256 to check it by ({sha256!r})", "pin it in the card")
     if progress is None:
         with transfer(path.name) as shown:
-            return download(url, path, sha256, shown)
+            return download(url, path, sha256, shown, md5)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with only_one(str(path.resolve())):
-            if path.is_file() and file_digest(path) == sha256.lower():
+            kind, expected = ("SHA-256", sha256.lower()) if sha256 else ("MD5", md5.lower())
+            if path.is_file() and (file_digest(path) if sha256 else _md5(path)) == expected:
                 return path
             earlier = part.is_file()
             digest = _receive_all(url, part, progress)
-            if digest != sha256.lower() and earlier:
+            digest = digest if sha256 else _md5(part)
+            if digest != expected and earlier:
                 # What was there may have been the beginning of something else.
                 part.unlink()
                 digest = _receive_all(url, part, progress)
-            if digest != sha256.lower():
+                digest = digest if sha256 else _md5(part)
+            if digest != expected:
                 part.unlink()
                 raise BenchError(
                     f"{url} is not the file that was pinned",
-                    f"SHA-256 {digest}, expected {sha256.lower()}",
+                    f"{kind} {digest}, expected {expected}",
                     "try again; if it stays so, the file was changed at its source",
                 )
             part.replace(path)
     except OSError as error:
         raise not_written(path, error, "free disk space or choose another folder") from None
     return path
+
+
+def _md5(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def receive(url: str, path: Path, beginning: str = "", progress: Progress | None = None) -> str:
@@ -126,6 +137,7 @@ def _receive(url: str, part: Path, progress: Progress | None) -> bool:
                 have = start = 0
             length = response.headers.get("Content-Length")
             total = None if length is None else have + int(length)
+            _refuse_too_large(part, 0 if length is None else int(length))
             with part.open("ab" if have else "wb") as handle:
                 while block := response.read(_BLOCK):
                     handle.write(block)
@@ -149,6 +161,16 @@ def _receive(url: str, part: Path, progress: Progress | None) -> bool:
             raise BenchError(f"cannot download {url}", f"connection lost at {have} of {total} bytes", "try again")
         return False
     return True
+
+
+def _refuse_too_large(part: Path, coming: int) -> None:
+    """Raise ``BenchError`` before the first byte where the disk cannot hold the last."""
+    import shutil
+
+    free = shutil.disk_usage(part.parent).free
+    if coming > free:
+        sizes = f"{coming / 2**30:.1f} GiB to come, {free / 2**30:.1f} GiB free in {part.parent}"
+        raise BenchError(f"{part.name} does not fit on the disk", sizes, "free space, or move the cache home", 1)
 
 
 def snapshot(repo: str, revision: str, kind: str, folder: Path, files: list[str]) -> None:

@@ -74,6 +74,7 @@ class ClipInfo:
         missing: Why there is no reference, for a clip that should have one.
         label: What a probe is to tell of it, empty where there is nothing to tell.
         split: The part of the dataset that it belongs to.
+        seconds: Length to which it is cut or padded, 0 for as it is.
     """
 
     id: str
@@ -90,6 +91,7 @@ class ClipInfo:
     missing: str = ""
     label: str = ""
     split: str = ""
+    seconds: float = 0.0
 
     @classmethod
     def of(cls, clip: Clip) -> ClipInfo:
@@ -109,6 +111,7 @@ class ClipInfo:
             missing=clip.missing,
             label=clip.label,
             split=clip.split,
+            seconds=clip.seconds,
         )
 
     def clip(self, content: Content) -> Clip:
@@ -138,6 +141,7 @@ class ClipInfo:
             missing=self.missing,
             label=self.label,
             split=self.split,
+            seconds=self.seconds,
         )
 
 

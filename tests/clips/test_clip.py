@@ -202,7 +202,7 @@ def test_the_shipped_lists_match_their_cards() -> None:
         card = load_dataset_card(name)
         assert card.name == name
         for split in card.splits.values():
-            if split.rule:
+            if split.rule or split.labelled:
                 continue
             content = (datasets_root() / name / split.list).read_bytes()
             assert hashlib.sha256(content).hexdigest() == split.sha256

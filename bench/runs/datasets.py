@@ -1,0 +1,40 @@
+"""The preflight of a dataset alone: every file of it, looked at before anything stands on it."""
+
+from __future__ import annotations
+
+from ldmbench.clips.card import list_datasets, obtain
+from ldmbench.clips.card import load_dataset_card as load_card
+from ldmbench.clips.load import load_dataset
+from ldmbench.clips.verify import verify
+from ldmbench.errors import BenchError
+from ldmbench.names import parse
+from ldmbench.probes.examples import why_not
+from ldmbench.runs.check import Finding
+
+
+def is_dataset(name: str) -> bool:
+    """Whether a dataset has this name, whatever its condition."""
+    return name.partition("@")[0] in list_datasets()
+
+
+def check_dataset(asked: str) -> list[Finding]:
+    """Every fault of a dataset's local copy; where there is none that counts, how many clips it has.
+
+    Raises:
+        BenchError: If there is no such dataset.
+    """
+    name = parse(asked).name
+    try:
+        faults = [Finding(fault.level, name, fault.text, fault.fix) for fault in verify(name)]
+        if any(fault.level == "error" for fault in faults):
+            return faults
+        dataset = load_dataset(asked)
+    except BenchError as error:
+        found = f": {error.found}" if error.found else ""
+        return [Finding("error", name, error.what + found, error.fix or obtain(load_card(name)))]
+    labels = [clip.label for clip in dataset.clips]
+    if any(labels) and (reason := why_not(labels, [clip.split for clip in dataset.clips])):
+        faults.append(Finding("error", name, f"cannot be probed: {reason}"))
+    missing = sum(bool(clip.missing) for clip in dataset.clips)
+    lacking = f", {missing} without a file" if missing else ""
+    return [*faults, Finding("ok", name, f"{len(dataset.clips)} clips, list {dataset.digest[:12]}{lacking}")]
