@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import model_validator
 
 from ldmbench.audio.filters import FAMILIES, iir_lowpass, lowpass, stft_lowpass
+from ldmbench.audio.noise import noisy
 from ldmbench.audio.sound import Audio
 from ldmbench.cards import Card
 
@@ -21,10 +22,11 @@ class Condition(Card):
     60 dB, with ``stft`` by silencing bins of its STFT, with ``cheby1``, ``butter``, ``ellip`` or ``bessel`` by that
     family at ``order``, forwards and backwards; ``random`` draws one of these four for each clip from the clip's
     seed. ``resample`` takes the clip to ``rate`` Hz and leaves it there; ``gap`` silences ``start_s`` to ``end_s``.
+    ``noise`` adds Gaussian noise, ``white`` or ``pink``, ``snr_db`` below the clip, drawn from the clip's seed.
     ``restyle`` leaves the sound as it is and asks for another one: ``text`` becomes the text of every clip.
     """
 
-    kind: Literal["lowpass", "resample", "gap", "restyle"]
+    kind: Literal["lowpass", "resample", "gap", "noise", "restyle"]
     cutoff_hz: float = 0.0
     filter: Literal["kaiser", "stft", "cheby1", "butter", "ellip", "bessel", "random"] = "kaiser"
     order: int = 8
@@ -32,6 +34,8 @@ class Condition(Card):
     start_s: float = 0.0
     end_s: float = 0.0
     text: str = ""
+    snr_db: float = 0.0
+    colour: Literal["white", "pink", ""] = ""
 
     @model_validator(mode="after")
     def _text_where_it_is_read(self) -> Condition:
@@ -39,9 +43,16 @@ class Condition(Card):
             raise ValueError("text: what kind = 'restyle' asks for, and nothing else")
         return self
 
+    @model_validator(mode="after")
+    def _colour_of_noise(self) -> Condition:
+        if (self.kind == "noise") != bool(self.colour):
+            raise ValueError("colour: white or pink for kind = 'noise', and for nothing else")
+        return self
+
     def digest(self) -> str:
-        """As of every card; without ``text`` where there is none, so that older runs stay comparable."""
-        fields = self.model_dump(mode="json", exclude=set() if self.text else {"text"})
+        """As of every card; without what came later and its kind does not read, so that older runs stay comparable."""
+        unused = (set() if self.text else {"text"}) | (set() if self.kind == "noise" else {"snr_db", "colour"})
+        fields = self.model_dump(mode="json", exclude=unused)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def apply(self, audio: Audio, seed: int = 0) -> Audio:
@@ -55,6 +66,9 @@ class Condition(Card):
             return iir_lowpass(audio, self.cutoff_hz, family, self.order)
         if self.kind == "resample":
             return audio.at(self.rate)
+        if self.kind == "noise":
+            assert self.colour, "checked when it was read"
+            return noisy(audio, self.snr_db, self.colour, seed)
         if self.kind == "restyle":
             return audio
         samples = np.array(audio.samples)

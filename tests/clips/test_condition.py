@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,3 +117,30 @@ def test_bins_of_the_stft_are_silenced_as_torch_would() -> None:
 def test_stft_lowpass_refuses_what_it_cannot_do(cutoff: float, length: int) -> None:
     with pytest.raises(BenchError, match=r"too short|needs a rate above"):
         Condition(kind="lowpass", cutoff_hz=cutoff, filter="stft").apply(Audio.of(np.ones(length), 48_000))
+
+
+@pytest.mark.parametrize("colour", ["white", "pink"])
+@pytest.mark.parametrize("snr_db", [-3.0, 15.0])
+def test_noise_lies_where_it_should_and_comes_from_the_clips_seed(tone: Sound, colour: Any, snr_db: float) -> None:
+    sound = tone(2.0, channels=2)
+    condition = Condition(kind="noise", snr_db=snr_db, colour=colour)
+    noise = condition.apply(sound, seed=3).samples.astype(np.float64) - sound.samples
+    power = np.mean(np.square(sound.samples, dtype=np.float64))
+    assert 10 * np.log10(power / np.mean(noise**2)) == pytest.approx(snr_db, abs=1e-3)
+    assert abs(np.corrcoef(noise[0], noise[1]).ravel()[1]) < 0.05, "channels have noises of their own"
+    np.testing.assert_array_equal(condition.apply(sound, seed=3).samples, condition.apply(sound, seed=3).samples)
+    assert np.abs(condition.apply(sound, seed=4).samples - condition.apply(sound, seed=3).samples).max() > 0.01
+    spectrum = np.abs(np.fft.rfft(noise[0])) ** 2
+    low, high = (spectrum[2 * start : 2 * end].mean() for start, end in ((200, 400), (3200, 6400)))
+    assert 10 * np.log10(low / high) == pytest.approx(0.0 if colour == "white" else 12.0, abs=1.5)
+
+
+def test_silence_gets_no_noise_and_other_conditions_keep_their_digests(tone: Sound) -> None:
+    silence = Audio.of(np.zeros(1600), 16_000)
+    assert not Condition(kind="noise", colour="white").apply(silence).samples.any()
+    # As runs of earlier versions recorded it.
+    assert Condition(kind="gap", start_s=1.5, end_s=1.9).digest().startswith("1c06bf6c688b293d")
+    white, pink = (Condition(kind="noise", colour=colour) for colour in ("white", "pink"))
+    assert white.digest() != pink.digest()
+    with pytest.raises(ValueError, match="colour: white or pink for kind = 'noise'"):
+        Condition(kind="noise")

@@ -1,0 +1,1 @@
+"""DeepFilterNet 3: a denoiser whose trained weights a package carries."""
