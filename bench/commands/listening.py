@@ -40,10 +40,10 @@ _READING = (
 _SCREENING = (
     click.option(
         "--screen",
-        type=click.Choice(["bs1534", "mpeg", "semanticodec", "none"]),
-        default="bs1534",
+        type=click.Choice(["auto", "bs1534", "mpeg", "semanticodec", "none"]),
+        default="auto",
         show_default=True,
-        help="Rules by which listeners or pages are left out.",
+        help="Rules by which listeners or pages are left out; auto: BS.1534's where they apply.",
     ),
     click.option(
         "--threshold",
@@ -112,10 +112,11 @@ def pack_of(paths: tuple[Path, ...], pack: Path | None) -> Path | None:
 
 @dataclass(frozen=True)
 class About:
-    """What a test is called, how long its sounds are, and what must be said with its numbers."""
+    """What a test is called, how long its shortest and longest sounds are, and what must be said with its numbers."""
 
     title: str
     seconds: float | None = None
+    longest: float | None = None
     marks: tuple[str, ...] = ()
 
 
@@ -127,7 +128,8 @@ def about(paths: tuple[Path, ...], pack: Path | None) -> About:
     if folder is None:
         return About(paths[0].stem or paths[0].resolve().name)
     record = load_pack(folder)
-    return About(record.title, min(page.seconds for page in record.pages), record.marks)
+    lengths = [page.seconds for page in record.pages]
+    return About(record.title, min(lengths), max(lengths), record.marks)
 
 
 def one_scale(ratings: Ratings, name: str) -> Ratings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,11 @@ def validate(
         settings = Options(device, weights, jobs=jobs or cores(), quiet=quiet)
         with no_noise():
             runs, kept = listening.score_sounds(ratings, kept, audio, metrics, out, settings, content)
-    name = title or listening.about(ratings, reading["pack"]).title
+    about = listening.about(ratings, reading["pack"])
+    if about.longest is not None:
+        note = f"Listeners heard excerpts of up to {about.longest:.3g} s; metrics are those of whole clips"
+        kept = replace(kept, ratings=replace(kept.ratings, notes=(*kept.ratings.notes, note)))
+    name = title or about.title
     for line in write.validation(kept, runs, name, metrics, kind, output):
         click.echo(line)
         if show_page and kind == "html":

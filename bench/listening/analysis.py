@@ -15,6 +15,9 @@ from ldmbench.listening.components import Components, variance_components
 from ldmbench.listening.crossed import Crossed, Scores, crossed, cube
 from ldmbench.listening.votes import Ratings, Role
 
+#: What a difference says of itself where no listener rated both systems on one item, as in MUSHRA 1S.
+UNPAIRED = "different listeners: over items alone"
+
 #: Fewest listeners for which tests over listener means are made.
 _FEWEST = 3
 
@@ -226,6 +229,9 @@ def _pairs(scores: Scores, systems: Sequence[str]) -> tuple[Pair, ...]:
         cells = scores[:, :, first] - scores[:, :, second]
         difference = crossed(cells)
         if difference.value is None:
+            cells = _by_item(scores[:, :, first]) - _by_item(scores[:, :, second])
+            difference = replace(crossed(cells), note=UNPAIRED)
+        if difference.value is None:
             continue
         spread = float(np.nanstd(cells, ddof=1)) if difference.cells > 1 else 0.0
         own = cells[~np.isnan(cells).all(axis=1)]
@@ -244,6 +250,14 @@ def _pairs(scores: Scores, systems: Sequence[str]) -> tuple[Pair, ...]:
         replace(pair, adjusted=one, wilcoxon_adjusted=other)
         for pair, one, other in zip(pairs, crossed_p, these_items, strict=True)
     )
+
+
+def _by_item(scores: Scores) -> Scores:
+    """``[1, items]``: the mean over listeners."""
+    there = ~np.isnan(scores)
+    with np.errstate(invalid="ignore"):
+        means: Scores = np.where(there, scores, 0.0).sum(axis=0, keepdims=True) / there.sum(axis=0, keepdims=True)
+    return means
 
 
 def _holm(values: Sequence[float | None]) -> list[float | None]:

@@ -65,7 +65,7 @@ class Outcome:
 def carry_out(
     ratings: Ratings,
     title: str,
-    rules: Rules = "bs1534",
+    rules: Rules = "auto",
     threshold: float = RECOGNISED,
     seconds: float | None = None,
     marks: Sequence[str] = (),

@@ -76,7 +76,8 @@ def read_ratings(paths: Sequence[Path], how: HowToRead) -> Ratings:
     _tell_apart(reads)
     notes = [note for read in reads for note in read.notes]
     votes = [vote for read in reads for vote in read.rows]
-    low, high = how.scale or _usual_scale({method for read in reads for method in read.methods})
+    method = _one_method({method for read in reads for method in read.methods})
+    low, high = how.scale or _SCALES.get(method, (0.0, 100.0))
     check_scores(votes, low, high)
     votes, strangers = join(votes, how.names)
     votes, copies = sessions.once(votes)
@@ -96,7 +97,7 @@ def read_ratings(paths: Sequence[Path], how: HowToRead) -> Ratings:
     clips = {item: clip for read in reads for item, clip in read.clips.items()}
     ratings = Ratings(
         tuple(votes), {**roles, **how.names.roles}, {**groups, **how.names.groups}, {**clips, **how.names.clips},
-        how.names.kinds, low, high, tuple(notes),
+        how.names.kinds, low, high, method, tuple(notes),
     )  # fmt: skip
     strange = [name for name in (*how.names.clips, *how.names.groups) if name not in ratings.items]
     if strange and len(strange) == len({*how.names.clips, *how.names.groups}):
@@ -120,12 +121,11 @@ def _tell_apart(reads: Sequence[Read]) -> None:
             read.rows = [replace(row, listener=label, session=label) for row in read.rows]
 
 
-def _usual_scale(methods: set[str]) -> tuple[float, float]:
-    scales = {_SCALES.get(method, (0.0, 100.0)) for method in methods} or {(0.0, 100.0)}
-    if len(scales) > 1:
+def _one_method(methods: set[str]) -> str:
+    if len(methods) > 1:
         named = ", ".join(sorted(methods))
         raise BenchError("ratings of several methods are several tests", named, "read one at a time")
-    return scales.pop()
+    return next(iter(methods), "mushra")
 
 
 def _read_all(path: Path, conditions: Sequence[str]) -> list[Read]:

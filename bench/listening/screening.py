@@ -11,8 +11,12 @@ from ldmbench.errors import BenchError
 from ldmbench.listening.votes import Ratings, Role, Vote
 from ldmbench.names import some
 
-#: Sets of rules: those of ITU-R BS.1534-3; MPEG's, which are stricter; the one of SemantiCodec's paper; none.
-Rules = Literal["bs1534", "mpeg", "semanticodec", "none"]
+#: Sets of rules: those of ITU-R BS.1534-3; MPEG's, which are stricter; the one of SemantiCodec's paper; none. ``auto``:
+#: BS.1534's for MUSHRA with a hidden reference on a scale of 0 to 100, else none.
+Rules = Literal["auto", "bs1534", "mpeg", "semanticodec", "none"]
+
+#: Methods that have a hidden reference which is to be recognised; in others it is one sound of many.
+_MUSHRA = ("mushra", "mushra-1s")
 
 #: A hidden reference below so many points, or a mid anchor above, was not recognised.
 RECOGNISED = 90.0
@@ -83,7 +87,7 @@ Page = dict[str, float]
 
 
 def screen(
-    ratings: Ratings, rules: Rules = "bs1534", threshold: float = RECOGNISED, seconds: float | None = None
+    ratings: Ratings, rules: Rules = "auto", threshold: float = RECOGNISED, seconds: float | None = None
 ) -> Screening:
     """Apply the rules to a test's ratings of one scale.
 
@@ -103,6 +107,12 @@ def screen(
     Source: ITU-R BS.1534-3, post-screening of subjects; MPEG's variant; SemantiCodec (arXiv 2405.00233), section IV-C3.
     """
     reference, mid = ratings.named("reference"), ratings.named("mid anchor")
+    words = [f"a page with all sliders at one score or unmoved is none; more than {ALLOWED_PERCENT} % of them exclude"]
+    if rules == "auto":
+        usual = reference is not None and (ratings.low, ratings.high) == (0, 100)
+        rules = "bs1534" if usual and ratings.method in _MUSHRA else "none"
+        if rules == "none":
+            words.append("no other: BS.1534's rules are for MUSHRA with a hidden reference on a scale of 0 to 100")
     if rules != "none":
         if reference is None:
             raise BenchError(
@@ -118,7 +128,6 @@ def screen(
     pages = _pages(ratings)
     log = _empty_pages(ratings, pages)
     log += _flags(ratings, pages, seconds)
-    words = [f"a page with all sliders at one score or unmoved is none; more than {ALLOWED_PERCENT} % of them exclude"]
     if rules == "bs1534" and reference is not None:
         log += _rule_a(pages, reference, threshold)
         words.append(f"A: hidden reference below {threshold:g} on more than {ALLOWED_PERCENT} % of the items")

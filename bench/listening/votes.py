@@ -75,6 +75,7 @@ class Ratings:
         kinds: Condition -> ``neural``, ``classical``, ..., for those where it is said.
         low: Lowest score of the scale.
         high: Highest.
+        method: How was rated; ``mushra`` where the files do not say it.
         notes: What must be read beside the ratings: what was left out, and why.
     """
 
@@ -85,6 +86,7 @@ class Ratings:
     kinds: Mapping[str, str] = field(default_factory=dict)
     low: float = 0.0
     high: float = 100.0
+    method: str = "mushra"
     notes: tuple[str, ...] = ()
 
     @property

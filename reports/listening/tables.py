@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ldmbench.listening.analysis import Analysis, Part
+from ldmbench.listening.analysis import UNPAIRED, Analysis, Part
 from ldmbench.listening.crossed import Crossed
 from ldmbench.listening.outcome import Outcome, Result
 from ldmbench.reports.cells import number
@@ -115,6 +115,8 @@ def differences(analysis: Analysis) -> Grid:
         f"p: Holm over {len(rows)} pairs, for other listeners and items; d: difference over the spread of single ones",
         "For these items only: Wilcoxon over listener means (Holm) and its rank-biserial r; other items may differ",
     ]
+    if any(pair.difference.note == UNPAIRED for pair in analysis.whole.pairs):
+        notes.append("Pairs that no listener rated both of on one item: means of items differ, over items alone")
     friedman = analysis.whole.friedman
     if friedman is not None:
         notes.append(

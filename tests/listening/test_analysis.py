@@ -9,7 +9,7 @@ from scipy.stats import ttest_1samp
 from ldmbench.audio.arrays import Real
 from ldmbench.errors import BenchError
 from ldmbench.listening import agreement
-from ldmbench.listening.analysis import analyse
+from ldmbench.listening.analysis import analyse, part_of
 from ldmbench.listening.components import variance_components
 from ldmbench.listening.crossed import crossed
 from ldmbench.listening.votes import Ratings, Role, Vote
@@ -68,7 +68,7 @@ def test_equal_systems_are_told_apart_as_often_as_promised(blocks: int) -> None:
     draws, crossed_level, these_items = 500, 0, 0
     for seed in range(draws):
         scores = simulate(np.random.default_rng(seed), {"a": 50.0, "b": 50.0, "c": 50.0}, blocks=blocks)
-        pairs = analyse(as_ratings(scores, ["a", "b", "c"], -100, 200)).whole.pairs
+        pairs = part_of("all", as_ratings(scores, ["a", "b", "c"], -100, 200)).pairs
         crossed_level += any((pair.adjusted or 1) < 0.05 for pair in pairs)
         these_items += any((pair.wilcoxon_adjusted or 1) < 0.05 for pair in pairs)
     print(
@@ -146,7 +146,7 @@ def test_components_are_statsmodels() -> None:
     scores = simulate(random, {"a": 60.0, "b": 50.0, "c": 40.0}, 8, 6)
     scores[0, 0, 0] = np.nan
     rows = [(*at, score, 0) for at, score in np.ndenumerate(scores) if not np.isnan(score)]
-    frame = pd.DataFrame([(*at, score, one) for at, score, one in rows], columns=["l", "i", "s", "score", "one"])
+    frame = pd.DataFrame(rows, columns=["l", "i", "s", "score", "one"])
     parts = {"listener": "0+C(l)", "item": "0+C(i)", "item_system": "0+C(i):C(s)", "listener_system": "0+C(l):C(s)"}
     fitted = smf.mixedlm("score ~ C(s)", frame, groups="one", vc_formula=parts).fit(reml=True)
     expected = dict(zip(fitted.model.exog_vc.names, np.sqrt(fitted.vcomp), strict=True))

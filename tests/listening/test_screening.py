@@ -100,10 +100,11 @@ def test_flags_exclude_nobody() -> None:
 def test_what_cannot_be_screened_is_refused() -> None:
     without = Ratings(tuple(row for row in rated(pages(2, 0)).rows if row.system != "reference"), ROLES)
     with pytest.raises(BenchError, match="hidden reference"):
-        screen(without)
-    assert screen(without, "none").counts["listeners"] == (1, 1)
+        screen(without, "bs1534")
+    assert screen(without).counts["listeners"] == (1, 1), "auto applies what can be applied, and says so"
+    assert any(rule.startswith("no other") for rule in screen(without).rules)
     with pytest.raises(BenchError, match="0 to 100"):
-        screen(Ratings(rated(pages(2, 0)).rows, ROLES, low=1, high=5))
+        screen(Ratings(rated(pages(2, 0)).rows, ROLES, low=1, high=5), "bs1534")
     with pytest.raises(BenchError, match="no listener is left"):
         screen(rated(pages(2, 2, reference=10)))
 

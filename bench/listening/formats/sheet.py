@@ -64,7 +64,7 @@ def _read(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Read:
         raise BenchError(f"{path} is no rating sheet", "no column 'File name'", "name a sheet as it was handed out")
     columns = [name.strip() for name in header]
     signed = any(name.lower() in _LISTENER for name in columns)
-    read = Read(named_by=None if signed else path)
+    read = Read(named_by=None if signed else path, methods={"sheet"})
     empty = 0
     for line, fields in rows:
         record = dict(zip(columns, (field.strip() for field in fields), strict=False))
