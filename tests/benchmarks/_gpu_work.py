@@ -24,6 +24,9 @@ from ldmbench.system.protocol import Learned, Output, Prepares, System
 #: What the text-to-audio systems are asked for, and what recognisers should have heard.
 CAPTION = "a dog barks while rain falls on a tin roof"
 
+#: Settings that say how many steps a sampler takes, the first that a card has with a number above 0.
+STEPS = ("steps", "tau")
+
 #: Seconds of the clip whose sound is compared with that of a CPU.
 SHORT_S = 1.0
 
@@ -100,10 +103,16 @@ def sound(seconds: float, rate: int, seed: int) -> Audio:
     return Audio.of(0.1 * tone * (1.2 + np.sin(9 * time_s)) + 0.02 * random.standard_normal(len(time_s)), rate)
 
 
+def steps_of(card: SystemCard) -> tuple[str, int]:
+    """The setting for the number of sampling steps and its usual value; nothing and 0 without a sampler."""
+    settings = {**card.settings, **card.variants.get(card.default, {})}
+    return next(((key, int(settings[key])) for key in STEPS if int(settings.get(key) or 0) > 0), ("", 0))
+
+
 def system_name(card: SystemCard, task: Task) -> str:
     """The system's name with the settings that the task wants and its card has."""
     wanted: dict[str, Setting] = {
-        "steps": task.steps,
+        steps_of(card)[0]: task.steps,
         "precision": task.precision,
         "batch": task.largest,
         "seconds": 0.0,

@@ -32,7 +32,7 @@ from threading import Event
 from typing import Any
 
 import numpy as np
-from _gpu_work import Task, work
+from _gpu_work import Task, steps_of, work
 
 from ldmbench.metrics._base import list_metrics, load_metric, untrained
 from ldmbench.system.card import SystemCard
@@ -98,7 +98,7 @@ def plan(options: argparse.Namespace, folder: Path) -> list[Task]:
     return [
         Task(
             kind, name, "cpu" if kind == "reference" else options.device, precision,
-            steps=options.steps if name in cards and "steps" in cards[name].settings else 0,
+            steps=options.steps if name in cards and steps_of(cards[name])[0] else 0,
             seconds=options.seconds,
             largest=options.sounds if kind == "metric" else options.largest,
             repeats=1 if on_cpu else 2,
@@ -219,13 +219,13 @@ def system_lines(name: str, precision: str, group: Sequence[Row], far: float | N
         return [line(name, precision or "float32", note=note or "no result")]
     fastest = min(batches, key=lambda row: row["seconds"] / row["audio_s"])
     difference = "" if far is None else f"{far:.1e}"
-    settings = load_system_card(name).settings
+    card = load_system_card(name)
     lines = []
     for row in [batches[0]] + ([fastest] if fastest is not batches[0] else []):
         factor = row["seconds"] / row["audio_s"]
         speed = f"RTF {factor:.3g}"
         if row["steps"]:
-            usual = int(settings["steps"])
+            usual = steps_of(card)[1]
             speed += f" ({row['steps']} steps; at {usual} at most {factor * max(1.0, usual / row['steps']):.3g})"
         lines.append(line(name, precision or "float32", row["batch"], speed, row, difference, note))
         difference = note = ""

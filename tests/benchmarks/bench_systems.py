@@ -26,27 +26,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from _gpu_work import clips_of
+from _gpu_work import clips_of, steps_of
 
 from ldmbench.clips.clip import Clip
 from ldmbench.host.memory import peak_memory
 from ldmbench.names import Setting, show
-from ldmbench.system.card import SystemCard
 from ldmbench.system.registry import list_systems, load_system, load_system_card, resolve
-
-#: Settings that say how many steps a sampler takes, the first that a card has with a number above 0.
-STEPS = ("steps", "tau")
 
 #: Seconds of the clip that warms a GPU up.
 WARM_S = 1.0
 
 Row = dict[str, Any]
-
-
-def steps_of(card: SystemCard) -> tuple[str, int]:
-    """The setting for the number of sampling steps and its usual value; nothing and 0 without a sampler."""
-    settings = {**card.settings, **card.variants.get(card.default, {})}
-    return next(((key, int(settings[key])) for key in STEPS if int(settings.get(key) or 0) > 0), ("", 0))
 
 
 def measure(name: str, device: str, seconds: float, few: Sequence[int]) -> Row:
