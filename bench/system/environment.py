@@ -33,7 +33,8 @@ from ldmbench.host.homes import cache_home, only_one
 #: Written when all is installed.
 _READY = "ready.json"
 
-_NPM_FILES = ("package.json", "package-lock.json")
+#: What the folder ``npm`` holds.
+NPM_FILES = ("package.json", "package-lock.json")
 
 
 class Environment(Card):
@@ -76,7 +77,7 @@ def environment_folder(environment: Environment, here: Path) -> Path:
     """
     parts = [environment.model_dump_json().encode()]
     if environment.npm:
-        parts += [_read(here / environment.npm / file) for file in _NPM_FILES]
+        parts += [_read(here / environment.npm / file) for file in NPM_FILES]
     digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     return cache_home() / "environments" / digest[:16]
 
@@ -135,7 +136,7 @@ def _install_npm(name: str, source: Path, folder: Path) -> list[str]:
     npm = shutil.which("npm")
     if npm is None:
         raise BenchError(f"cannot make the environment of {name}", "npm not found", "install Node.js with npm")
-    for file in _NPM_FILES:
+    for file in NPM_FILES:
         (folder / file).write_bytes(_read(source / file))
     # No script of a package is run.
     _run(name, [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev", "--prefix", str(folder)])

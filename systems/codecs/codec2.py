@@ -74,7 +74,9 @@ class Codec2(Codec):
             )
         data = tuple(file[start : start + mode.size] for start in range(_HEADER, len(file), mode.size))
         coded = Packets(data, file[:_HEADER], self.rate, audio.length, 1, mode.frame, self.rate)
-        return Stream(coded, coded.bits, details={"clipped_samples": clipped} if clipped else {})
+        details = {"clipped_samples": clipped} if clipped else {}
+        # Modes are called by their bits a second.
+        return Stream(coded, coded.bits, nominal_kbps=int(self.mode.removesuffix("C")) / 1000, details=details)
 
     def decode(self, stream: Stream) -> Audio:
         """Decode with libcodec2."""

@@ -42,7 +42,7 @@ class Vorbis(Codec):
         data, headers = demux(_ffmpeg.encode(self.spec.label, source.samples, source.rate, "libvorbis", options), "ogg")
         coded = Packets(data, headers, source.rate, source.length, source.channels, 0, audio.rate)
         details = {} if source.rate == audio.rate else {"coded_at": source.rate}
-        return Stream(coded, coded.bits, details=details)
+        return Stream(coded, coded.bits, nominal_kbps=self.kbps, details=details)
 
     def decode(self, stream: Stream) -> Audio:
         """Decode; the first packet only primes the overlap, so that nothing is late."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ldmbench.runs.code import ALWAYS, RUNNER, SILENT, _parsed, code_modules
+from ldmbench.runs.code import ALWAYS, RUNNER, SILENT, _parsed, code_modules, imported
+from ldmbench.system.environment import NPM_FILES
 from ldmbench.system.registry import list_systems, load_system_card
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -170,7 +171,9 @@ def test_a_program_changes_its_own_system(changed: dict[str, set[str]]) -> None:
 
 def test_every_engine_module_was_looked_at() -> None:
     """An adapter that imports a module of the engine on no list makes somebody decide whether it makes audio."""
-    starts = {load_system_card(name).module.partition(":")[0] for name in list_systems()}
+    cards = [load_system_card(name) for name in list_systems()]
+    starts = {card.module.partition(":")[0] for card in cards if not card.command}
+    starts |= {module for card in cards for module in imported(map(Path, card.command_line))}
     reached = {module for start in (*starts, RUNNER) for module in code_modules(start)}
     engine = {name for name in reached if not in_rooms(name, ["ldmbench.systems"])}
     assert set(ALWAYS) <= engine
@@ -184,9 +187,17 @@ def test_lists_name_what_is_there(room: str) -> None:
 
 
 def test_adapters_keep_nothing_beside_code_and_cards() -> None:
-    """What decides audio and is neither code, nor card, nor weights would be in no ID."""
-    others = {path.name for path in (ROOT / "systems").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert {name for name in others if not name.endswith((".py", ".toml"))} == set()
+    """What decides audio and is neither code, nor card, nor weights would be in no ID.
+
+    Files that a command names are in it, and so is what an environment's lock installs.
+    """
+    cards = [load_system_card(name) for name in list_systems()]
+    counted = {Path(word).resolve() for card in cards for word in card.command_line}
+    for card in cards:
+        if card.environment and card.environment.npm:
+            counted |= {(card.folder / card.environment.npm / name).resolve() for name in NPM_FILES}
+    files = [path for path in (ROOT / "systems").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path for path in files if path.suffix not in (".py", ".toml")} <= counted
 
 
 def test_what_runs_is_counted(tmp_path: Path) -> None:
