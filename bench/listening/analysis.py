@@ -18,6 +18,9 @@ from ldmbench.listening.votes import Ratings, Role
 #: What a difference says of itself where no listener rated both systems on one item, as in MUSHRA 1S.
 UNPAIRED = "different listeners: over items alone"
 
+#: Up to so many listeners Wilcoxon's p is exact also with ties, as in scipy.
+_EXACT = 13
+
 #: Fewest listeners for which tests over listener means are made.
 _FEWEST = 3
 
@@ -239,8 +242,8 @@ def _pairs(scores: Scores, systems: Sequence[str]) -> tuple[Pair, ...]:
         moved = means[means != 0]
         p = biserial = None
         if len(means) >= _FEWEST and len(moved):
-            p = float(wilcoxon(means).pvalue)
             ranks = rankdata(np.abs(moved))
+            p = _signed_rank(ranks, moved) if len(moved) <= _EXACT else float(wilcoxon(means).pvalue)
             biserial = float((ranks * np.sign(moved)).sum() / ranks.sum())
         effect = difference.value / spread if spread else None
         pairs.append(Pair(systems[first], systems[second], difference, None, effect, p, None, biserial))
@@ -250,6 +253,24 @@ def _pairs(scores: Scores, systems: Sequence[str]) -> tuple[Pair, ...]:
         replace(pair, adjusted=one, wilcoxon_adjusted=other)
         for pair, one, other in zip(pairs, crossed_p, these_items, strict=True)
     )
+
+
+def _signed_rank(ranks: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Wilcoxon's exact two-sided p, ties included, by counting all signs; scipy draws them one by one for seconds.
+
+    Args:
+        ranks: ``[n]`` mean ranks of absolute values, none of which is 0.
+        values: ``[n]``, of which the signs count.
+    """
+    # Mean ranks are multiples of a half.
+    doubled = np.rint(2 * ranks).astype(int)
+    ways = np.zeros(doubled.sum() + 1)
+    ways[0] = 1
+    for rank in doubled:
+        ways[rank:] = ways[rank:] + ways[:-rank]
+    positive = int(doubled[values > 0].sum())
+    tail = min(ways[: positive + 1].sum(), ways[positive:].sum()) / ways.sum()
+    return float(min(1.0, 2 * tail))
 
 
 def _by_item(scores: Scores) -> Scores:

@@ -90,7 +90,7 @@ def carry_out(
         kept = screened.ratings
         by_dataset: dict[str, list[str]] = {}
         for item in kept.items:
-            if item in kept.clips:
+            if "/" in kept.clips.get(item, ""):
                 by_dataset.setdefault(kept.clips[item].partition("/")[0], []).append(item)
         datasets = {name: part_of(name, kept.of_items(items)) for name, items in by_dataset.items()}
         results.append(Result(analyse(kept), screened.counts, screened.rules, screened.log, datasets))
