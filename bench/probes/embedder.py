@@ -18,6 +18,7 @@ from ldmbench.extractors import cache
 from ldmbench.extractors.cache import Arrays
 from ldmbench.names import Name, parse, show, unknown
 from ldmbench.probes.features import log_mel
+from ldmbench.probes.steadiness import key, steadiness
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Codec
 from ldmbench.system.protocol import Embeds, Output, Prepares, System
@@ -34,6 +35,9 @@ LOG_MEL = "log-mel"
 
 #: Where a row says in which entry of the cache its embedding is: ``[fingerprint, key]``.
 CACHED = "cached"
+
+#: Where a row says whether codes stay when the sound is changed.
+STEADINESS = "steadiness"
 
 #: Begins the names of layers in an entry of the cache.
 _PREFIX = "layer/"
@@ -85,11 +89,13 @@ class Embedder:
     Args:
         spec: From ``resolve_probed``.
         fingerprint: Hash of all that changes the embeddings of a sound.
+        changes: What is also done to every sound, to see whether its codes stay.
     """
 
-    def __init__(self, spec: SystemSpec, fingerprint: str) -> None:
+    def __init__(self, spec: SystemSpec, fingerprint: str, changes: Sequence[tuple[str, float]] = ()) -> None:
         self.spec, self.card = spec, spec.card
         self.layer = str(spec.settings[LAYER])
+        self.changes = tuple(changes)
         # What is decoded may be long; it is not made where only embeddings are asked for, nor the other way round.
         self.fingerprint = hashlib.sha256(f"{fingerprint} {self.layer == LOG_MEL}".encode()).hexdigest()
         self._system: System | None = None
@@ -115,17 +121,25 @@ class Embedder:
         keys = [clip.audio.digest() for clip in clips]
         kept = [cache.get(self.fingerprint, key) for key in keys]
         made = self._made([clip for clip, entry in zip(clips, kept, strict=True) if entry is None])
-        for key, entry in zip(keys, kept, strict=True):
+        for clip, digest, entry in zip(clips, keys, kept, strict=True):
             arrays = entry
             if arrays is None:
                 arrays = next(made, None)
                 if arrays is None:
                     raise BenchError(f"{self.card.name} returned fewer embeddings than there are clips")
-                cache.put(self.fingerprint, key, arrays)
+                cache.put(self.fingerprint, digest, arrays)
             layers = layers_of(arrays)
             if self.layer not in layers:
                 raise unknown(f"layer of {self.spec.label}", self.layer, layers)
-            yield _output(arrays, layers, {CACHED: [self.fingerprint, key]})
+            details: dict[str, Any] = {CACHED: [self.fingerprint, digest]}
+            if self.changes:
+                system = self._ready()
+                details[STEADINESS] = (
+                    steadiness(system, clip.audio, self.changes, clip.seed)
+                    if isinstance(system, Codec)
+                    else {key(*change): "it is no codec" for change in self.changes}
+                )
+            yield _output(arrays, layers, details)
 
     def _made(self, clips: Sequence[Clip]) -> Iterator[Arrays]:
         if not clips:
@@ -156,9 +170,9 @@ class Embedder:
         return self._system
 
 
-def build_embedder(fingerprints: Mapping[str, str], spec: SystemSpec) -> System:
+def build_embedder(fingerprints: Mapping[str, str], changes: Sequence[tuple[str, float]], spec: SystemSpec) -> System:
     """The ``Embedder`` of a spec, whose fingerprint goes by its label."""
-    return Embedder(spec, fingerprints[spec.label])
+    return Embedder(spec, fingerprints[spec.label], changes)
 
 
 def layers_of(arrays: Arrays) -> dict[str, Features]:
@@ -181,9 +195,12 @@ def cached_layer(place: Sequence[str], layer: str) -> Features | None:
     return None if entry is None else layers_of(entry).get(layer)
 
 
-def is_lost(details: Mapping[str, Any]) -> bool:
-    """Whether an output was an embedding, and is not in the cache any more."""
-    return CACHED in details and not cache.holds(*details[CACHED])
+def is_lost(details: Mapping[str, Any], changes: Sequence[tuple[str, float]] = ()) -> bool:
+    """Whether an output was an embedding, and is not in the cache any more, or was not asked for these changes."""
+    if CACHED not in details:
+        return False
+    asked = {key(*change) for change in changes}
+    return not cache.holds(*details[CACHED]) or not asked <= set(details.get(STEADINESS, ()))
 
 
 def _entry(owner: str, layers: Mapping[str, Features], coded: Output) -> dict[str, NDArray[Any]]:

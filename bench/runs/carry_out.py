@@ -12,6 +12,7 @@ from pathlib import Path
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
+from ldmbench.metrics.tokens import changes_of
 from ldmbench.probes.embedder import build_embedder
 from ldmbench.runs.estimate import took_of
 from ldmbench.runs.generate import generate
@@ -53,7 +54,9 @@ def carry_out(
             _refuse_other("weights", spec, spec.weights, options.weights)
     before, start = [rows_in(path) for path in plan.paths], time.perf_counter()
     if plan.suite.task == "embed":
-        build = partial(build_embedder, {spec.label: embedding_id(spec) for spec in plan.specs})
+        build = partial(
+            build_embedder, {spec.label: embedding_id(spec) for spec in plan.specs}, changes_of(plan.metrics)
+        )
         # Nothing is timed, since what is in the cache costs nothing; more at once costs fewer questions.
         together = replace(options, batch=max(options.batch, BATCH))
         problems = dict(generate(plan, together, build, isolate=True, part=part))

@@ -11,6 +11,7 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host import interrupt
 from ldmbench.host.child import Child, ChildEndedError
 from ldmbench.host.progress import progress
+from ldmbench.metrics.tokens import changes_of
 from ldmbench.probes import embedder
 from ldmbench.runs import produce
 from ldmbench.runs.journal import BrokenRunError
@@ -54,13 +55,14 @@ def generate(
     """
     not_started = []
     wanted = plan.clips if part is None else part
+    changes = changes_of(plan.metrics)
     with ExitStack() as stack:
         jobs = []
         for spec, path, info in zip(plan.specs, plan.paths, plan.runs, strict=True):
             try:
                 # What is pending is read while nobody else writes.
                 writer = stack.enter_context(RunWriter(path, info))
-                jobs.append((spec, writer, pending(path, wanted, options.retry_failed)))
+                jobs.append((spec, writer, pending(path, wanted, options.retry_failed, changes)))
             except BrokenRunError as error:
                 not_started.append((spec.label, str(error)))
         studio = stack.enter_context(_Apart(plan, build, options)) if isolate else _Here(plan, build)
@@ -86,16 +88,18 @@ def generate(
     return not_started
 
 
-def pending(path: Path, clips: Sequence[Clip], retry_failed: bool = False) -> list[Clip]:
+def pending(
+    path: Path, clips: Sequence[Clip], retry_failed: bool = False, changes: Sequence[tuple[str, float]] = ()
+) -> list[Clip]:
     """The clips that have no output in the run at ``path``, or whose output is gone or is another sound now.
 
-    With ``retry_failed`` also those that failed.
+    With ``retry_failed`` also those that failed; with ``changes`` embeddings that were made without these.
     """
     if not is_run(path):
         return list(clips)
     run = open_run(path)
     again = changed_outputs(run)
-    again |= {clip for clip, row in run.outputs.items() if embedder.is_lost(row.details)}
+    again |= {clip for clip, row in run.outputs.items() if embedder.is_lost(row.details, changes)}
     if retry_failed:
         again |= {clip for clip, row in run.outputs.items() if row.status == "failed"}
     return [clip for clip in clips if clip.id not in run.outputs or clip.id in again]
@@ -106,7 +110,7 @@ def _kept(batch: Iterator[Made], writer: RunWriter, spec: SystemSpec) -> Iterato
     rows: list[OutputRow] = []
     try:
         for made in batch:
-            if embedder.CACHED in made.row.details:
+            if embedder.CACHED in made.row.details and made.tokens is None:
                 rows.append(made.row)
             else:
                 _store(writer, spec, made)

@@ -136,7 +136,8 @@ def _accepted(clip: Clip, output: Output) -> Made:
     details = json.loads(json.dumps(dict(output.details), allow_nan=False))
     json.dumps(details, ensure_ascii=False).encode()
     if output.embedding is not None:
-        return Made(_embedded(clip, output, details))
+        tokens = None if output.tokens is None else _whole_tokens(output.tokens, output.codebooks)
+        return Made(_embedded(clip, output, details), tokens=tokens)
     sound = output.audio
     assert sound is not None, "a sound without audio was refused"
     sound = Audio(np.array(sound.samples, np.float32), _whole("rate", sound.rate))

@@ -16,6 +16,7 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _base as base
 from ldmbench.metrics._base import BaseMetric, DeviceMetric, Metric, MetricFacts, list_metrics, load_metric
 from ldmbench.metrics.spectral import SpectralMetric
+from ldmbench.probes.steadiness import CHANGES, key
 from ldmbench.runs.scoring import _plain
 from ldmbench.system.protocol import Cost, Output
 from tests.present import present
@@ -27,6 +28,8 @@ NEEDS = {"audio", "output", "text", "bits", "tokens", "cost", "embedding"}
 HEAVY = ("visqol",)
 #: Metrics whose value is infinite for equal signals.
 INFINITE = ("snr", "si_sdr")
+#: Metrics that say nothing of clips with one label.
+UNLIKE = ("token_labels",)
 TEXT = "the quick brown fox"
 
 
@@ -60,6 +63,9 @@ def output(noise: float) -> Output:
         codebooks=(1024, 16),
         side_bits=160,
         nominal_kbps=6.0,
+        details={
+            "steadiness": {key(*change): {"equal": [0.5, 1.0], "edits": [0.5, 0.0]} for change in CHANGES.items()}
+        },
         cost=Cost(seconds=0.5, peak_memory=2**28, parameters=1_000_000),
     )
 
@@ -113,7 +119,11 @@ def test_measures_a_finite_number_or_pair(name: str, clip: Clip) -> None:
     if metric.facts.kind == "set":
         # Stored as a vector; what it makes of several is for its own test.
         assert np.ndim(value) == 1
-        assert np.isfinite(present(metric.aggregate([value, value, value]).value))
+        estimate = metric.aggregate([value, value, value])
+        if name in UNLIKE:
+            assert (estimate.value, estimate.note) == (None, "the clips have fewer than two labels")
+        else:
+            assert np.isfinite(present(estimate.value))
         return
     assert np.shape(value) == ((2,) if metric.facts.kind == "ratio" else ())
     assert np.isfinite(value).all()
