@@ -75,8 +75,9 @@ class AudioLDM2(LatentDiffusion):
             self.models, self.alphas = read_second(original, self.head_channels)
             self.predicts = "epsilon"
             self._read_tokenizers(folder, *TOKENIZERS["original"])
-            return
-        self._load_diffusers(folder)
+        else:
+            self._load_diffusers(folder)
+        self.set_roberta_eps()
 
     def _load_diffusers(self, folder: Path) -> None:
         from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL
@@ -102,7 +103,6 @@ class AudioLDM2(LatentDiffusion):
         self.new_tokens = int(language.get("max_new_tokens", NEW_TOKENS))
         self._read_tokenizers(folder, *TOKENIZERS["diffusers"])
         self.alphas, self.predicts = load_alphas(folder)
-        self.set_roberta_eps()
 
     def _read_tokenizers(self, folder: Path, first: str, second: str) -> None:
         from transformers import RobertaTokenizer, T5Tokenizer

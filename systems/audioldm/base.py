@@ -21,6 +21,7 @@ from ldmbench.system.protocol import Output
 from ldmbench.systems.audioldm.clap import set_epsilon
 from ldmbench.systems.audioldm.sampling import SPACINGS, time_steps
 from ldmbench.systems.latent import configs as configs
+from ldmbench.systems.latent.mel_batches import mel_batches
 from ldmbench.systems.latent.parts import for_inference, parameters
 from ldmbench.systems.latent.settings import check_sampling, check_setting, quiet
 from ldmbench.systems.latent.v_diffusion import Predict, scheduler, walk
@@ -28,6 +29,9 @@ from ldmbench.systems.latent.v_diffusion import Predict, scheduler, walk
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+#: Mel frames that go through the autoencoder or the vocoder at once.
+MOST_FRAMES = {"cpu": 1024, "cuda": 8 * 1024}
 
 
 class LatentDiffusion:
@@ -183,7 +187,7 @@ class LatentDiffusion:
 
     def departs(self, what: str, used: object, stated: object) -> None:
         """Note for every clip's details that a folder's configuration was not followed."""
-        self._departures[what] = f"{used} as trained; the folder's configuration says {stated}"
+        self._departures[what] = f"{used}; the folder's configuration says {stated}"
 
     def facts(self, prompt: str) -> dict[str, object]:
         """What is recorded about every clip: where a folder was not followed, and how many steps were taken."""
@@ -220,10 +224,13 @@ class LatentDiffusion:
         return walk(sampler, steps, predict, latents, lambda _: self.noise(generators, shape), self.eta, before=before)
 
     def sounds(self, latents: Tensor) -> Waveforms:
-        """Waveforms ``[sounds, time]`` of latents."""
+        """Waveforms ``[sounds, time]`` of latents; as many at once as the bound on memory allows."""
         vae, vocoder = self.models["vae"], self.models["vocoder"]
-        mel = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample
-        return np.asarray(vocoder(mel.squeeze(1)).float().cpu().numpy(), np.float32)
+        waves = []
+        for few in mel_batches(len(latents), latents.shape[2] * self.shrink, latents.device, MOST_FRAMES):
+            mel = vae.decode((latents[few] / vae.config.scaling_factor).to(vae.dtype)).sample[:, 0]
+            waves.append(np.atleast_2d(vocoder(mel).float().cpu().numpy()))
+        return np.concatenate(waves)
 
     def chosen(
         self,

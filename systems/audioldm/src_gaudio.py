@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
@@ -15,7 +13,6 @@ from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.audioldm.t5 import encoded, prompt_facts
 from ldmbench.systems.latent import configs as configs
-from ldmbench.systems.latent.mel_batches import mel_batches
 from ldmbench.systems.latent.parts import load_part, load_scheduler, untrained_vocoder
 from ldmbench.systems.latent.settings import check_setting
 from ldmbench.systems.latent.tokenizers import character_tokenizer, load_tokenizer
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
 
 #: Tokens of FLAN-T5 that are read. (The paper gives no length; this is Tango's.)
 TOKENS = 512
-
-#: Mel frames that go through the autoencoder or the vocoder at once.
-MOST_FRAMES = {"cpu": 1024, "cuda": 8 * 1024}
 
 
 class SrcGAudio(LatentDiffusion):
@@ -139,12 +133,3 @@ class SrcGAudio(LatentDiffusion):
         rates = torch.full((len(text),), self.hz, device=text.device)
         token = self.models["rate_token"](rates)
         return torch.cat([text, token], dim=1), torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-
-    def sounds(self, latents: Tensor) -> Waveforms:
-        """Waveforms ``[n, time]`` of latents, at the rate of the vocoder."""
-        vae, vocoder = self.models["vae"], self.models["vocoder"]
-        waves = []
-        for few in mel_batches(len(latents), latents.shape[2] * self.shrink, latents.device, MOST_FRAMES):
-            mel = vae.decode(latents[few] / vae.config.scaling_factor).sample[:, 0]
-            waves.append(np.atleast_2d(vocoder(mel).float().cpu().numpy()))
-        return np.concatenate(waves)

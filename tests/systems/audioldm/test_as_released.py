@@ -232,8 +232,8 @@ def test_a_published_folder_says_eight_heads(
         "down_blocks.1": 8, "down_blocks.2": 12, "down_blocks.3": 20, "mid_block": 20,
         "up_blocks.0": 20, "up_blocks.1": 12, "up_blocks.2": 8,
     }  # fmt: skip
-    assert system.facts("a dog")["heads"] == f"{levels} as trained; the folder's configuration says [8, 8, 8, 8]"
-    assert system.facts("a dog")["roberta_eps"] == "1e-05 as trained; the folder's configuration says 1e-12"
+    assert system.facts("a dog")["heads"] == f"{levels}; the folder's configuration says [8, 8, 8, 8]"
+    assert system.facts("a dog")["roberta_eps"] == "1e-05; the folder's configuration says 1e-12"
     eps = {module.eps for name, module in system.models["text_encoder"].text_model.named_modules() if "Norm" in name}
     assert eps == {1e-5}
     plain: Any = load_system(asked("audioldm2:steps=4,head_channels=0,roberta_eps=0", folder))
