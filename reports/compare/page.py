@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ldmbench.compare.clips import Change, ClipChanges, worst_first
 from ldmbench.compare.gate import couples
@@ -84,7 +85,7 @@ def write_page(
     except OSError as error:
         raise BenchError(f"cannot write {folder}", error.strerror or str(error), "free disk space", 1) from None
     shown = frozenset((row.item.label, row.item.clip.id) for row in rows)
-    return Links(f"{address.rstrip('/')}/index.html" if address else path.as_posix(), shown)
+    return Links(f"{address.rstrip('/')}/index.html" if address else quote(path.as_posix()), shown)
 
 
 def _bad(cell: Cell) -> bool:
