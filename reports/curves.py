@@ -16,6 +16,12 @@ from ldmbench.system.checkpoints import series_of, step_of
 #: The metric that gives the horizontal position.
 RATE = "kbps"
 
+#: And of probes also this one.
+TOKENS = "tokens_per_second"
+
+#: Axes that are measured, and drawn on a logarithmic scale.
+MEASURED = (RATE, TOKENS)
+
 
 @dataclass(frozen=True)
 class Point:
@@ -54,14 +60,14 @@ class Family:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric on one dataset against the bitrate, or against a setting.
+    """One metric on one dataset against the bitrate, the tokens per second, or a setting.
 
     Attributes:
         dataset: Dataset with its condition.
         facts: What the metric declares.
         families: One line each.
         levels: Systems without a bitrate (reference, anchors) as (label, value): horizontal lines.
-        axis: ``kbps``, or the setting that is swept.
+        axis: ``kbps``, ``tokens_per_second``, or the setting that is swept.
     """
 
     dataset: str
@@ -73,7 +79,7 @@ class Curve:
     @property
     def axis_title(self) -> str:
         """What the horizontal axis is, in words."""
-        return {RATE: "bitrate", WEIGHTS: "training step"}.get(self.axis, self.axis)
+        return {RATE: "bitrate", TOKENS: "tokens per second", WEIGHTS: "training step"}.get(self.axis, self.axis)
 
     def position(self, point: Point) -> str:
         """Where a point stands, in words: ``12.20 kbit/s``, ``steps = 50`` or ``training step = 50000``."""
@@ -84,6 +90,8 @@ def build(
     runs: Sequence[Run], metrics: Sequence[str] | None = None, datasets: Sequence[str] | None = None
 ) -> tuple[Curve, ...]:
     """The curves of these runs, dataset by dataset: against the bitrate, then against each setting that is swept.
+
+    Accuracies of probes are drawn against the tokens per second, too.
 
     Args:
         runs: Runs of codecs; those without a bitrate become horizontal lines.
@@ -100,26 +108,31 @@ def build(
     curves = []
     swept = [(axis, dict(sweep_of(runs, axis))) for axis in swept_settings(runs)]
     hidden = _stood_for(runs, swept)
+    shown = [run for index, run in enumerate(runs) if index not in hidden]
     for dataset in datasets:
-        rates = [run.estimate(RATE, dataset) for run in runs]
-        for metric in metrics:
-            families: dict[str, list[Point]] = {}
-            levels = []
-            for index, (run, rate) in enumerate(zip(runs, rates, strict=True)):
-                estimate = run.estimate(metric, dataset)
-                if index in hidden or estimate is None or estimate.value is None:
-                    continue
-                if rate is None or rate.value is None or rate.value <= 0:
-                    levels.append((run.info.system, estimate.value))
-                    continue
-                numbers = (rate.value, rate.low, rate.high, estimate.value, estimate.low, estimate.high)
-                point = Point(run.info.system, *numbers, estimate.n, estimate.failed)
-                families.setdefault(family_of(run), []).append(point)
-            if families:
-                lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
-                curves.append(Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels)))
+        curves += [_measured(shown, RATE, metric, dataset) for metric in metrics]
+        # What is read from a representation is compared at equal numbers of tokens, too.
+        probed = [metric for metric in metrics if "embedding" in load_metric(metric).facts.needs]
+        curves += [_measured(shown, TOKENS, metric, dataset) for metric in probed]
         curves += [_sweep(runs, axis, positions, m, dataset) for axis, positions in swept for m in metrics]
     return tuple(curve for curve in curves if curve.families)
+
+
+def _measured(runs: Sequence[Run], axis: str, metric: str, dataset: str) -> Curve:
+    """One metric on one dataset against a rate that was measured; systems without it are horizontal lines."""
+    families: dict[str, list[Point]] = {}
+    levels = []
+    for run in runs:
+        estimate, rate = run.estimate(metric, dataset), run.estimate(axis, dataset)
+        if estimate is None or estimate.value is None:
+            continue
+        if rate is None or rate.value is None or rate.value <= 0:
+            levels.append((run.info.system, estimate.value))
+            continue
+        numbers = (rate.value, rate.low, rate.high, estimate.value, estimate.low, estimate.high)
+        families.setdefault(family_of(run), []).append(Point(run.info.system, *numbers, estimate.n, estimate.failed))
+    lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
+    return Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels), axis)
 
 
 def swept_settings(runs: Sequence[Run]) -> tuple[str, ...]:

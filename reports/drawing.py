@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing, safe_name
 from ldmbench.reports.cells import unique
-from ldmbench.reports.curves import RATE, Curve, Point
+from ldmbench.reports.curves import MEASURED, RATE, Curve, Point
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,7 +133,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     axes.text(1, 1.035, curve.dataset, transform=axes.transAxes, ha="right", va="bottom", color=MUTED, fontsize=8)
     every = [point.x for family in curve.families for point in family.points]
     # Settings such as steps span decades, others (guidance) do not, and may be 0.
-    logarithmic = curve.axis == RATE or (min(every) > 0 and max(every) / min(every) >= _LOG_FROM)
+    logarithmic = curve.axis in MEASURED or (min(every) > 0 and max(every) / min(every) >= _LOG_FROM)
     if logarithmic:
         axes.set_xscale("log")
     halo = [withStroke(linewidth=2.5, foreground=PAPER)]
@@ -157,7 +157,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     rates = [point.x for family in curve.families for point in family.points]
     # Room at the right for the names at the ends of the lines.
     share = min(0.5, 0.03 + _CHARACTER * max(len(family.name) for family in curve.families))
-    if curve.axis == RATE:
+    if curve.axis in MEASURED:
         axes.set_xlim(min(rates) / 1.35, max(rates) * (max(rates) / min(rates)) ** 0.22 * 1.6)
     elif logarithmic:
         ratio = max(rates) / min(rates)
@@ -166,7 +166,7 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
         span = max(rates) - min(rates)
         axes.set_xlim(min(rates) - 0.08 * span, max(rates) + 1.08 * span * share / (1 - share))
     _levels(axes, curve)
-    if curve.axis == RATE:
+    if curve.axis in MEASURED:
         wide = max(rates) / min(rates) > 1000
         axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
     else:

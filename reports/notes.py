@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -92,6 +93,28 @@ def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
             )
     for run in runs:
         lines += unique(f"{run.info.system}: {note}" for row in run.outputs.values() for note in row.notes)
+    return lines
+
+
+def over_folds(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
+    """How far the accuracies of a probe's folds spread (over n - 1, as HEAR has it); intervals are over clips."""
+    lines = []
+    for column in (column for column in columns if "embedding" in column.facts.needs and column.facts.kind == "ratio"):
+        spreads = []
+        count = 0
+        for run in runs:
+            folds: dict[str, list[list[float]]] = {}
+            for clip in run.info.clips:
+                score = run.scores.get((clip.id, column.metric))
+                if clip.dataset == column.dataset and score is not None and isinstance(score.value, list):
+                    folds.setdefault(clip.split, []).append(score.value)
+            if len(folds) > 1:
+                means = [sum(value[0] for value in own) / sum(value[1] for value in own) for own in folds.values()]
+                spreads.append(f"{statistics.stdev(means):.{column.facts.digits}f} ({run.info.system})")
+                count = len(folds)
+        if spreads:
+            what = f"{column.facts.title} on {column.dataset}, standard deviation over {count} folds"
+            lines.append(f"{what}: {some(spreads)}")
     return lines
 
 

@@ -18,6 +18,7 @@ from ldmbench.reports.notes import (
     incomparable,
     older,
     others,
+    over_folds,
     refusals,
     sources,
     stated,
@@ -91,7 +92,7 @@ def build(
         notes=unique(
             (
                 *(*counts(table), *best, *older(runs), *others(runs), *notes),
-                *(*stated(runs), *heard(runs, columns), *left_out),
+                *(*stated(runs), *over_folds(runs, columns), *heard(runs, columns), *left_out),
             )
         ),
         sources=sources(table, published) if published else (),
