@@ -73,7 +73,7 @@ def test_alone_and_repeated_is_bit_equal_and_in_a_batch_nearly(
 ) -> None:
     clips = [
         Clip(f"t/{seed}", "t", loaded=speech_like(16_000, seconds, seed=seed), seed=seed)
-        for seed, seconds in enumerate((0.5, 0.49, 0.25, 0.5))
+        for seed, seconds in enumerate((0.24, 0.23, 0.1, 0.24))
     ]
     together = [sounding(output) for output in system.process(clips)]
     alone = [sounding(next(system.process([clip]))) for clip in clips]
@@ -84,25 +84,27 @@ def test_alone_and_repeated_is_bit_equal_and_in_a_batch_nearly(
 
 
 def test_decoding_depends_on_codes_and_seed_alone(system: LaDiffCodec, speech_like: Callable[..., Audio]) -> None:
-    stream = system.encode(speech_like(16_000, 1.0))
+    stream = system.encode(speech_like(16_000, 0.24))
     first = system.decode(stream, seed=3)
-    assert first.length == 16_000
+    assert first.length == 3840
     assert first.digest() == system.decode(stream, seed=3).digest()
     assert first.digest() != system.decode(stream, seed=4).digest()
-    (output,) = system.process([Clip("t/a", "t", loaded=speech_like(16_000, 1.0), seed=3)])
+    (output,) = system.process([Clip("t/a", "t", loaded=speech_like(16_000, 0.24), seed=3)])
     assert sounding(output).digest() == first.digest()
 
 
-def test_the_level_is_that_of_what_is_asked_for(folder: Path, speech_like: Callable[..., Audio]) -> None:
-    clip = Clip("t/a", "t", loaded=speech_like(16_000, 1.0), seed=1)
+def test_the_level_is_that_of_what_is_asked_for(
+    system: LaDiffCodec, speech_like: Callable[..., Audio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = Clip("t/a", "t", loaded=speech_like(16_000, 0.3), seed=1)
     made = {}
     for level in ("codec", "peak", "decoder"):
-        built = load_system(resolve(f"ladiffcodec@1.5kbps:{NARROW},level={level}", weights=folder))
-        assert isinstance(built, LaDiffCodec)
-        made[level] = sounding(next(built.process([clip]))).samples[0]
-        with torch.inference_mode():
-            words = built.models.codec.sums(torch.from_numpy(built.encode(clip.audio).payload)[None])
-            codec = built.models.codec.decode(words)[0].numpy()
+        monkeypatch.setattr(system, "level", level)
+        made[level] = sounding(next(system.process([clip]))).samples[0]
+    with torch.inference_mode():
+        words = system.models.codec.sums(torch.from_numpy(system.encode(clip.audio).payload)[None])
+        # The decoder repeats the last frame up to whole frames of the U-Net.
+        codec = system.models.codec.decode(torch.cat([words, words[..., -1:]], dim=-1))[0, :4800].numpy()
     assert np.abs(made["peak"]).max() == pytest.approx(1.0, abs=1e-6)
     assert np.sqrt(np.mean(made["codec"] ** 2)) == pytest.approx(np.sqrt(np.mean(codec**2)), rel=1e-4)
     # One sound at three levels.
@@ -176,14 +178,14 @@ def test_variants_are_named_by_rate_and_strides(name: str) -> None:
 def test_every_stride_sounds_untrained(strides: str, speech_like: Callable[..., Audio]) -> None:
     variant = "1kbps" if strides == "8" else f"1kbps-{strides}"
     built = load_system(resolve(f"ladiffcodec@{variant}:width=8,tau=2", untrained=True))
-    sound = speech_like(16_000, 0.5)
+    sound = speech_like(16_000, 0.2)
     outputs = [sounding(next(built.process([Clip("t/a", "t", loaded=sound, seed=seed)]))) for seed in (1, 1, 2)]
     assert outputs[0].digest() == outputs[1].digest() != outputs[2].digest()
-    assert outputs[0].length == 8000
+    assert outputs[0].length == 3200
     assert outputs[0].samples.std() > 1e-3
     tokens = next(built.process([Clip("t/a", "t", loaded=sound)])).tokens
     assert tokens is not None
-    assert tokens.shape == (2, 25)
+    assert tokens.shape == (2, 10)
     assert len(set(tokens[0])) > 5
 
 
