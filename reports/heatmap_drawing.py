@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: A colour map whose steps look even, to the colour-blind as well.
 COLOURS = "cividis"
 
+#: Inches above a map: its title, and below that its system and dataset.
+_TOP = 0.52
+
 #: Share of the colour map from which numbers are dark on light.
 _LIGHT_FROM = 0.55
 
@@ -46,14 +49,14 @@ def render(maps: Sequence[HeatMap], suffix: str = "svg") -> bytes:
 def _figure(maps: Sequence[HeatMap]) -> Figure:
     from matplotlib.figure import Figure
 
-    left, bottom, right, top = drawing.MARGINS
+    left, bottom, right, _ = drawing.MARGINS
     sizes = [_size(item) for item in maps]
     width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
     figure = Figure(figsize=(width, height))
     base = height
     for item, size in zip(maps, sizes, strict=True):
         base -= size[1]
-        inner = (size[0] - left - right, size[1] - bottom - top)
+        inner = (size[0] - left - right, size[1] - bottom - _TOP)
         place = (left / width, (base + bottom) / height, inner[0] / width, inner[1] / height)
         _panel(figure.add_axes(place), item)
     return figure
@@ -61,9 +64,9 @@ def _figure(maps: Sequence[HeatMap]) -> Figure:
 
 def _size(item: HeatMap) -> tuple[float, float]:
     """Inches of a panel: a cell holds its number, and the title needs its room."""
-    left, bottom, right, top = drawing.MARGINS
+    left, bottom, right, _ = drawing.MARGINS
     wide, high = (len({getattr(cell, axis) for cell in item.cells}) for axis in ("x", "y"))
-    return max(drawing.PANEL[0], 0.62 * wide + left + right), 0.42 * high + bottom + top
+    return max(drawing.PANEL[0], 0.62 * wide + left + right), 0.42 * high + bottom + _TOP
 
 
 def _panel(axes: Any, item: HeatMap) -> None:
@@ -76,8 +79,12 @@ def _panel(axes: Any, item: HeatMap) -> None:
     low, span = min(values), (max(values) - min(values)) or 1.0
     arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[item.facts.better]
     unit = f" ({item.facts.unit})" if item.facts.unit else ""
-    axes.set_title(f"{item.facts.title}{unit}{arrow}", loc="left", fontsize=10, fontweight="bold")
-    axes.text(1, 1.02, item.dataset, transform=axes.transAxes, ha="right", va="bottom", color=drawing.MUTED, fontsize=8)
+    axes.set_title(f"{item.facts.title}{unit}{arrow}", loc="left", fontsize=10, fontweight="bold", pad=16)
+    for place, side, words in ((0, "left", item.line), (1, "right", item.dataset)):
+        axes.annotate(
+            words, (place, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", ha=side, va="bottom",
+            color=drawing.MUTED, fontsize=8,
+        )  # fmt: skip
     for index, cell in enumerate(item.cells):
         column, row = xs.index(cell.x), ys.index(cell.y)
         share = (cell.value - low) / span
@@ -98,7 +105,7 @@ def _panel(axes: Any, item: HeatMap) -> None:
     axes.set_xticks([index + 0.5 for index in range(len(xs))], [f"{value:g}" for value in xs])
     axes.set_yticks([index + 0.5 for index in range(len(ys))], [f"{value:g}" for value in ys])
     axes.tick_params(length=0)
-    axes.set_xlabel(f"{item.x}   ({item.line}; framed: best)")
+    axes.set_xlabel(item.x + (" (framed: the best)" if item.best is not None else ""))
     axes.set_ylabel(item.y)
     for side in axes.spines.values():
         side.set_visible(False)
