@@ -167,9 +167,10 @@ def _section(name: str, data: Matched, draws: int) -> Section:
     means = _means(data.scores)
     halves = _halves(data.scores)
     rows = []
-    pearson: dict[str, tuple[float, Real]] = {}
+    pearson: dict[str, tuple[float, Real, int]] = {}
     for metric, values in data.values.items():
         both = ~(np.isnan(means) | np.isnan(values))
+        items = int(both.any(axis=1).sum())
         agreements = {}
         for level, kind in COMPUTED:
 
@@ -178,24 +179,26 @@ def _section(name: str, data: Matched, draws: int) -> Section:
 
             value = float(statistic(means, values))
             each = drawn.statistics(statistic, values) if not math.isnan(value) else np.empty(0)
-            agreements[f"{level} {kind}"] = agreement.interval(value, each, len(data.items))
+            agreements[f"{level} {kind}"] = agreement.interval(value, each, items)
             if (level, kind) == ("sounds", "pearson"):
-                pearson[metric] = value, each
+                pearson[metric] = value, each, items
         flat = means[both], values[both], None if halves is None else halves[both]
         rows.append(
             Row(
-                metric, int(both.sum()), int(both.any(axis=0).sum()), int(both.any(axis=1).sum()), agreements,
+                metric, int(both.sum()), int(both.any(axis=0).sum()), items, agreements,
                 agreement.mapped(*flat), agreement.mapped(*flat, cubic=True),
             )
         )  # fmt: skip
-    return Section(name, data.scores.shape[0], tuple(rows), tuple(_differences(pearson, len(data.items))))
+    return Section(name, data.scores.shape[0], tuple(rows), tuple(_differences(pearson)))
 
 
-def _differences(pearson: Mapping[str, tuple[float, Real]], items: int) -> list[Difference]:
+def _differences(pearson: Mapping[str, tuple[float, Real, int]]) -> list[Difference]:
     found = []
     for first, second in combinations(pearson, 2):
-        (one, draws), (other, others) = pearson[first], pearson[second]
-        apart = agreement.difference(one, other, (draws, others), items) if len(draws) == len(others) else None
+        (one, draws, items), (other, others, more) = pearson[first], pearson[second]
+        if len(draws) != len(others):
+            continue
+        apart = agreement.difference(one, other, (draws, others), min(items, more))
         if apart is not None:
             z, half, p = apart
             found.append(Difference(first, second, z, z - half, z + half, p, p))

@@ -30,21 +30,20 @@ def everything(validation: Validation) -> list[Grid]:
 def agreement(validation: Validation, section: Section) -> Grid:
     """Correlations and errors of every metric, the best Pearson's r first."""
     rows = sorted(section.rows, key=lambda row: -(row.agreements["sounds pearson"].value or -2))
-    first = rows[0]
+    most = [max(getattr(row, name) for row in rows) for name in ("sounds", "systems", "items")]
     text = tuple(_row(row) for row in rows)
-    columns = ("Metric", "r", "95 %", "rho", "tau", "r within items", "r of systems", "RMSE", "RMSE*", "outliers")
+    columns = ("Metric", "n", "r", "95 %", "rho", "tau", "r within items", "r of systems", "RMSE", "RMSE*", "outliers")
     where = "" if section.name == "all" else f", {section.name}"
-    counts = f"{first.sounds} sounds, {first.systems} systems, {first.items} items, {section.listeners} listeners"
+    counts = f"{most[0]} sounds, {most[1]} systems, {most[2]} items, {section.listeners} listeners"
     notes = [
-        "r, rho, tau: Pearson, Spearman, Kendall over sounds; positive: the metric is on the listeners' side",
+        "n: sounds. r, rho, tau: Pearson, Spearman, Kendall over them; positive: the metric is on the listeners' side",
         "Intervals: 95 %, for other listeners and items, of these systems. RMSE: points, after a linear mapping; RMSE*"
         " and outliers: outside the interval of a sound's mean rating (ITU-T P.1401)",
         *validation.notes,
     ]
     title = f"{validation.title}: metrics against listeners ({validation.scale}{where}); {counts}"
-    values = tuple(tuple(_exact(row)) for row in rows)
-    best = frozenset({(0, 1)}) if len(rows) > 1 else frozenset[tuple[int, int]]()
-    return Grid(title, columns, text, values, best, tuple(notes) if section.name == "all" else ())
+    best = frozenset({(0, 2)}) if len(rows) > 1 else frozenset[tuple[int, int]]()
+    return Grid(title, columns, text, bold=best, notes=tuple(notes) if section.name == "all" else ())
 
 
 def _row(row: Row) -> tuple[str, ...]:
@@ -53,6 +52,7 @@ def _row(row: Row) -> tuple[str, ...]:
     systems = of["systems pearson"].value
     return (
         load_metric(row.metric).facts.title,
+        str(row.sounds),
         signed(of["sounds pearson"].value),
         _ends(of["sounds pearson"]),
         signed(of["sounds spearman"].value),
@@ -63,11 +63,6 @@ def _row(row: Row) -> tuple[str, ...]:
         "–" if linear is None or linear.rmse_star is None else f"{linear.rmse_star:.1f}",
         "–" if linear is None or linear.outliers is None else f"{100 * linear.outliers:.0f} %",
     )
-
-
-def _exact(row: Row) -> list[object]:
-    found = [row.agreements[f"{level} {kind}"] for level, kind in COMPUTED]
-    return [row.metric, *(value for item in found for value in (item.value, item.low, item.high))]
 
 
 def differences(section: Section) -> Grid:
@@ -82,8 +77,7 @@ def differences(section: Section) -> Grid:
     note = f"Difference of Fisher's z of r over sounds, by the same draws; p: Holm over {len(rows)} pairs"
     where = "" if section.name == "all" else f", {section.name}"
     columns = ("Metrics", "Difference", "95 %", "p")
-    values = tuple((i.first, i.second, i.z, i.low, i.high, i.p, i.adjusted) for i in section.differences)
-    return Grid(f"Which metric agrees better{where}", columns, tuple(rows), values, frozenset(bold), (note,))
+    return Grid(f"Which metric agrees better{where}", columns, tuple(rows), bold=frozenset(bold), notes=(note,))
 
 
 def to_csv(validation: Validation) -> str:

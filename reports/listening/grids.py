@@ -1,13 +1,10 @@
-"""Small tables of a listening test: one content, written as text, Markdown, CSV or LaTeX."""
+"""Small tables of a listening test: one content, written as text, Markdown or LaTeX."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ldmbench.names import spreadsheet_safe
 from ldmbench.reports.latex import escape
 from ldmbench.reports.markdown import escape as _md
 from ldmbench.reports.markdown import row as _md_row
@@ -21,7 +18,7 @@ class Grid:
         title: What it shows.
         columns: Headings; the first names the rows.
         rows: Texts as printed.
-        values: The same in full precision, for programs; the rows themselves where empty.
+        values: The same in full precision, for tables that are also written as CSV.
         bold: (row, column) of what is best.
         notes: What must be read below it.
     """
@@ -54,16 +51,6 @@ def to_markdown(grid: Grid) -> str:
         cells = [f"**{_md(text)}**" if (index, at) in grid.bold else _md(text) for at, text in enumerate(row)]
         lines.append(_md_row(cells))
     return "\n".join([*lines, "", *(f"- {_md(note)}" for note in grid.notes)])
-
-
-def to_csv(grid: Grid) -> str:
-    """Columns and rows, numbers in full precision."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(grid.columns)
-    for row in grid.values or grid.rows:
-        writer.writerow([spreadsheet_safe(item) if isinstance(item, str) else item for item in row])
-    return stream.getvalue()
 
 
 def to_latex(grid: Grid, label: str) -> str:

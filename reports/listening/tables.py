@@ -140,14 +140,10 @@ def spread(analysis: Analysis) -> list[Grid]:
             "rest": parts.residual,
         }
         rows = tuple((name, f"{value:.1f}") for name, value in named.items())
-        values = tuple(named.items())
-        grids.append(Grid("Where ratings differ: standard deviations in points", ("Effect", "SD"), rows, values))
+        grids.append(Grid("Where ratings differ: standard deviations in points", ("Effect", "SD"), rows))
         sizes = tuple((str(gain.listeners), str(gain.items), f"± {gain.half_width:.1f}") for gain in analysis.gains)
-        exact = tuple((gain.listeners, gain.items, gain.half_width) for gain in analysis.gains)
         note = "Half of the 95 % interval of a difference of two systems, planned from these components"
-        grids.append(
-            Grid("What more would buy", ("Listeners", "Items", "Interval"), sizes, exact, frozenset(), (note,))
-        )
+        grids.append(Grid("What more would buy", ("Listeners", "Items", "Interval"), sizes, notes=(note,)))
     again = analysis.reliability
     if again is not None:
         row = (str(again.pairs), f"{again.mean_difference:.1f}", _value(again.correlation, 2))

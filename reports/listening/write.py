@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+from ldmbench.clips.table import write_table
 from ldmbench.host.files import replacing
 from ldmbench.listening.outcome import FILE, Outcome, write_outcome
 from ldmbench.listening.screening import Decision, Screening
 from ldmbench.listening.validation import validate
 from ldmbench.listening.votes import QUALITY, Vote
-from ldmbench.names import spreadsheet_safe
 from ldmbench.reports import published
 from ldmbench.reports.listening import agreements, grids, methods, plots, scatter, tables
 from ldmbench.runs.results import Run
@@ -59,44 +57,34 @@ def everything(
         BenchError: If it cannot be written.
     """
     write_outcome(folder / FILE, outcome)
-    paths = [folder / FILE]
     votes = [vote for screened in screenings for vote in screened.ratings.rows]
-    texts = {
-        "ratings.csv": _rows([field.name for field in fields(Vote)], [list(asdict(vote).values()) for vote in votes]),
-        "screening.csv": _rows(
-            ["scale", *(field.name for field in fields(Decision))],
-            [[result.analysis.scale, *asdict(item).values()] for result in outcome.results for item in result.log],
-        ),
-        "methods.txt": methods.paragraph(outcome),
-        "tables.md": "\n\n".join(map(grids.to_markdown, tables.everything(outcome, known)))
-        + "".join(f"\n- {line}" for line in sources(known))
-        + "\n",
+    decisions = [[result.analysis.scale, *asdict(item).values()] for result in outcome.results for item in result.log]
+    csvs: dict[str, tuple[Sequence[str], Sequence[Sequence[object]]]] = {
+        "ratings.csv": ([field.name for field in fields(Vote)], [list(asdict(vote).values()) for vote in votes]),
+        "screening.csv": (["scale", *(field.name for field in fields(Decision))], decisions),
     }
+    lines = "".join(f"\n- {line}" for line in sources(known))
+    texts = {
+        "methods.txt": methods.paragraph(outcome),
+        "tables.md": "\n\n".join(map(grids.to_markdown, tables.everything(outcome, known))) + lines + "\n",
+    }
+    paths = [folder / FILE]
     for result, screened in zip(outcome.results, screenings, strict=True):
         analysis = result.analysis
         stem = "" if analysis.scale == QUALITY else f"{analysis.scale}-"
         scores = tables.scores(result, analysis.whole, outcome, known)
         pairs = tables.differences(analysis)
-        texts[f"{stem}scores.csv"] = _rows(tables.SCORE_COLUMNS, [list(row) for row in scores.values])
-        texts[f"{stem}differences.csv"] = _rows(tables.PAIR_COLUMNS, [list(row) for row in pairs.values])
-        texts[f"{stem}tables.tex"] = (
-            grids.to_latex(scores, f"tab:{stem}scores") + "\n" + grids.to_latex(pairs, f"tab:{stem}differences")
-        )
+        csvs[f"{stem}scores.csv"] = tables.SCORE_COLUMNS, scores.values
+        csvs[f"{stem}differences.csv"] = tables.PAIR_COLUMNS, pairs.values
+        latex = (grids.to_latex(scores, f"tab:{stem}scores"), grids.to_latex(pairs, f"tab:{stem}differences"))
+        texts[f"{stem}tables.tex"] = "\n".join(latex)
         paths += plots.write(folder, f"{stem}scores", screened.ratings, analysis)
+    for name, (columns, rows) in csvs.items():
+        write_table(folder / name, columns, rows)
     for name, text in texts.items():
         with replacing(folder / name) as handle:
             handle.write(text.encode())
-        paths.append(folder / name)
-    return paths
-
-
-def _rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([spreadsheet_safe(item) if isinstance(item, str) else item for item in row])
-    return stream.getvalue()
+    return [*paths, *(folder / name for name in (*csvs, *texts))]
 
 
 def validation(

@@ -268,6 +268,18 @@ def test_one_rating_a_line_under_published_names(tmp_path: Path) -> None:
     assert ratings.named("low anchor") == "LP35"
 
 
+def test_what_analyse_writes_is_read_back(tmp_path: Path) -> None:
+    """Names that a spreadsheet would compute, times and positions included."""
+    rows = [["l", "-x", "i", "=a", 10, 2, 3, 4.5], ["l", "-x", "i", "'b", 20, 2, 1, 4.5]]
+    header = ["listener", "session", "item", "system", "score", "page", "position", "seconds"]
+    safe = [[f"'{cell}" if str(cell)[:1] in ("=", "-") else cell for cell in row] for row in rows]
+    ratings = read(write(tmp_path / "r.csv", safe, header))
+    assert [(row.session, row.system, row.position, row.seconds) for row in ratings.rows] == [
+        ("-x", "=a", 3, 4.5),
+        ("-x", "'b", 1, 4.5),
+    ]
+
+
 ODAQ = """<MUSHRA><info subjectName="s1" testName="t" testStatus="complete"/><trials>
 <trial trialName="DE_clip" trialSeconds="50.5" referencePlays="3">
 <testFile fileName="DE_clip/reference.wav" plays="2" score="100"/>

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ldmbench.listening.formats.table import Read, header_of, lines_of, milliseconds, number, text_of, whole, yes
 from ldmbench.listening.votes import QUALITY, Vote
+from ldmbench.names import spreadsheet_safe
 
 #: What a column is -> how it may be called, in lower case; the first is this bench's own name for it.
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -33,16 +34,16 @@ def is_tidy(text: str) -> bool:
 def read_tidy(path: Path) -> Read:
     """Read one rating a line.
 
-    Columns ``session``, ``block``, ``page``, ``order``, ``rating_time_ms``, ``played``, ``touched``, ``scale``,
-    ``repeat``, ``group`` and ``sound`` are read where they are there. ODAQ's ``method`` is part of the item, as in the
-    names of its folders, and its group.
+    Columns ``session``, ``block``, ``page``, ``order`` or ``position``, ``rating_time_ms`` or ``seconds``, ``played``,
+    ``touched``, ``scale``, ``repeat``, ``group`` and ``sound`` are read where they are there. ODAQ's ``method`` is part
+    of the item, as in the names of its folders, and its group.
     """
     read = Read()
     rows = lines_of(text_of(path))
     _, header = next(rows)
     columns = _columns(header)
     for line, fields in rows:
-        record = {key.strip(): field.strip() for key, field in zip(header, fields, strict=False)}
+        record = {key.strip(): _plain(field.strip()) for key, field in zip(header, fields, strict=False)}
         listener, item, system = (record.get(columns[name], "") for name in ("listener", "item", "system"))
         score = number(record.get(columns["score"], ""))
         if len(fields) != len(header) or not (listener and item and system) or score != score:
@@ -62,8 +63,8 @@ def read_tidy(path: Path) -> Read:
                 record.get("scale") or QUALITY,
                 record.get("block", ""),
                 whole(record.get("page", "")),
-                whole(record.get("order", "")),
-                milliseconds(record.get("rating_time_ms", "")),
+                whole(record.get("order") or record.get("position", "")),
+                milliseconds(record.get("rating_time_ms", "")) or _seconds(record.get("seconds", "")),
                 yes(record.get("played", "")),
                 yes(record.get("touched", "")),
                 whole(record.get("repeat", "")) or 0,
@@ -72,3 +73,13 @@ def read_tidy(path: Path) -> Read:
             )
         )
     return read.finish(path)
+
+
+def _plain(text: str) -> str:
+    """A text without the apostrophe that keeps a spreadsheet from computing it."""
+    return text[1:] if text[:1] == "'" and spreadsheet_safe(text[1:]) == text else text
+
+
+def _seconds(text: str) -> float | None:
+    value = number(text)
+    return value if value >= 0 else None
