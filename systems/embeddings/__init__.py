@@ -1,0 +1,1 @@
+"""Networks that embed sounds and make none: rows to probe."""
