@@ -110,14 +110,15 @@ def judge(drafts: Sequence[Draft], look: Look | None = None) -> tuple[Cell, ...]
     At a look at a run every p value is worth what it is with all looks considered. Before the last one nothing else
     than ``worse`` and ``failed`` is said.
     """
-    tests = [(index, item.test) for index, item in enumerate(drafts) if item.test is not None]
+    tested = [(index, item.test) for index, item in enumerate(drafts) if item.test is not None]
+    tests = [(index, test) for index, test in tested if look is None or look.tests(test.n)]
     p = [look.p(test.p) if look else test.p for _, test in tests]
-    to_come = sum(item.later for item in drafts)
+    to_come = sum(item.later for item in drafts) + len(tested) - len(tests)
     adjusted = dict(zip((index for index, _ in tests), holm(p + [1.0] * to_come), strict=False))
     cells = []
     for index, item in enumerate(drafts):
         cell, test = item.cell, item.test
-        if test is not None:
+        if test is not None and index in adjusted:
             smallest = max(item.smallest, smallest_detectable(test.sd, test.n, cell.margin, len(tests) + to_come))
             cell = replace(cell, adjusted=adjusted[index], smallest=smallest)
             cell = cell if item.settled else _by_interval(cell, test)

@@ -19,6 +19,9 @@ from ldmbench.runs.records import ClipInfo
 #: Looks at a run, at equal shares of its clips.
 LOOKS = 5
 
+#: Clips that a cell needs to be tested before the last look: with fewer, skewed differences are worse too often.
+EARLIEST = 20
+
 _SEED = 20_261_128
 
 #: Nodes of the integrals over the paths that have not been stopped, and how far down they reach.
@@ -48,6 +51,10 @@ class Look:
     def last(self) -> bool:
         """Whether the run is complete."""
         return self.number == self.of
+
+    def tests(self, n: int) -> bool:
+        """Whether a cell with ``n`` pairs is tested at this look."""
+        return self.last or n >= EARLIEST
 
     def p(self, p: float) -> float:
         """What the p value of a test is worth at this look, all looks considered."""

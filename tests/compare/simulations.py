@@ -10,7 +10,7 @@ import numpy as np
 from ldmbench.audio.arrays import Real
 from ldmbench.compare.noise import across_runs
 from ldmbench.compare.paired import ALPHA, PairedTest, by_signs, paired, smallest_detectable
-from ldmbench.compare.sequential import LOOKS, overall
+from ldmbench.compare.sequential import EARLIEST, LOOKS, overall
 from ldmbench.metrics._swaps import frechet_differences, inception_differences, kernel_differences
 from tests.present import present
 
@@ -66,6 +66,8 @@ def sequential(kind: str, n: int, draws: int, errors: float = 2.5) -> Outcome:
     def stopped(random: Random, shift: float) -> tuple[bool, float]:
         values = DIFFERENCES[kind](random, n) - shift
         for number, size in enumerate(sizes, 1):
+            if size < min(n, EARLIEST):
+                continue
             test = paired(values[:size])
             if test is not None and overall(test.p, number) <= ALPHA:
                 return True, size / n

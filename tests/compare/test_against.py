@@ -100,12 +100,12 @@ def test_fail_fast_stops_a_bad_run_and_no_other(work: Path, clips: Path) -> None
     bad = run("noisy.toml@bad", clips, "--seed", 5, "--against", "baseline.parquet", "--fail-fast")
     assert bad.exit_code == 1
     assert "look 1 of 5: 6 of 30 clips, not certain to be worse" in bad.stderr
-    assert "look 3 of 5: 18 of 30 clips, worse: stopped" in bad.stderr
-    assert "PARTIAL: stopped after 18 of 30 clips" in bad.stdout
+    assert "look 4 of 5: 24 of 30 clips, worse: stopped" in bad.stderr  # 20 clips are needed.
+    assert "PARTIAL: stopped after 24 of 30 clips" in bad.stdout
     (stopped,) = open_runs(("mine+clips",), Path("runs"), ["noisy@bad"])
-    assert len(stopped.outputs) == 18
+    assert len(stopped.outputs) == 24
     refused = invoke("baseline", "save", stopped.path, "-o", "no.parquet")
-    assert "12 of 30 clips are missing" in refused.stderr
+    assert "6 of 30 clips are missing" in refused.stderr
     fine = run("noisy.toml", clips, "--against", "baseline.parquet", "--fail-fast", "--seed", 5)
     assert fine.exit_code == 0
     assert [line.split(",")[-1].strip() for line in fine.stderr.splitlines() if line.startswith("look")] == [

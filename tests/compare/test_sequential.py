@@ -115,3 +115,10 @@ def test_failures_stop_as_soon_as_they_are_over_the_budget_of_the_whole_run(made
     assert seen(base, new, 1, clip_budget=0.02).cells[0].verdict == "failed"
     assert seen(base, new, 1, clip_budget=0.03).cells[0].verdict == "undecided"
     assert Look(1, frozenset("a"), 5).last is False
+
+
+def test_a_cell_is_tested_early_from_20_clips_on(made: MakeRun) -> None:
+    """80 clips: the first look has 16, whatever they lost."""
+    base, new = made({"stoi": scores(80)}), made({"stoi": scores(80, -0.3, 1)}, id="r1")
+    assert [seen(base, new, number).cells[0].verdict for number in (1, 2)] == ["undecided", "worse"]
+    assert seen(base, new, 1).cells[0].adjusted is None
