@@ -81,6 +81,7 @@ def _readme(pack: Pack, name: str) -> str:
             "- With PHP 8, `service/write.php` stores the ratings, then fails at `count(null)` (line 244): listeners",
             "  read that an error occurred. The ratings are there; PHP 7 and pymushra do not have this fault.",
             "- Add no question with free text: an `&` in an answer loses the listener's session.",
+            f"- Read its tables with `ldmbench mushra analyse results/*/mushra.csv --pack {name}`.",
             "- webMUSHRA does not make listeners hear or move anything. `ldmbench mushra serve` does.",
         ]
     if pack.method == "sheet":

@@ -69,7 +69,7 @@ def make(material: Material) -> Callable[..., Exported]:
         folder: Path, method: Method = "mushra", preset: str = "", of: Material = material, **wanted: Any
     ) -> Exported:
         # Tests hear sounds for as short as they can.
-        chosen = load_preset(preset or DEFAULTS[method]).model_copy(update={"must_hear_s": 0.2})
+        chosen = load_preset(preset or DEFAULTS[method]).model_copy(update={"must_hear_s": 0.1})
         wanted = {"items": 2, "organiser": "Ada Müller, Example Lab", "seed": 5, **wanted}
         wanted.setdefault("treatment", Treatment(anchors=chosen.anchors))
         return export(of, Request(method=method, preset=chosen, **wanted), folder)

@@ -171,19 +171,19 @@ def test_the_section_of_the_readme_does_what_it_says(tmp_path: Path, monkeypatch
     finally:
         served.close()
     rows = read_ratings(tmp_path / "ratings.csv")
-    assert Counter(row.system for row in rows) == dict.fromkeys([*systems, "reference", "anchor35", "anchor70"], 80)
+    assert Counter(row.system for row in rows) == dict.fromkeys([*systems, "reference", "anchor35", "anchor70"], 72)
     assert (tmp_path / "my-results" / "analysis.json").is_file()
     with (tmp_path / "my-test.sealed" / "excerpts.csv").open(encoding="utf-8") as handle:
         uses = Counter(row["use"] for row in csv.DictReader(handle))
-    assert uses == {"test": 10, "training": 1}
+    assert uses == {"test": 8, "training and test": 1}
 
 
 def _runs_without_scores(systems: list[str]) -> None:
     """Runs of the quickstart as ``make quickstart`` leaves them, without most of its metrics."""
     text = (ROOT / "reports" / "suites" / "quickstart.toml").read_text(encoding="utf-8")
-    text = re.sub(r"metrics = \[.*?\]", 'metrics = ["kbps", "mel_dac", "lsd"]', text, flags=re.DOTALL)
+    text = re.sub(r"metrics = \[.*?\]", 'metrics = ["kbps", "lsd"]', text, flags=re.DOTALL)
     Path("quickstart.toml").write_text(re.sub(r"curves = .*\nanchor = .*\n", "", text), encoding="utf-8")
-    evaluate("quickstart.toml", ["reference", *systems], quiet=True)
+    evaluate("quickstart.toml", ["reference", *systems], limit=3, quiet=True)
 
 
 def test_results_of_the_command_line(tmp_path: Path, runs: Path) -> None:
