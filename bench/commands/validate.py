@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ldmbench.commands import listening, options
+from ldmbench.commands.outcome import end
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
 
@@ -31,6 +32,7 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html")
 @options.device
 @options.weights
 @options.jobs
+@options.allow
 @options.quiet
 @options.runs
 def validate(
@@ -50,6 +52,7 @@ def validate(
     device: str,
     weights: Path | None,
     jobs: int | None,
+    allow_failures: bool,
     quiet: bool,
     out: Path,
     **reading: Any,
@@ -57,7 +60,8 @@ def validate(
     """Correlate metrics with the RATINGS of a listening test: how far can each be trusted, and does one do better.
 
     The rated systems are runs (--runs), or a set of sounds on disk (--audio) laid as ITEM/CONDITION.wav beside
-    ITEM/reference.wav, as ODAQ, or as the ratings name them, as EARS-EMO-OpenACE; these are scored first.
+    ITEM/reference.wav, as ODAQ, or as the ratings name them, as EARS-EMO-OpenACE; these are scored first. Exits 1 if a
+    clip or score failed.
     """
     from ldmbench.host.executor import cores
     from ldmbench.listening.screening import screen as apply
@@ -84,3 +88,4 @@ def validate(
         click.echo(line)
         if show_page and kind == "html":
             click.launch(line.removeprefix("wrote "))
+    end(runs, allow_failures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,13 @@ def _read_all(path: Path, conditions: Sequence[str]) -> list[Read]:
 
 
 def _read(path: Path, conditions: Sequence[str]) -> Read:
+    try:
+        return _as_known(path, conditions)
+    except csv.Error as error:
+        raise BenchError(f"{path} is no CSV", str(error), "name a file as the program wrote it") from None
+
+
+def _as_known(path: Path, conditions: Sequence[str]) -> Read:
     if path.suffix.lower() == ".xlsx":
         return sheet.read_xlsx(path)
     text = text_of(path)

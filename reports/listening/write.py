@@ -15,6 +15,7 @@ from ldmbench.listening.validation import validate
 from ldmbench.listening.votes import QUALITY, Vote
 from ldmbench.reports import published
 from ldmbench.reports.listening import agreements, grids, methods, plots, scatter, tables
+from ldmbench.reports.notes import banners
 from ldmbench.runs.results import Run
 
 #: The metric's name of published scores of listening tests.
@@ -106,7 +107,7 @@ def validation(
     result = validate(screened.ratings, runs, title, metrics)
     gone = len(screened.before.listeners) - len(screened.ratings.listeners)
     notes = (f"Screening left out {gone} of {len(screened.before.listeners)} listeners", *screened.ratings.notes)
-    result = replace(result, notes=(*result.notes, *notes))
+    result = replace(result, notes=(*banners(runs), *result.notes, *notes))
     if kind == "html":
         limits = screened.ratings.low, screened.ratings.high
         return [f"wrote {scatter.write_page(result, runs, output or Path(f'{title}-validation'), limits)}"]

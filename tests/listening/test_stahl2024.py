@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from ldmbench.listening.joined import read_names
 from ldmbench.listening.outcome import carry_out, read_outcome, write_outcome
 from ldmbench.listening.read import HowToRead, read_ratings
 from ldmbench.listening.screening import Screening, screen
+from ldmbench.listening.validation import validate
+from ldmbench.runs.records import ClipInfo, DatasetInfo, RunInfo, ScoreRow
+from ldmbench.runs.results import Run
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "examples" / "stahl2024"
 RATINGS = FOLDER / "ratings.csv"
@@ -151,3 +155,52 @@ def test_an_outcome_is_kept_whole(screened: Screening, tmp_path: Path) -> None:
     outcome, _ = carry_out(screened.before, "a test")
     write_outcome(tmp_path / "analysis.json", outcome)
     assert read_outcome(tmp_path) == outcome
+
+
+def golden_runs() -> list[Run]:
+    """PESQ-WB and ESTOI of the bench on the test's sounds, as runs."""
+    path = Path(__file__).resolve().parents[1] / "golden" / "stahl2024_metrics.csv"
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    runs = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        own = [row for row in rows if row["system"] == system]
+        clips = tuple(ClipInfo(f"audio/{row['clip']}", "audio") for row in own)
+        scores = {
+            (f"audio/{row['clip']}", name): ScoreRow(f"audio/{row['clip']}", name, 1, "ok", float(row[name]))
+            for row in own
+            for name in ("pesq_wb", "estoi")
+        }
+        info = RunInfo(
+            id=system, suite="folders+audio", system=system, title=system, task="codec", settings={}, seed=0,
+            untrained=False, limit=0, identity={"code": ""}, clips=clips,
+            datasets=(DatasetInfo("audio", "", "speech", ""),), metrics=("pesq_wb", "estoi"), environment={},
+            created="",
+        )  # fmt: skip
+        runs.append(Run(path, info, {}, scores))
+    return runs
+
+
+def test_metrics_against_these_listeners() -> None:
+    """Computed beside the bench: PESQ-WB r -.10, per condition -.38, errors 16.2, 8.0, .33; ESTOI -.09.
+
+    Its interval over items alone was [-.24, .03]; over items and listeners it is wider.
+    """
+    names = read_names(systems=FOLDER / "systems.csv", items=FOLDER / "items.csv")
+    ratings = screen(read_ratings([RATINGS], HowToRead(names))).ratings
+    validation = validate(ratings, golden_runs(), "Stahl 2024")
+    rows = {row.metric: row for row in validation.sections[0].rows}
+    pesq, estoi = rows["pesq_wb"], rows["estoi"]
+    assert (pesq.sounds, pesq.systems, pesq.items) == (112, 7, 16)
+    found = pesq.agreements["sounds pearson"]
+    assert found.value == pytest.approx(-0.10, abs=0.005)
+    assert found.low is not None
+    assert found.high is not None
+    assert -0.35 < found.low < -0.24
+    assert 0.03 < found.high < 0.15
+    assert pesq.agreements["systems pearson"].value == pytest.approx(-0.38, abs=0.005)
+    assert estoi.agreements["sounds pearson"].value == pytest.approx(-0.09, abs=0.005)
+    assert pesq.linear is not None
+    assert pesq.linear.rmse == pytest.approx(16.2, abs=0.05)
+    assert pesq.linear.rmse_star == pytest.approx(8.0, abs=0.05)
+    assert pesq.linear.outliers == pytest.approx(0.33, abs=0.005)
+    assert [section.name for section in validation.sections] == ["all", "group VCTK", "group TSP"]

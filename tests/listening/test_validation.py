@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,43 @@ def test_ratings_of_other_sounds_are_refused(rated: Path, answer: dict[str, Any]
     assert "--systems" in done.output
     done = call("validate", tmp_path / "r.csv")
     assert "--runs" in done.output
+
+
+@pytest.mark.slow
+def test_points_play_by_pointer_and_by_keyboard(
+    rated: Path, answer: dict[str, Any], tmp_path: Path, browsers: Callable[..., Any]
+) -> None:
+    """In real Chromium: a point chosen plays its own sound, R its reference, and arrow keys go along the metric."""
+    done = call(*validation_words(rated, answer), "--to", "html", "-o", tmp_path / "page")
+    assert done.exit_code == 0, done.output
+    browser = browsers("autoplay-policy=no-user-gesture-required", "window-size=1400,1000")
+    browser.get((tmp_path / "page" / "index.html").as_uri())
+    points = browser.find_elements("css selector", "circle.point")
+    assert len(points) == 24
+
+    def chosen() -> tuple[str, str]:
+        return tuple(browser.find_element("id", name).text for name in ("name", "where"))
+
+    def pressed(name: str) -> bool:
+        return bool(browser.find_element("id", name).get_attribute("aria-pressed") == "true")
+
+    browser.execute_script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", points[3])
+    first = chosen()
+    assert first[0] in SYSTEMS
+    assert pressed("output")
+    browser.execute_script("arguments[0].focus()", points[3])
+    values = []
+    for _ in range(3):
+        browser.switch_to.active_element.send_keys("\ue014")
+        values.append(float(browser.execute_script("return document.activeElement.getAttribute('cx')")))
+    assert values == sorted(values)
+    assert chosen() != first
+    browser.switch_to.active_element.send_keys("r")
+    assert pressed("reference")
+    assert not pressed("output")
+    browser.switch_to.active_element.send_keys("\ue00c")
+    assert not pressed("reference")
+    for button in browser.find_elements("css selector", "[data-system]")[1:]:
+        button.click()
+    assert len(browser.find_elements("css selector", "circle.point")) == 6
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

@@ -71,15 +71,12 @@ def lines_of(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]
     """Line number and fields of every line that is not blank; a field may hold line breaks.
 
     Raises:
-        BenchError: If it is no CSV.
+        csv.Error: If it is no CSV.
     """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                yield reader.line_num, fields
-    except csv.Error as error:
-        raise BenchError("a file of ratings is no CSV", f"line {reader.line_num}: {error}") from None
+    for fields in reader:
+        if any(field.strip() for field in fields):
+            yield reader.line_num, fields
 
 
 def header_of(text: str, delimiter: str = ",") -> list[str]:
