@@ -100,6 +100,11 @@ class Table:
         """The datasets, in order."""
         return unique(column.dataset for column in self.columns)
 
+    def own_marks(self, row: Row) -> tuple[str, ...]:
+        """Marks of a row that not all measured rows bear: what holds for all of them is said once, in a banner."""
+        measured = [other.marks for other in self.rows if other.run]
+        return tuple(m for m in row.marks if len(measured) < 2 or not all(m in marks for marks in measured))
+
     def positions(self, dataset: str) -> list[int]:
         """Indices of the columns of a dataset."""
         return [index for index, column in enumerate(self.columns) if column.dataset == dataset]

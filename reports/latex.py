@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ldmbench.reports.cells import Cell, Column, Row, Table, number, unique
+from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT, SEPARATION_PT, Layout, Piece, Printed, fit
 from ldmbench.reports.notes import interval_notes
 from ldmbench.stats import Estimate
-
-#: Data columns that fit side by side into a page of two text columns; half as many with intervals or published values.
-MAX_COLUMNS = 8
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -44,56 +42,56 @@ _ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", "neither": ""}
 
 
 def to_latex(
-    table: Table, *, intervals: bool = False, caption: str = "", label: str = "", max_columns: int | None = None
+    table: Table,
+    *,
+    intervals: bool = False,
+    caption: str = "",
+    label: str = "",
+    width: float = PAGE_PT,
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    r"""The table as one ``table*`` float; needs ``\usepackage{booktabs}`` and nothing else.
+    r"""The table as one float; needs ``\usepackage{booktabs}`` and nothing else.
 
-    Datasets stand side by side under ``\multicolumn`` headings until ``max_columns`` is reached, then continue
-    in a block below. The best of each column is bold, the second underlined.
+    Type size, stacking and splitting follow from the width (``ldmbench.reports.latex_layout``). The best of each column
+    is bold, the second underlined. Why clips failed is not said in a paper: how many did is.
 
     Args:
         table: The table.
-        intervals: Whether 95 % intervals stand behind the values.
+        intervals: Whether 95 % intervals stand with the values.
         caption: Text of the caption; names the suite where empty.
         label: For ``\ref``; ``tab:SUITE`` where empty.
-        max_columns: Data columns side by side; as many as fit where None.
+        width: Points that the table may be wide; up to ``COLUMN_PT * 1.3`` it is a float of one column.
+        names: Label of a system, name of a metric or of a dataset -> how it is printed.
     """
-    if max_columns is None:
-        max_columns = MAX_COLUMNS // 2 if intervals or table.sources else MAX_COLUMNS
-    lines = [r"% Needs \usepackage{booktabs}.", *(f"% {_one_line(line)}" for line in table.banners)]
-    warning = "".join(rf"\textbf{{{escape(line)}}}. " for line in table.banners)
+    names = names or {}
+    rows = [row for row in table.rows if any(row in table.section(dataset) for dataset in table.datasets)]
+    marks = _marks(table)
+    columns = [_printed(table, position, rows, intervals, marks, names) for position in range(len(table.columns))]
+    layout = fit([Piece("System", "System"), *(_name(table, row, names) for row in rows)], columns, width)
+    kind = "table" if width <= COLUMN_PT * 1.3 else "table*"
+    said = [line for line in table.banners if not line.startswith("FAILED")]
+    warning = "".join(rf"\textbf{{{escape(line)}}}. " for line in said)
     text = escape(caption) if caption else f"Results on {escape(table.suite)}."
-    lines += [
-        r"\begin{table*}[t]",
-        r"  \centering\small",
+    lines = [
+        r"% Needs \usepackage{booktabs}.",
+        *(f"% {_one_line(line)}" for line in table.banners),
+        rf"\begin{{{kind}}}[t]",
+        rf"  \centering\{layout.size}\setlength{{\tabcolsep}}{{{SEPARATION_PT:g}pt}}",
         rf"  \caption{{{warning}{text}}}",
         rf"  \label{{{label or 'tab:' + ''.join(c if c.isalnum() else '-' for c in table.suite)}}}",
     ]
-    marks = _marks(table)
-    for positions in _blocks(table, max_columns):
-        lines += [f"  {line}" for line in _tabular(table, positions, intervals, marks)]
+    for block in layout.blocks:
+        lines += [f"  {line}" for line in _tabular(table, block, columns, rows, layout, names)]
         lines.append(r"  \par\smallskip")
-    lines.append(
-        rf"  \begin{{minipage}}{{\textwidth}}\footnotesize {' '.join(_notes(table, intervals, marks))}\end{{minipage}}"
-    )
-    lines.append(r"\end{table*}")
+    notes = " ".join(_notes(table, intervals, marks))
+    lines.append(rf"  \begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {notes}\end{{minipage}}")
+    lines.append(rf"\end{{{kind}}}")
     return "\n".join(lines) + "\n"
 
 
 def escape(text: str) -> str:
     """Text as LaTeX prints it literally; characters outside ASCII are kept (UTF-8 is LaTeX's default)."""
     return "".join(_ESCAPES.get(character, character) for character in _one_line(text))
-
-
-def _blocks(table: Table, most: int) -> list[list[int]]:
-    blocks: list[list[int]] = []
-    for dataset in table.datasets:
-        positions = table.positions(dataset)
-        if blocks and len(blocks[-1]) + len(positions) <= most:
-            blocks[-1] += positions
-        else:
-            blocks.append(positions)
-    return blocks
 
 
 def _marks(table: Table) -> dict[str, str]:
@@ -112,75 +110,117 @@ def _counts(cell: Cell) -> str:
     return ", ".join(parts)
 
 
-def _tabular(table: Table, positions: Sequence[int], intervals: bool, marks: Mapping[str, str]) -> list[str]:
-    columns = [table.columns[position] for position in positions]
+def _tabular(
+    table: Table,
+    block: Sequence[int],
+    columns: Sequence[Printed],
+    rows: Sequence[Row],
+    layout: Layout,
+    names: Mapping[str, str],
+) -> list[str]:
     groups: list[tuple[str, int, int]] = []
-    for position, column in enumerate(columns):
-        if groups and groups[-1][0] == column.dataset:
-            groups[-1] = (column.dataset, groups[-1][1], position)
+    for place, position in enumerate(block):
+        dataset = columns[position].dataset
+        if groups and groups[-1][0] == dataset:
+            groups[-1] = (dataset, groups[-1][1], place)
         else:
-            groups.append((column.dataset, position, position))
+            groups.append((dataset, place, place))
     headings = [rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escape(name)}}}" for name, first, last in groups]
     rules = " ".join(rf"\cmidrule(lr){{{first + 2}-{last + 2}}}" for _, first, last in groups)
+    titles = [_stack([piece.tex for piece in columns[position].heading]) for position in block]
     lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(block)}}}",
         r"  \toprule",
         rf"  & {' & '.join(headings)} \\",
         f"  {rules}",
-        rf"  System & {' & '.join(map(_heading, columns))} \\",
+        rf"  System & {' & '.join(titles)} \\",
         r"  \midrule",
     ]
-    rows = {row: None for name, _, _ in groups for row in table.section(name)}
-    for row in (row for row in table.rows if row in rows):
-        cells = [_cell(row.cells[position], table.columns[position], intervals, marks) for position in positions]
-        lines.append(rf"  {_name(row)} & {' & '.join(cells)} \\")
+    shown = {row for dataset in table.datasets for row in table.section(dataset) if _of(table, block, dataset)}
+    for number_, row in enumerate(rows):
+        if row in shown:
+            cells = [_cell(columns[position].cells[number_], layout.stacked) for position in block]
+            lines.append(rf"  {_name(table, row, names).tex} & {' & '.join(cells)} \\")
     return [*lines, r"  \bottomrule", r"\end{tabular}"]
 
 
-def _name(row: Row) -> str:
-    name = escape(row.label) if not row.system else rf"\texttt{{{escape(row.label)}}}"
-    return name + "".join(rf" \textsc{{{mark}}}" for mark in row.marks)
+def _of(table: Table, block: Sequence[int], dataset: str) -> bool:
+    return any(table.columns[position].dataset == dataset for position in block)
 
 
-def _heading(column: Column) -> str:
+def _name(table: Table, row: Row, names: Mapping[str, str]) -> Piece:
+    """A row's name; a mark that all rows bear is in the caption."""
+    marks = table.own_marks(row)
+    text = names.get(row.label, row.label)
+    plain = row.label in names or not row.system
+    tex = escape(text) if plain else rf"\texttt{{{escape(text)}}}"
+    return Piece(tex + "".join(rf" \textsc{{{mark}}}" for mark in marks), " ".join([text, *marks]))
+
+
+def _printed(
+    table: Table,
+    position: int,
+    rows: Sequence[Row],
+    intervals: bool,
+    marks: Mapping[str, str],
+    names: Mapping[str, str],
+) -> Printed:
+    column = table.columns[position]
+    cells = tuple(_pieces(row.cells[position], column, intervals, marks) for row in rows)
+    dataset = names.get(column.dataset, column.dataset)
+    return Printed(dataset, _heading(column, names.get(column.metric, "")), cells)
+
+
+def _heading(column: Column, name: str) -> tuple[Piece, ...]:
     """Title, unit and arrow; in two lines, broken at the space nearest the middle."""
     unit = f" ({column.facts.unit})" if column.facts.unit else ""
-    text = f"{column.facts.title}{unit}"
+    text = name or f"{column.facts.title}{unit}"
     spaces = [index for index, character in enumerate(text) if character == " "]
     arrow = _ARROWS[column.facts.better]
+    wide = "  0" if arrow else ""
     if not spaces:
-        return escape(text) + arrow
+        return (Piece(escape(text) + arrow, text + wide),)
     middle = min(spaces, key=lambda index: abs(index - len(text) / 2))
-    return rf"\shortstack[r]{{{escape(text[:middle])}\\{escape(text[middle:].strip())}{arrow}}}"
+    first, second = text[:middle], text[middle:].strip()
+    return Piece(escape(first), first), Piece(escape(second) + arrow, second + wide)
 
 
-def _cell(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str]) -> str:
+def _pieces(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str]) -> tuple[Piece, ...]:
+    """The value, and what stands beside or below it."""
     digits = column.facts.digits
     estimate = cell.estimate
-    if estimate is None or estimate.value is None:
-        text = "--"
-    else:
-        text = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s") % _number(number(estimate.value, digits))
-    if cell.deviates:
-        text += f"$^{{{marks[_counts(cell)]}}}$"
-    small = []
+    plain = "--" if estimate is None or estimate.value is None else number(estimate.value, digits)
+    tex = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s") % _number(plain) if plain != "--" else plain
+    letters = marks[_counts(cell)] if cell.deviates else ""
+    pieces = [Piece(tex + (f"$^{{{letters}}}$" if letters else ""), plain, cell.rank == 1, False, len(letters))]
     if estimate is not None and estimate.value is not None and intervals:
-        small.append(_interval(estimate, digits))
+        pieces.append(_interval(estimate, digits))
     if cell.published is not None:
-        difference = ""
+        printed, difference = number(cell.published, digits), ""
         if cell.difference is not None:
             value = number(cell.difference, digits)
-            difference = ", " + _number(value if value.startswith("-") else f"+{value}")
-        small.append(f"({_number(number(cell.published, digits))}{difference})")
-    return text + "".join(rf" {{\scriptsize {part}}}" for part in small)
+            difference = value if value.startswith("-") else f"+{value}"
+        tex = ", ".join(filter(None, [_number(printed), difference and _number(difference)]))
+        pieces.append(Piece(f"({tex})", f"({', '.join(filter(None, [printed, difference]))})", script=True))
+    return tuple(pieces)
 
 
-def _interval(estimate: Estimate, digits: int) -> str:
+def _cell(pieces: Sequence[Piece], stacked: bool) -> str:
+    parts = [rf"{{\scriptsize {piece.tex}}}" if piece.script else piece.tex for piece in pieces]
+    return _stack(parts) if stacked else " ".join(parts)
+
+
+def _stack(lines: Sequence[str]) -> str:
+    return lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r"\\".join(lines) + "}"
+
+
+def _interval(estimate: Estimate, digits: int) -> Piece:
     """The ends in brackets, starred where few clips stand behind them; dashes where there is no interval."""
     if estimate.low is None or estimate.high is None:
-        return "[--]"
-    ends = ", ".join(_number(number(end, digits)) for end in (estimate.low, estimate.high))
-    return f"[{ends}]{'$^{*}$' if estimate.note else ''}"
+        return Piece("[--]", "[--]", script=True)
+    ends = [number(end, digits) for end in (estimate.low, estimate.high)]
+    tex = f"[{', '.join(map(_number, ends))}]{'$^{*}$' if estimate.note else ''}"
+    return Piece(tex, f"[{', '.join(ends)}]", script=True, marks=int(bool(estimate.note)))
 
 
 def _number(text: str) -> str:

@@ -99,7 +99,7 @@ def to_markdown(table: Table, *, intervals: bool = False) -> str:
                 first, *more = map(_md, cell_lines(cell, column, intervals))
                 mark = {1: "**", 2: "*"}.get(cell.rank, "")
                 cells.append("<br>".join([f"{mark}{first}{mark}", *more]))
-            lines.append(_md_row([_md(row_name(row)), *cells]))
+            lines.append(_md_row([_md(row_name(table, row)), *cells]))
         parts.append(f"### {_md(dataset)}\n\n" + "\n".join(lines))
     notes = [*_legend(table, "bold", "italics"), *table.notes, *(interval_notes(table) if intervals else ())]
     notes += [f"Published: {source}" for source in table.sources]
@@ -209,9 +209,9 @@ def signed(value: float, digits: int) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def row_name(row: Row) -> str:
-    """The label of a row with its marks in capitals."""
-    return row.label + "".join(f" [{mark.upper()}]" for mark in row.marks)
+def row_name(table: Table, row: Row) -> str:
+    """The label of a row with its own marks in capitals."""
+    return row.label + "".join(f" [{mark.upper()}]" for mark in table.own_marks(row))
 
 
 def _heading(column: Column) -> str:
@@ -247,7 +247,7 @@ def _column_width(table: Table, position: int, intervals: bool) -> int:
 
 
 def _name_width(table: Table) -> int:
-    return max([len("System"), *(_longest_word(row_name(row)) for row in table.rows)])
+    return max([len("System"), *(_longest_word(row_name(table, row)) for row in table.rows)])
 
 
 def _longest_word(text: str) -> int:
@@ -260,7 +260,7 @@ def _print_section(console: Any, table: Table, dataset: str, positions: list[int
     from rich.text import Text
 
     # Every width is set: left alone, rich takes room from the wrong column and then exceeds the line.
-    names = [row_name(row) for row in table.section(dataset)]
+    names = [row_name(table, row) for row in table.section(dataset)]
     least = [_name_width(table), *(_column_width(table, position, intervals) for position in positions)]
     full = [max(map(len, ["System", *names])), *(len(_heading(table.columns[position])) for position in positions)]
     spare = console.width - sum(least) - 3 * len(positions)
@@ -280,7 +280,7 @@ def _print_section(console: Any, table: Table, dataset: str, positions: list[int
             style = {1: "bold green", 2: "cyan"}.get(row.cells[position].rank, "")
             first, *more = cell_lines(row.cells[position], table.columns[position], intervals)
             cells.append(Text("\n").join([Text(first, style), *(Text(line) for line in more)]))
-        grid.add_row(Text(row_name(row)), *cells)
+        grid.add_row(Text(row_name(table, row)), *cells)
     console.print()
     console.print(dataset, style="bold")
     # A column that is wider than the terminal wraps there rather than losing digits here.

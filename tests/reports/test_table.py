@@ -19,6 +19,7 @@ from ldmbench.metrics._base import MetricFacts
 from ldmbench.reports import latex
 from ldmbench.reports import text as table
 from ldmbench.reports.cells import Cell, Column, Row, Table, number
+from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
 from ldmbench.reports.notes import counts, interval_notes
 from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.records import OutputRow, ScoreRow
@@ -378,11 +379,10 @@ def test_numbers_have_no_negative_zero() -> None:
 
 def test_latex_structure(runs: list[Run]) -> None:
     built = table.build(runs, published=PUBLISHED)
-    text = table.to_latex(built, max_columns=8)
+    text = table.to_latex(built, width=1000)
     for begin in re.findall(r"\\begin\{(\w+\*?)\}", text):
         assert text.count(rf"\begin{{{begin}}}") == text.count(rf"\end{{{begin}}}")
-    assert r"\multicolumn{5}{c}{builtin-speech}" in text
-    assert r"\multicolumn{4}{c}{builtin-music} & \multicolumn{4}{c}{builtin-general}" in text
+    assert r"\multicolumn{5}{c}{builtin-speech} & \multicolumn{4}{c}{builtin-music}" in text
     assert r"ViSQOL $\uparrow$" in text
     assert r"$\downarrow$" in text
     assert re.search(r"\\texttt\{opus@64kbps\}.*\\textbf\{0\.\d{3}\}", text)
@@ -392,6 +392,27 @@ def test_latex_structure(runs: list[Run]) -> None:
             if "texttt" in line:
                 assert len(re.findall(r"(?<!\\)&", line)) == tabular[0].count("r")
     assert "n = 4 clips" in text
+
+
+def test_latex_says_how_many_failed_and_not_why(runs: list[Run]) -> None:
+    built = table.build(runs)
+    built = replace(built, banners=("UNTRAINED: random weights in a", "FAILED: a on 1 of 3 clips: no such file"))
+    text = table.to_latex(built)
+    caption = next(line for line in text.splitlines() if "caption" in line)
+    assert "UNTRAINED" in caption
+    assert "no such file" not in caption
+    assert "% FAILED: a on 1 of 3 clips: no such file" in text, "for whoever writes the paper"
+
+
+def test_latex_has_the_printed_names(runs: list[Run]) -> None:
+    names = {"opus@64kbps": "Opus & co", "visqol_audio": "MOS", "builtin-music": "Music"}
+    text = table.to_latex(table.build(runs), names=names, caption="All of it", label="tab:x")
+    assert r"  Opus \& co &" in text
+    assert r"MOS $\uparrow$" in text
+    assert "{c}{Music}" in text
+    assert "opus@64kbps" not in text.partition("minipage")[0]
+    assert r"\caption{All of it}" in text
+    assert r"\label{tab:x}" in text
 
 
 def test_latex_escapes_what_has_a_meaning() -> None:
@@ -406,15 +427,24 @@ def test_latex_compiles(runs: list[Run], change: Callable[..., Run], tmp_path: P
         pytest.skip("pdflatex is not installed")
     odd = change(runs[1], system=r"50%_&#$~^{x}\y", untrained=True)
     built = table.build([odd, *runs[2:]], published=PUBLISHED, published_rows=True)
-    body = table.to_latex(built) + table.to_latex(built, intervals=True, label="tab:again")
+    body = "".join(
+        table.to_latex(item, intervals=intervals, width=width, label=f"tab:{number}{intervals:d}{width:g}")
+        for number, item in enumerate((built, table.build(runs)))
+        for intervals in (False, True)
+        for width in (PAGE_PT, COLUMN_PT)
+    )
     (tmp_path / "t.tex").write_text(
-        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n",
+        "\\documentclass[a4paper,twocolumn]{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+        r"\typeout{WIDTHS \the\textwidth, \the\columnwidth}" + body + "\\end{document}\n",
         encoding="utf-8",
     )
     done = subprocess.run(
         [program, "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    assert f"WIDTHS {PAGE_PT}pt, {COLUMN_PT}pt" in done.stdout
+    wide = [line for line in done.stdout.splitlines() if line.startswith("Overfull \\hbox")]
+    assert not wide, wide
     assert (tmp_path / "t.pdf").stat().st_size > 10_000
 
 
