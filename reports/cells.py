@@ -64,6 +64,7 @@ class Row:
         role: What the row is for; only a ``system`` is ranked.
         marks: ``untrained``, ``partial``, ``interrupted``, ``published``.
         cells: One for each column.
+        named: Whether ``label`` is a name that somebody chose, and none that the bench knows.
     """
 
     label: str
@@ -73,6 +74,7 @@ class Row:
     role: Role
     marks: tuple[str, ...]
     cells: tuple[Cell, ...]
+    named: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ldmbench.reports.cells import Cell, Column, Row, Table, number, unique
 from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT, SEPARATION_PT, Layout, Piece, Printed, fit
-from ldmbench.reports.notes import interval_notes
+from ldmbench.reports.notes import NOT_SHOWN, interval_notes
 from ldmbench.stats import Estimate
 
 _ESCAPES = {
@@ -48,7 +48,6 @@ def to_latex(
     caption: str = "",
     label: str = "",
     width: float = PAGE_PT,
-    names: Mapping[str, str] | None = None,
 ) -> str:
     r"""The table as one float; needs ``\usepackage{booktabs}`` and nothing else.
 
@@ -61,27 +60,25 @@ def to_latex(
         caption: Text of the caption; names the suite where empty.
         label: For ``\ref``; ``tab:SUITE`` where empty.
         width: Points that the table may be wide; up to ``COLUMN_PT * 1.3`` it is a float of one column.
-        names: Label of a system, name of a metric or of a dataset -> how it is printed.
     """
-    names = names or {}
     rows = [row for row in table.rows if any(row in table.section(dataset) for dataset in table.datasets)]
     marks = _marks(table)
-    columns = [_printed(table, position, rows, intervals, marks, names) for position in range(len(table.columns))]
-    layout = fit([Piece("System", "System"), *(_name(table, row, names) for row in rows)], columns, width)
+    columns = [_printed(table, position, rows, intervals, marks) for position in range(len(table.columns))]
+    layout = fit([Piece("System", "System"), *(_name(table, row) for row in rows)], columns, width)
     kind = "table" if width <= COLUMN_PT * 1.3 else "table*"
     said = [line for line in table.banners if not line.startswith("FAILED")]
     warning = "".join(rf"\textbf{{{escape(line)}}}. " for line in said)
     text = escape(caption) if caption else f"Results on {escape(table.suite)}."
     lines = [
         r"% Needs \usepackage{booktabs}.",
-        *(f"% {_one_line(line)}" for line in table.banners),
+        *(f"% {_one_line(line)}" for line in (*table.banners, *(n for n in table.notes if n.startswith(NOT_SHOWN)))),
         rf"\begin{{{kind}}}[t]",
         rf"  \centering\{layout.size}\setlength{{\tabcolsep}}{{{SEPARATION_PT:g}pt}}",
         rf"  \caption{{{warning}{text}}}",
         rf"  \label{{{label or 'tab:' + ''.join(c if c.isalnum() else '-' for c in table.suite)}}}",
     ]
     for block in layout.blocks:
-        lines += [f"  {line}" for line in _tabular(table, block, columns, rows, layout, names)]
+        lines += [f"  {line}" for line in _tabular(table, block, columns, rows, layout)]
         lines.append(r"  \par\smallskip")
     notes = " ".join(_notes(table, intervals, marks))
     lines.append(rf"  \begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {notes}\end{{minipage}}")
@@ -116,7 +113,6 @@ def _tabular(
     columns: Sequence[Printed],
     rows: Sequence[Row],
     layout: Layout,
-    names: Mapping[str, str],
 ) -> list[str]:
     groups: list[tuple[str, int, int]] = []
     for place, position in enumerate(block):
@@ -139,8 +135,8 @@ def _tabular(
     shown = {row for dataset in table.datasets for row in table.section(dataset) if _of(table, block, dataset)}
     for number_, row in enumerate(rows):
         if row in shown:
-            cells = [_cell(columns[position].cells[number_], layout.stacked) for position in block]
-            lines.append(rf"  {_name(table, row, names).tex} & {' & '.join(cells)} \\")
+            cells = [columns[position].cells[number_] for position in block]
+            lines += _lines(_name(table, row).tex, cells, layout.stacked)
     return [*lines, r"  \bottomrule", r"\end{tabular}"]
 
 
@@ -148,12 +144,11 @@ def _of(table: Table, block: Sequence[int], dataset: str) -> bool:
     return any(table.columns[position].dataset == dataset for position in block)
 
 
-def _name(table: Table, row: Row, names: Mapping[str, str]) -> Piece:
+def _name(table: Table, row: Row) -> Piece:
     """A row's name; a mark that all rows bear is in the caption."""
     marks = table.own_marks(row)
-    text = names.get(row.label, row.label)
-    plain = row.label in names or not row.system
-    tex = escape(text) if plain else rf"\texttt{{{escape(text)}}}"
+    text = row.label
+    tex = escape(text) if row.named or not row.system else rf"\texttt{{{escape(text)}}}"
     return Piece(tex + "".join(rf" \textsc{{{mark}}}" for mark in marks), " ".join([text, *marks]))
 
 
@@ -163,18 +158,16 @@ def _printed(
     rows: Sequence[Row],
     intervals: bool,
     marks: Mapping[str, str],
-    names: Mapping[str, str],
 ) -> Printed:
     column = table.columns[position]
     cells = tuple(_pieces(row.cells[position], column, intervals, marks) for row in rows)
-    dataset = names.get(column.dataset, column.dataset)
-    return Printed(dataset, _heading(column, names.get(column.metric, "")), cells)
+    return Printed(column.dataset, _heading(column), cells)
 
 
-def _heading(column: Column, name: str) -> tuple[Piece, ...]:
+def _heading(column: Column) -> tuple[Piece, ...]:
     """Title, unit and arrow; in two lines, broken at the space nearest the middle."""
     unit = f" ({column.facts.unit})" if column.facts.unit else ""
-    text = name or f"{column.facts.title}{unit}"
+    text = f"{column.facts.title}{unit}"
     spaces = [index for index, character in enumerate(text) if character == " "]
     arrow = _ARROWS[column.facts.better]
     wide = "  0" if arrow else ""
@@ -205,9 +198,16 @@ def _pieces(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str
     return tuple(pieces)
 
 
-def _cell(pieces: Sequence[Piece], stacked: bool) -> str:
-    parts = [rf"{{\scriptsize {piece.tex}}}" if piece.script else piece.tex for piece in pieces]
-    return _stack(parts) if stacked else " ".join(parts)
+def _lines(name: str, cells: Sequence[tuple[Piece, ...]], stacked: bool) -> list[str]:
+    """A row of the table, with what stands below its values in lines of their own."""
+    parts = [[rf"{{\scriptsize {piece.tex}}}" if piece.script else piece.tex for piece in pieces] for pieces in cells]
+    if not stacked:
+        return [rf"  {name} & {' & '.join(' '.join(cell) for cell in parts)} \\"]
+    lines = []
+    for depth in range(max(map(len, parts))):
+        line = " & ".join(cell[depth] if depth < len(cell) else "" for cell in parts)
+        lines.append(rf"  {'' if depth else name} & {line} \\")
+    return lines if len(lines) == 1 else [*lines, r"  \addlinespace[2pt]"]
 
 
 def _stack(lines: Sequence[str]) -> str:
@@ -235,7 +235,7 @@ def _notes(table: Table, intervals: bool, marks: Mapping[str, str]) -> list[str]
         notes += [escape(line) + "." for line in interval_notes(table)]
     if table.sources:
         notes.append("In parentheses: published value, and ours minus it.")
-    notes += [escape(note) + "." for note in table.notes]
+    notes += [escape(note) + "." for note in table.notes if not note.startswith(NOT_SHOWN)]
     notes += [f"Published: {escape(source)}." for source in table.sources]
     return notes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -118,15 +118,11 @@ def _blocks(
             blocks[-1] += tuple(own)
             left -= total
             continue
-        blocks.append(())
-        left = room
-        for index in own:
-            if blocks[-1] and needs[index] > left:
-                blocks.append(())
-                left, whole = room, False
-            blocks[-1] += (index,)
-            left -= needs[index]
-        left = min(left, room - title) if blocks[-1] == tuple(own) else left
+        parts = _balanced(needs, room)
+        whole = whole and len(parts) == 1
+        blocks += parts
+        # Nothing stands beside a part of a dataset.
+        left = room - total if len(parts) == 1 else 0.0
     return tuple(blocks), whole
 
 
@@ -134,7 +130,9 @@ def piece_width(piece: Piece, size: str) -> float:
     r"""Points of a piece in Computer Modern, which is wider than the Times of most classes."""
     points, wider = _SIZES["scriptsize" if piece.script else size]
     typewriter = piece.tex.startswith(r"\texttt")
-    em = sum(_advance(character, typewriter) for character in piece.text)
+    # A minus is as wide as a plus, and no hyphen.
+    text = piece.text if typewriter or piece.text == "--" else piece.text.replace("-", "+")
+    em = sum(_advance(character, typewriter) for character in text)
     return em * points * wider * (_BOLD if piece.bold else 1.0) + piece.marks * _MARK_PT
 
 
@@ -144,6 +142,26 @@ def _advance(character: str, typewriter: bool) -> float:
     font = _font("cmtt10.ttf" if typewriter else "cmr10.ttf")
     code = ord(character) if font.get_char_index(ord(character)) else ord("0")
     return float(font.load_char(code).linearHoriAdvance) / 65536 / 10
+
+
+def _balanced(needs: Mapping[int, float], room: float) -> list[tuple[int, ...]]:
+    """Columns packed into as few blocks as the room allows, and these about equally wide."""
+
+    def packed(most: float) -> list[tuple[int, ...]]:
+        blocks: list[tuple[int, ...]] = [()]
+        left = most
+        for index, need in needs.items():
+            if blocks[-1] and need > left:
+                blocks.append(())
+                left = most
+            blocks[-1] += (index,)
+            left -= need
+        return blocks
+
+    fewest = packed(room)
+    return next(
+        (blocks for share in range(50, 100, 2) if len(blocks := packed(room * share / 100)) == len(fewest)), fewest
+    )
 
 
 @cache

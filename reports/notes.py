@@ -17,6 +17,9 @@ from ldmbench.runs.results import Run
 from ldmbench.stats import ALL_ZERO, LEVEL
 from ldmbench.system.folder import BITRATE
 
+#: How a note begins that tells of other runs: of use to whoever ran them, not to a reader of the table.
+NOT_SHOWN = "Not shown:"
+
 #: Roles that are never best or second, as a note names them.
 _UNRANKED = {"reference": "the reference", "anchor": "anchors", "bound": "bounds"}
 
@@ -133,7 +136,8 @@ def stated(runs: Sequence[Run]) -> list[str]:
 
 def others(runs: Sequence[Run]) -> list[str]:
     """Which other runs of the same systems there are; shown is what was asked for last."""
-    return [f"Not shown, other runs of {run.info.system}: {some(run.others)}" for run in runs if run.others]
+    of_each = [f"{run.info.system} ({some(run.others)})" for run in runs if run.others]
+    return [f"{NOT_SHOWN} other runs of {', '.join(of_each)}"] if of_each else []
 
 
 def inapplicable(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
@@ -257,15 +261,23 @@ def refusals(runs: Sequence[Run], published: Published) -> list[str]:
 
 
 def sources(table: Table, published: Published) -> tuple[str, ...]:
-    """Where the published numbers that the table shows come from."""
+    """Where the published numbers that the table shows come from, each source with its rows."""
     shown = {
         (row.system or row.label, column.dataset, column.metric)
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
         if cell.published is not None
     }
-    return unique(
-        f"{item.row}: {item.source}"
-        for item in published.values
-        if (item.system or item.row, item.dataset, item.metric) in shown
-    )
+    rows: dict[str, list[str]] = {}
+    for item in published.values:
+        if (item.system or item.row, item.dataset, item.metric) in shown:
+            rows.setdefault(item.source, []).append(item.row)
+    return tuple(f"{source}: {', '.join(unique(names))}" for source, names in rows.items())
+
+
+def nothing_published(table: Table, published: Published) -> list[str]:
+    """That there are published numbers for the suite, and none for what the table shows."""
+    if any(cell.published is not None for row in table.rows for cell in row.cells):
+        return []
+    systems = unique(item.system or item.row for item in published.values)
+    return [f"No published number belongs to these rows and columns; there are some of {some(systems)}"]

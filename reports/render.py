@@ -9,63 +9,61 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import align, untrained
 from ldmbench.reports import published as published_values
 from ldmbench.reports import text as tables
+from ldmbench.reports.arrange import in_order, renamed
 from ldmbench.reports.cells import unique
+from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
 from ldmbench.reports.listening.beside import Heard, hear
+from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.results import Run
 from ldmbench.suite import Suite, list_suites, load_suite
 
+WIDTHS = {"page": PAGE_PT, "column": COLUMN_PT}
 
-def table(
-    runs: Sequence[Run],
-    kind: str,
-    output: Path | None = None,
-    metrics: Sequence[str] = (),
-    intervals: bool = False,
-    published: bool = True,
-    published_rows: bool = False,
-    listening: Path | None = None,
-) -> list[str]:
-    """A table in one of the text formats, as lines to print, or written to ``output``.
+
+def table(runs: Sequence[Run], spec: TableSpec) -> list[str]:
+    """A table in one of the text formats, as lines to print, or written to the file that ``spec`` names.
 
     Args:
         runs: The rows, in order.
-        kind: ``terminal``, ``md``, ``csv``, ``latex`` or ``json``.
-        output: File to write, None to return the text.
-        metrics: Metrics to show, all where empty.
-        intervals: Whether to show intervals.
-        published: Whether to set published values beside the measured ones.
-        published_rows: Whether to add rows that were only published.
-        listening: Folder of an analysed listening test, to show beside the metrics.
+        spec: What is shown, and how. CSV and JSON are for programs: they keep the names that the bench knows.
 
     Raises:
         BenchError: If there is nothing to show or the file cannot be written.
     """
-    heard = hear(listening, runs) if listening is not None else None
-    printed = _published(runs, heard) if published else None
+    heard = hear(Path(spec.listening), runs) if spec.listening else None
     built = tables.build(
         runs,
-        list(metrics) or None,
-        published=printed,
-        published_rows=published_rows,
-        averages=_averages(runs, metrics),
+        list(spec.metrics) or None,
+        list(spec.datasets) or None,
+        published=_published(runs, heard) if spec.published else None,
+        published_rows=spec.published_rows,
+        averages=_averages(runs, spec.metrics) if not spec.datasets else (),
         beside=heard.beside if heard is not None else None,
     )
-    if kind == "terminal":
-        text = tables.to_terminal(built, intervals=intervals, colour=output is None and _colour())
-    elif kind == "md":
-        text = tables.to_markdown(built, intervals=intervals)
-    elif kind == "latex":
-        text = tables.to_latex(built, intervals=intervals)
-    else:
-        text = tables.to_csv(built) if kind == "csv" else tables.to_json(built)
-    if output is None:
+    if spec.sort:
+        built = in_order(built, spec.sort)
+    text = _as_text(built, spec)
+    if not spec.output:
         return text.rstrip("\n").splitlines()
+    output = Path(spec.output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BenchError(f"cannot write {output}", error.strerror or str(error), exit_code=1) from None
     return [f"wrote {output}"]
+
+
+def _as_text(built: tables.Table, spec: TableSpec) -> str:
+    if spec.to in ("csv", "json"):
+        return tables.to_csv(built) if spec.to == "csv" else tables.to_json(built)
+    built = renamed(built, spec.names)
+    if spec.to == "latex":
+        width = WIDTHS[spec.width] if isinstance(spec.width, str) else spec.width
+        return tables.to_latex(built, intervals=spec.intervals, caption=spec.caption, label=spec.label, width=width)
+    if spec.to == "md":
+        return tables.to_markdown(built, intervals=spec.intervals)
+    return tables.to_terminal(built, intervals=spec.intervals, colour=not spec.output and _colour())
 
 
 def page(

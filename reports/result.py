@@ -16,6 +16,7 @@ from ldmbench.reports.notes import (
     heard,
     inapplicable,
     incomparable,
+    nothing_published,
     older,
     others,
     over_folds,
@@ -87,6 +88,8 @@ def build(
     table = Table(", ".join(unique(run.info.suite for run in runs)), columns, tuple(rows), banners(runs))
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
     left_out = (note for run in runs for item in run.info.datasets for note in item.notes)
+    if published:
+        notes += nothing_published(table, published)
     return replace(
         table,
         notes=unique(
@@ -178,9 +181,13 @@ def _published_rows(published: Published, columns: Sequence[Column]) -> list[Row
     """The rows to which no system corresponds."""
     rows = []
     for name, numbers in published.extra_rows().items():
-        printed = (numbers.get((column.dataset, column.metric)) for column in columns)
-        cells = tuple(Cell(published=item.value if item else None) for item in printed)
-        rows.append(Row(name, "", name, "", "system", ("published",), cells))
+        rates = {dataset: item.kbps for (dataset, _), item in numbers.items()}
+        cells = []
+        for column in columns:
+            item = numbers.get((column.dataset, column.metric))
+            rate = rates.get(column.dataset) if column.metric == "kbps" else None
+            cells.append(Cell(published=item.value if item else rate))
+        rows.append(Row(name, "", name, "", "system", ("published",), tuple(cells)))
     return rows
 
 

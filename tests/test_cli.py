@@ -329,6 +329,39 @@ def test_several_folders_and_baselines_are_one_table(folder: Path, tmp_path: Pat
     assert "2 of the folders are called so" in wrong.stderr
 
 
+def test_a_table_is_kept_as_a_file(folder: Path, tmp_path: Path) -> None:
+    """The same bytes from anywhere; what is typed counts instead; faults are named."""
+    for name in ("a", "b", "sub/c"):
+        sound = audio.read(folder / f"{name}.wav")
+        audio.write(tmp_path / "mine" / f"{name}.wav", Audio.of(sound.samples / 2, sound.rate))
+    words = ("--reference", folder, "-m", "snr", "-m", "stft_dac", "--baseline", "lowpass@3.5khz", "--jobs", "1")
+    assert invoke("score", tmp_path / "mine", *words, "--out", tmp_path / "runs", "--quiet").exit_code == 0
+    spec = tmp_path / "paper" / "table.toml"
+    spec.parent.mkdir()
+    spec.write_text(
+        'runs = ["folders+clips"]\nout = "../runs"\nto = "latex"\noutput = "table.tex"\n'
+        'metrics = ["stft_dac", "snr"]\nsort = "snr"\ncaption = "Ours."\nlabel = "tab:ours"\n'
+        '[names]\nmine = "Ours"\nstft_dac = "STFT"\nclips = "Test set"\n'
+    )
+    assert invoke("report", "--spec", spec).exit_code == 0
+    text = (spec.parent / "table.tex").read_bytes()
+    assert invoke("report", "--spec", spec).exit_code == 0
+    assert (spec.parent / "table.tex").read_bytes() == text
+    assert rb"  Ours & " in text
+    assert text.index(b"STFT") < text.index(b"SNR")
+    assert text.index(b"Ours &") < text.index(b"lowpass@3.5khz")
+    assert rb"\caption{Ours.}" in text
+    shown = invoke("report", "--spec", spec, "--to", "md", "--output", tmp_path / "t.md", "--sort", "stft_dac")
+    assert shown.exit_code == 0, shown.output
+    assert "| Ours |" in (tmp_path / "t.md").read_text()
+    for line, message in (("colour = 1", "unknown key 'colour'"), ("width = 7", "72 to 2000 points")):
+        spec.write_text(f'runs = ["folders+clips"]\n{line}\n')
+        refused = invoke("report", "--spec", spec)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+    assert "nothing to report" in invoke("report").stderr
+
+
 def test_late_outputs_are_noted_and_can_be_aligned(tmp_path: Path, speechlike: Callable[..., Audio]) -> None:
     sound = speechlike(2.0)
     noisy = sound.samples + 0.01 * np.random.default_rng(0).standard_normal(sound.samples.shape)

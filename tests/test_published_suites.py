@@ -15,6 +15,7 @@ from ldmbench.names import Name, Setting, parse
 from ldmbench.probes.embedder import resolve_probed, why_not_probed
 from ldmbench.reports import published, render, result
 from ldmbench.reports.published import PublishedValue
+from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import Run
 from ldmbench.suite import load_suite
@@ -209,7 +210,7 @@ def test_published_numbers_stand_beside_runs(name: str, fake_runs: Callable[[str
     assert shown >= 3
     others = {row.label for row in table.rows if row.marks == ("published",)}
     assert others == {item.row for item in values_of(name) if not item.system}
-    text = "\n".join(render.table(runs, "md"))
+    text = "\n".join(render.table(runs, TableSpec(to="md")))
     assert "publ. " in text
     assert "Published: " in text
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def show_runs(runs: list[Run], as_json: bool) -> None:
     """Print the runs' table, or all its values as JSON."""
     from ldmbench.reports import render
+    from ldmbench.reports.table_spec import TableSpec
 
-    click.echo("\n".join(render.table(runs, "json" if as_json else "terminal")))
+    click.echo("\n".join(render.table(runs, TableSpec(to="json" if as_json else "terminal"))))
 
 
 def where(runs: Sequence[Run], out: Path) -> str:

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ldmbench.commands import options
 from ldmbench.commands.outcome import end
+from ldmbench.errors import BenchError
 
 if TYPE_CHECKING:
+    from ldmbench.reports.table_spec import TableSpec
     from ldmbench.runs.results import Run
 
 FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...")
+@click.argument("targets", nargs=-1, metavar="SUITE|RUN...")
+@click.option("--spec", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of a table (docs/paper.md).")
 @click.option("--to", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True, help="Format.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File; a folder for html and curves.")
 @options.metrics
 @options.systems
+@options.datasets
+@click.option("--sort", default="", metavar="METRIC", help="The best row of this metric first.")
+@click.option("--name", "names", multiple=True, metavar="OLD=NEW", help="How a row, metric or dataset is printed.")
 @click.option("--intervals", is_flag=True, help="Show 95 % intervals.")
 @click.option("--published/--no-published", default=True, help="Show published values beside the measured ones.")
 @click.option("--published-rows", is_flag=True, help="Add rows that were only published.")
+@click.option("--caption", default="", help="Caption of a LaTeX table.")
+@click.option("--label", default="", help="Label of a LaTeX table.")
+@click.option("--width", default="page", help="Width of a LaTeX table: page, column, or points.  [default: page]")
 @click.option("--anchor", default="", help="System family that BD-rates are relative to.  [default: the suite's]")
 @click.option("--clips", type=click.IntRange(1), default=50, show_default=True, help="Clips of each dataset on a page.")
 @click.option(
@@ -37,45 +46,95 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 @options.runs
 def report(
     targets: tuple[str, ...],
+    spec: Path | None,
     kind: str,
     output: Path | None,
-    metrics: tuple[str, ...],
     systems: tuple[str, ...],
-    intervals: bool,
-    published: bool,
-    published_rows: bool,
     anchor: str,
     clips: int,
-    listening: Path | None,
     show_page: bool,
     allow_failures: bool,
     out: Path,
+    **table: Any,
 ) -> None:
     """Turn runs into a table, curves or a page.
 
     terminal, md, csv, latex and json are tables; html is a page that opens without a server, of two runs named one
     by one as BASE and NEW a page that sets them side by side, the worst clips first; curves are rate-distortion
-    curves as PDF and SVG, with BD-rates.
+    curves as PDF and SVG, with BD-rates. A table may be kept as a TOML file (--spec); what is typed beside it counts
+    instead of what it says.
     """
     from ldmbench.reports import render
     from ldmbench.runs.prepare import open_runs
 
-    runs = open_runs(targets, out, systems)
+    wanted = _table(spec, targets, {"to": kind, "output": output, "systems": systems, "out": out, **table})
+    if not wanted.runs:
+        raise BenchError("nothing to report", fix="name a suite or a run, or a table's TOML file with --spec")
+    out, metrics = Path(wanted.out), wanted.metrics
+    runs = open_runs(wanted.runs, out, wanted.systems)
     if kind == "html":
         sides = [open_runs((target,), out, systems) for target in targets] if len(targets) == len(runs) == 2 else []
         if sides and runs[0].info.suite == runs[1].info.suite:
             path = _side_by_side(sides[0], sides[1], output, metrics, clips)
         else:
-            path = render.page(runs, output, metrics, anchor, clips, published, listening)
+            path = render.page(runs, output, metrics, anchor, clips, wanted.published, _path(wanted.listening))
         click.echo(f"wrote {path}")
         if show_page:
             click.launch(str(path))
     elif kind == "curves":
         click.echo("\n".join(render.curves(runs, output, metrics, anchor)))
     else:
-        lines = render.table(runs, kind, output, metrics, intervals, published, published_rows, listening)
-        click.echo("\n".join(lines))
+        click.echo("\n".join(render.table(runs, wanted)))
     end(runs, allow_failures)
+
+
+def _table(path: Path | None, targets: tuple[str, ...], options_: dict[str, Any]) -> TableSpec:
+    """The table of a file with what was typed in place of what it says; without a file what was typed and defaults."""
+    from ldmbench.reports.table_spec import TableSpec, load_table_spec
+
+    options_["names"] = dict(_pair(text) for text in options_["names"])
+    options_["width"] = _width(options_["width"])
+    if options_["to"] in ("html", "curves"):
+        if path is not None:
+            raise BenchError(
+                f"{path} is a table", f"--to {options_['to']}", "leave --spec out, or choose another format"
+            )
+        del options_["to"], options_["output"]
+    content = {key: str(value) if isinstance(value, Path) else value for key, value in options_.items()}
+    if path is None:
+        return TableSpec(**{key: value for key, value in content.items() if value is not None}, runs=targets)
+    context = click.get_current_context()
+    of_option = {"to": "kind"}
+    typed = {
+        key: value
+        for key, value in content.items()
+        if context.get_parameter_source(of_option.get(key, key)) is not click.core.ParameterSource.DEFAULT
+    }
+    spec = load_table_spec(path)
+    return spec.model_copy(update={**typed, **({"runs": targets} if targets else {})})
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, _, new = text.rpartition("=")
+    if not (old and new):
+        raise BenchError(f"--name {text} names nothing", fix='write --name "mine=Ours"')
+    return old, new
+
+
+def _width(text: str) -> str | float:
+    if text in ("page", "column"):
+        return text
+    try:
+        points = float(text)
+    except ValueError:
+        points = 0.0
+    if not 72 <= points <= 2000:
+        raise BenchError(f"--width {text} is no width", fix="write page, column, or 72 to 2000 points")
+    return points
 
 
 def _side_by_side(base: list[Run], new: list[Run], output: Path | None, metrics: tuple[str, ...], clips: int) -> Path:

@@ -17,6 +17,7 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import align
 from ldmbench.reports import bdrate, curves, drawing, render
 from ldmbench.reports.bdrate import Method, bd_rate
+from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.results import Run
 from ldmbench.suite import load_suite
 from tests.present import present
@@ -238,5 +239,5 @@ def test_aligned_runs_have_the_curves_and_averages_of_their_suite(
             name,
             name.replace("visqol_audio", "mel_dac"),
         ]
-        table = json.loads("\n".join(render.table(tried, "json")))
+        table = json.loads("\n".join(render.table(tried, TableSpec(to="json"))))
         assert [column["metric"] for column in table["columns"] if column["dataset"] == "average"] == [name]

@@ -15,6 +15,7 @@ from ldmbench.listening.votes import Ratings, Vote
 from ldmbench.reports import published, render
 from ldmbench.reports.listening import write
 from ldmbench.reports.listening.beside import LISTENING, hear
+from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.results import Run
 
 
@@ -43,12 +44,13 @@ def test_the_scores_are_a_column_of_the_dataset_that_was_heard(runs: list[Run], 
     ((column, estimates),) = heard.beside.columns
     assert (column.dataset, column.metric) == (runs[0].info.datasets[0].name, "mushra")
     assert [item is not None and item.low is not None for item in estimates] == [True] * len(runs)
-    text = "\n".join(render.table(runs, "md", listening=test_folder))
+    text = "\n".join(render.table(runs, TableSpec(to="md", listening=str(test_folder))))
     assert "MUSHRA (points) ↑" in text
     assert "A test (quality): means over 6 of 6 listeners" in text
-    assert "MUSHRA" in "\n".join(render.table(runs, "latex", intervals=True, listening=test_folder))
-    assert ",mushra," in "\n".join(render.table(runs, "csv", listening=test_folder))
-    assert "MUSHRA" not in "\n".join(render.table(runs, "md"))
+    spec = TableSpec(to="latex", intervals=True, listening=str(test_folder))
+    assert "MUSHRA" in "\n".join(render.table(runs, spec))
+    assert ",mushra," in "\n".join(render.table(runs, TableSpec(to="csv", listening=str(test_folder))))
+    assert "MUSHRA" not in "\n".join(render.table(runs, TableSpec(to="md")))
 
 
 def test_a_test_over_several_datasets_or_of_unknown_clips_has_a_section_of_its_own(

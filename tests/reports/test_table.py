@@ -18,10 +18,12 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts
 from ldmbench.reports import latex
 from ldmbench.reports import text as table
+from ldmbench.reports.arrange import in_order, renamed
 from ldmbench.reports.cells import Cell, Column, Row, Table, number
 from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
 from ldmbench.reports.notes import counts, interval_notes
 from ldmbench.reports.published import Published, PublishedValue
+from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
 from ldmbench.stats import Estimate
@@ -237,7 +239,10 @@ def test_published_values_and_differences(runs: list[Run]) -> None:
     assert (extra.label, extra.marks) == ("FancyCodec", ("published",))
     assert [row.label for row in built.section("builtin-speech")][-1] == "FancyCodec"
     assert "FancyCodec" not in [row.label for row in built.section("builtin-music")]
-    assert built.sources == ("Opus 12: Doe 2024, table 2", "FancyCodec: Doe 2024, table 3")
+    rates = [position for position, item in enumerate(built.columns) if item.metric == "kbps"]
+    of_speech = [built.columns[position].dataset == "builtin-speech" for position in rates]
+    assert [extra.cells[position].published for position in rates] == [1.0 if speech else None for speech in of_speech]
+    assert built.sources == ("Doe 2024, table 2: Opus 12", "Doe 2024, table 3: FancyCodec")
     digits = f"publ. 3.41 ({cell.difference:+.2f})"
     assert digits in table.to_terminal(built, width=200)
     assert "3.41" in table.to_latex(built)
@@ -377,6 +382,32 @@ def test_numbers_have_no_negative_zero() -> None:
     assert table.signed(0.18, 2) == "+0.18"
 
 
+def test_rows_in_the_order_of_a_metric(runs: list[Run]) -> None:
+    built = in_order(table.build(runs), "visqol_audio")
+    assert built.rows[0].role == "reference"
+    column = [item.metric for item in built.columns].index("visqol_audio")
+    values = [present(row.cells[column].estimate).value for row in built.rows[1:]]
+    assert values == sorted(values, key=present, reverse=True)
+    distances = in_order(table.build(runs), "mel_dac")
+    column = [item.metric for item in built.columns].index("mel_dac")
+    values = [present(row.cells[column].estimate).value for row in distances.rows[1:]]
+    assert values == sorted(values, key=present)
+    with pytest.raises(BenchError, match="visqol_audio"):
+        in_order(built, "visqol_adio")
+
+
+def test_only_what_is_shown_can_be_named(runs: list[Run]) -> None:
+    with pytest.raises(BenchError, match="'opus@60kbps'"):
+        renamed(table.build(runs), {"opus@60kbps": "Opus"})
+
+
+def test_it_is_said_that_nothing_published_belongs_here(runs: list[Run]) -> None:
+    nothing = table.build([runs[0]], published=PUBLISHED)
+    assert any("No published number belongs to these rows" in note for note in nothing.notes)
+    some = table.build(runs, published=PUBLISHED)
+    assert not any("No published number belongs" in note for note in some.notes)
+
+
 def test_latex_structure(runs: list[Run]) -> None:
     built = table.build(runs, published=PUBLISHED)
     text = table.to_latex(built, width=1000)
@@ -406,7 +437,7 @@ def test_latex_says_how_many_failed_and_not_why(runs: list[Run]) -> None:
 
 def test_latex_has_the_printed_names(runs: list[Run]) -> None:
     names = {"opus@64kbps": "Opus & co", "visqol_audio": "MOS", "builtin-music": "Music"}
-    text = table.to_latex(table.build(runs), names=names, caption="All of it", label="tab:x")
+    text = table.to_latex(renamed(table.build(runs), names), caption="All of it", label="tab:x")
     assert r"  Opus \& co &" in text
     assert r"MOS $\uparrow$" in text
     assert "{c}{Music}" in text
@@ -488,11 +519,11 @@ def test_only_a_suite_that_was_run_whole_is_averaged(runs: list[Run], monkeypatc
     named = tuple(dict.fromkeys(item.name for item in runs[0].info.datasets))
     whole = load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",), "datasets": named})
     monkeypatch.setattr(render, "load_suite", lambda _: whole)
-    assert "### average" in "\n".join(render.table(runs, "md"))
-    assert "### average" not in "\n".join(render.table(runs, "md", metrics=["mel_dac"]))
+    assert "### average" in "\n".join(render.table(runs, TableSpec(to="md")))
+    assert "### average" not in "\n".join(render.table(runs, TableSpec(to="md", metrics=("mel_dac",))))
     larger = whole.model_copy(update={"datasets": (*named, "vctk-test")})
     monkeypatch.setattr(render, "load_suite", lambda _: larger)
-    assert "### average" not in "\n".join(render.table(runs, "md"))
+    assert "### average" not in "\n".join(render.table(runs, TableSpec(to="md")))
 
 
 # ---- intervals

@@ -14,6 +14,7 @@ from ldmbench.errors import BenchError
 from ldmbench.extractors import cache
 from ldmbench.probes.embedder import CACHED
 from ldmbench.reports import render
+from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.results import Run
 from tests.present import present
 
@@ -106,7 +107,7 @@ def test_layers_are_rows_and_each_sound_is_embedded_once(bench: Path, card: Path
     assert present(present(plain.estimate("accuracy_linear")).value) == 100.0
     # Nothing is in a constant layer: a guess, of two classes.
     assert present(present(constant.estimate("accuracy_linear")).value) == 50.0
-    assert "Accuracy (linear)" in "".join(render.table([plain, constant], "md"))
+    assert "Accuracy (linear)" in "".join(render.table([plain, constant], TableSpec(to="md")))
     run(bench, card, "", ":layer=constant")
     assert calls(card) == 24
 
