@@ -158,6 +158,14 @@ def node_is_there() -> bool:
         return False
 
 
+def test_a_program_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (finding,) = check_systems([resolve("opus-nolace")])
+    assert (finding.level, finding.text, finding.fix) == ("error", "program node not found", "install node")
+    with pytest.raises(BenchError, match=r"cannot make the environment of x: npm not found \(fix: install Node\.js"):
+        make_environment("x", Environment(npm="npm"), Path(resolve("opus-nolace").card.folder))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not node_is_there(), reason="Node.js is not installed")
 def test_opus_with_a_neural_decoder_on_node(tmp_path: Path, tone: Sound, monkeypatch: pytest.MonkeyPatch) -> None:

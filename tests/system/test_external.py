@@ -73,6 +73,17 @@ def test_program_processes_a_batch_and_its_outputs_are_exact(tmp_path: Path) -> 
         assert made.details == {"seed": given.seed, "device": "cpu", "weights": None}
 
 
+def test_what_a_program_says_of_its_bits(tmp_path: Path) -> None:
+    told = GAIN.replace('"tokens": [[1, 2], [3, 4]],', '"tokens": [[1, -1], [3, 4]], "codebooks": [2, 8], '
+                        '"side_bits": 32, "nominal_kbps": 1.5,')  # fmt: skip
+    (made,) = system(tmp_path, told, gain_db=0.0).process([clip("a")])
+    assert made.tokens is not None
+    assert made.tokens.tolist() == [[1, -1], [3, 4]]
+    assert (made.codebooks, made.side_bits, made.nominal_kbps) == ((2, 8), 32, 1.5)
+    with pytest.raises(BenchError, match=r"clips\.0\.side_bits: Input should be greater than or equal to 0"):
+        list(system(tmp_path, told.replace('"side_bits": 32', '"side_bits": -1'), gain_db=0.0).process([clip("a")]))
+
+
 def test_card_with_a_command_loads_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "gain.py").write_text(GAIN)
     (tmp_path / "gain.toml").write_text(
