@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ldmbench.clips.card import Content
@@ -174,7 +174,7 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
     Args:
         targets: The names.
         root: Folder of all runs.
-        systems: Labels, or names that stand for all variants, in the order wanted; all systems where empty.
+        systems: Labels, or names that stand for all variants and settings, in the order wanted; all where empty.
 
     Raises:
         BenchError: If there are none.
@@ -196,15 +196,20 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
         runs += of_target
     runs = _in_order(runs)
     if systems:
-        named = [
-            run for name in systems for run in runs if name in (run.info.system, run.info.system.partition("@")[0])
-        ]
-        runs = list({run.path: run for run in named}.values())
+        named = [run for name in systems for run in runs if name in _called(run)]
+        # Runs of a baseline share their path, and checkpoints of equal files their ID.
+        runs = list({(run.path, run.info.id, run.info.system): run for run in named}.values())
         if not runs:
             raise BenchError(
                 f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
             )
     return runs
+
+
+def _called(run: Run) -> set[str]:
+    """What a run's system answers to: its label, its name and variant without settings, and its name."""
+    name = run.info.name
+    return {run.info.system, str(replace(name, settings={})), name.name}
 
 
 def _in_order(runs: list[Run]) -> list[Run]:

@@ -88,7 +88,7 @@ def test_a_directory_of_checkpoints_is_a_curve_with_a_best(trained: Path) -> Non
     match = re.search(best, " ".join(done.stdout.split()))
     assert match is not None, done.stdout
     assert match[1] == f"{curve.families[0].points[2].value:.2f}"
-    drawn = invoke("report", "mine+clips", "--to", "curves", "-o", "curves")
+    drawn = invoke("report", "mine+clips", "-s", "trained", "--to", "curves", "-o", "curves")
     assert re.search(best, drawn.stdout)
     assert {path.suffix for path in Path("curves").iterdir()} == {".pdf", ".svg"}
 

@@ -18,6 +18,7 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._embedding import pack
 from ldmbench.runs import baseline
 from ldmbench.runs.baseline import read_baseline, save_baseline
+from ldmbench.runs.prepare import open_runs
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.store import RunWriter
@@ -195,6 +196,17 @@ def test_damaged_and_lost_sounds_are_named(tmp_path: Path) -> None:
 
 def invoke(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_systems_of_a_baseline_are_chosen_by_name(tmp_path: Path) -> None:
+    systems = ("codec@a", "codec@b", "other:weights=step_5", "other:weights=step_6")
+    runs = [make_run({"stoi": scores()}, id=f"r{k}", system=name) for k, name in enumerate(systems)]
+    path = str(save_baseline(runs, tmp_path / "baseline.parquet"))
+    for chosen, expected in (
+        (["codec"], systems[:2]), (["codec@b"], systems[1:2]), (["other"], systems[2:]), (["codec", "other"], systems),
+        (["other:weights=step_6", "codec@a"], (systems[3], systems[0])),
+    ):  # fmt: skip
+        assert [run.info.system for run in open_runs((path,), tmp_path, chosen)] == list(expected)
 
 
 def test_commands_read_it_wherever_they_read_a_run(tmp_path: Path) -> None:
