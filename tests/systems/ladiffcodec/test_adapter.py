@@ -6,15 +6,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.runs.fetch import fetch
+from ldmbench.runs.results import find_runs
 from ldmbench.system.protocol import Output
 from ldmbench.system.registry import load_system, load_system_card, resolve
 from ldmbench.systems.ladiffcodec.adapter import STRIDES, LaDiffCodec
@@ -244,3 +247,21 @@ def test_weights_trained_on_several_gpus(folder: Path, official: SimpleNamespace
     state = {f"module.{key}": value for key, value in official.fill(official.codec(3)).items()}
     torch.save(state, tmp_path / "w/EnCodec_libri_1_5kb/model_best.amlt")
     load_system(resolve(f"ladiffcodec@1.5kbps:{NARROW}", weights=tmp_path / "w"))
+
+
+@pytest.mark.slow
+def test_from_the_official_files_to_the_page(
+    folder: Path, typed: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    table = typed("codec", "ladiffcodec@1.5kbps-released:width=32,tau=2", folder)
+    (row,) = (row for row in table["rows"] if row["system"].startswith("ladiffcodec"))
+    assert all(cell["estimate"]["n"] == 3 for cell in row["cells"])
+    (run,) = (run for run in find_runs(tmp_path / "runs", "official+clips") if "ladiffcodec" in run.info.system)
+    # Frames of 20 ms, three codes of 10 bits in each.
+    assert [item.bits for item in run.outputs.values()] == [30 * frames for frames in (150, 512, 1250)]
+    for name, seconds in (("a", 3.0), ("b", 10.24), ("c", 25.0)):
+        path = run.audio_path(f"clips/{name}")
+        assert path is not None
+        sound = audio.read(path)
+        assert (sound.rate, sound.channels, sound.length) == (16_000, 1, round(seconds * 16_000))
+        assert np.abs(sound.samples).max() == pytest.approx(1.0, abs=1e-6)
