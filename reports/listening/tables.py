@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ldmbench.listening.analysis import UNPAIRED, Analysis, Part
+from ldmbench.listening.analysis import Analysis, Part
 from ldmbench.listening.crossed import Crossed
 from ldmbench.listening.outcome import Outcome, Result
+from ldmbench.listening.pairs import UNPAIRED
 from ldmbench.reports.cells import number
 from ldmbench.reports.listening.grids import Grid
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from ldmbench.cli import cli
 from ldmbench.errors import BenchError
-from ldmbench.listening.analysis import UNPAIRED
 from ldmbench.listening.export import Exported
 from ldmbench.listening.outcome import Outcome, read_outcome
 from ldmbench.listening.pack import Method, load_key, load_pack, ratings_file
+from ldmbench.listening.pairs import UNPAIRED
 from ldmbench.listening.store import Answer, Store
 
 #: How good listeners find them.

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from scipy.stats import friedmanchisquare, wilcoxon
 
 from ldmbench.cli import cli
-from ldmbench.listening.analysis import Analysis, Pair, analyse
+from ldmbench.listening.analysis import Analysis, analyse
 from ldmbench.listening.crossed import crossed, cube
 from ldmbench.listening.joined import read_names
 from ldmbench.listening.outcome import carry_out, read_outcome, write_outcome
+from ldmbench.listening.pairs import Pair
 from ldmbench.listening.read import HowToRead, read_ratings
 from ldmbench.listening.screening import Screening, screen
 from ldmbench.listening.validation import validate
