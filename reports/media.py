@@ -1,4 +1,4 @@
-"""What a page plays and shows: the sounds of each clip as FLAC, and their spectrograms."""
+"""What a page plays and shows: the sounds of each clip as FLAC or Opus, and their spectrograms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.reports import spectrogram
+from ldmbench.reports import encoding, spectrogram
 from ldmbench.runs.records import ClipInfo
 from ldmbench.runs.results import Run
 
@@ -61,8 +61,8 @@ class ClipMedia:
     note: str
 
 
-def write_clip(clip: ClipInfo, runs: Sequence[Run], folder: Path, name: str) -> ClipMedia:
-    """Write sounds and spectrograms of a clip into ``folder / name``.
+def write_clip(clip: ClipInfo, runs: Sequence[Run], folder: Path, name: str, audio: str = "flac") -> ClipMedia:
+    """Write sounds, as ``flac`` or ``opus``, and spectrograms of a clip into ``folder / name``.
 
     A 16-bit file cannot hold samples above 1.0. Where a sound has any, all sounds of the clip are turned down by
     the same gain, so that their relative loudness stays, and the note says by how much.
@@ -90,14 +90,15 @@ def write_clip(clip: ClipInfo, runs: Sequence[Run], folder: Path, name: str) -> 
         stem = f"{name}/{stimulus.run + 1:02}_{file_name(label)}"
         gain, message = _gain(sound, common)
         try:
-            _write_flac(folder / f"{stem}.flac", sound, gain)
+            written = encoding.WRITERS[audio](folder / stem, sound, gain)
         except ValueError as error:
             stimuli.append(replace(stimulus, status="missing", message=str(error)))
             continue
-        (folder / f"{stem}.png").write_bytes(spectrogram.png(picture, ceiling))
+        (folder / f"{stem}.webp").write_bytes(spectrogram.webp(picture, ceiling))
         facts = f"{sound.rate / 1000:g} kHz, {_channels(sound.channels)}, {sound.duration:.2f} s"
         file = f"{folder.name}/{stem}"
-        stimuli.append(replace(stimulus, message=message, audio=f"{file}.flac", image=f"{file}.png", facts=facts))
+        playable = f"{folder.name}/{name}/{written.name}"
+        stimuli.append(replace(stimulus, message=message, audio=playable, image=f"{file}.webp", facts=facts))
     note = ""
     if common < 1:
         note = f"All sounds of this clip play {-_db(common):.1f} dB lower, because the loudest peaks above full scale."
@@ -159,16 +160,3 @@ def _db(ratio: float) -> float:
 
 def _channels(count: int) -> str:
     return {1: "mono", 2: "stereo"}.get(count, f"{count} channels")
-
-
-def _write_flac(path: Path, sound: Audio, gain: float) -> None:
-    """Write 16-bit FLAC: a page is for listening, and half the size is easier to send around.
-
-    Raises:
-        ValueError: If FLAC holds no sound of this many channels or this rate.
-    """
-    import soundfile
-
-    if sound.channels > 8 or sound.rate > 655_350:
-        raise ValueError(f"browsers play no file of {sound.channels} channels at {sound.rate} Hz")
-    soundfile.write(path, sound.samples.T * np.float32(gain), sound.rate, subtype="PCM_16", format="FLAC")

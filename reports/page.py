@@ -11,7 +11,7 @@ from typing import Any
 
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts
-from ldmbench.reports import bdrate, curves, drawing, heatmaps, media, panels
+from ldmbench.reports import bdrate, curves, drawing, encoding, heatmaps, media, panels
 from ldmbench.reports import text as table
 from ldmbench.reports.cells import marks_of, number, unique
 from ldmbench.reports.listening.beside import LISTENING, Heard
@@ -46,6 +46,7 @@ def write_page(
     note: str = "",
     averages: Sequence[str] = (),
     heard: Heard | None = None,
+    audio: str = "flac",
 ) -> Path:
     """Write a page of runs; a page that was written there before is replaced.
 
@@ -61,6 +62,7 @@ def write_page(
         note: A line below the heading.
         averages: Metrics to average over the datasets.
         heard: A listening test to show beside them.
+        audio: ``flac``, the sounds to 16 bits, or ``opus``, a third of the bytes.
 
     Returns:
         The path of ``index.html``.
@@ -74,10 +76,16 @@ def write_page(
     try:
         clear(folder)
         chosen = _choose_clips(runs, max_clips)
-        sounds = _write_sounds(chosen, runs, folder / "clips")
+        sounds = _write_sounds(chosen, runs, folder / "clips", audio)
         drawn = _curves(runs, curve_metrics, anchor)
         listened = {} if heard is None else {"grids": heard.grids, "log": heard.log, "pictures": heard.pictures(folder)}
-        context = {"title": title, "note": note, "listened": listened, **_content(runs, result, drawn, chosen, sounds)}
+        context = {
+            "title": title,
+            "note": note,
+            "listened": listened,
+            "sound": encoding.WORDS[audio],
+            **_content(runs, result, drawn, chosen, sounds),
+        }
         path = folder / "index.html"
         path.write_text(_render(context), encoding="utf-8")
     except OSError as error:
@@ -85,10 +93,10 @@ def write_page(
     return path
 
 
-def _write_sounds(clips: Sequence[ClipInfo], runs: Sequence[Run], folder: Path) -> list[media.ClipMedia]:
+def _write_sounds(clips: Sequence[ClipInfo], runs: Sequence[Run], folder: Path, audio: str) -> list[media.ClipMedia]:
     names = [f"{index:03}_{media.file_name(clip.id)}" for index, clip in enumerate(clips)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(lambda clip, name: media.write_clip(clip, runs, folder, name), clips, names))
+        return list(pool.map(lambda clip, name: media.write_clip(clip, runs, folder, name, audio), clips, names))
 
 
 def _content(

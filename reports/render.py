@@ -74,6 +74,7 @@ def page(
     clips: int,
     published: bool,
     listening: Path | None = None,
+    audio: str = "flac",
 ) -> Path:
     """A page that opens without a server.
 
@@ -85,6 +86,7 @@ def page(
         clips: Most clips of each dataset.
         published: Whether to set published values beside the measured ones.
         listening: Folder of an analysed listening test, to show beside the metrics.
+        audio: Format of the sounds, ``flac`` or ``opus``.
 
     Returns:
         ``index.html``.
@@ -105,6 +107,7 @@ def page(
         note=suite.note if suite else "",
         averages=_averages(runs, metrics),
         heard=heard,
+        audio=audio,
     )
 
 

@@ -37,6 +37,13 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 @click.option("--anchor", default="", help="System family that BD-rates are relative to.  [default: the suite's]")
 @click.option("--clips", type=click.IntRange(1), default=50, show_default=True, help="Clips of each dataset on a page.")
 @click.option(
+    "--audio",
+    type=click.Choice(["flac", "opus"]),
+    default="flac",
+    show_default=True,
+    help="Sounds of a page: exact to 16 bits, or a third of the bytes.",
+)
+@click.option(
     "--listening",
     type=click.Path(path_type=Path, exists=True),
     help="What ldmbench mushra analyse -o wrote: the test's scores beside the metrics.",
@@ -52,6 +59,7 @@ def report(
     systems: tuple[str, ...],
     anchor: str,
     clips: int,
+    audio: str,
     show_page: bool,
     allow_failures: bool,
     out: Path,
@@ -75,9 +83,9 @@ def report(
     if kind == "html":
         sides = [open_runs((target,), out, systems) for target in targets] if len(targets) == len(runs) == 2 else []
         if sides and runs[0].info.suite == runs[1].info.suite:
-            path = _side_by_side(sides[0], sides[1], output, metrics, clips)
+            path = _side_by_side(sides[0], sides[1], output, metrics, clips, audio)
         else:
-            path = render.page(runs, output, metrics, anchor, clips, wanted.published, _path(wanted.listening))
+            path = render.page(runs, output, metrics, anchor, clips, wanted.published, _path(wanted.listening), audio)
         click.echo(f"wrote {path}")
         if show_page:
             click.launch(str(path))
@@ -137,12 +145,14 @@ def _width(text: str) -> str | float:
     return points
 
 
-def _side_by_side(base: list[Run], new: list[Run], output: Path | None, metrics: tuple[str, ...], clips: int) -> Path:
+def _side_by_side(
+    base: list[Run], new: list[Run], output: Path | None, metrics: tuple[str, ...], clips: int, audio: str
+) -> Path:
     """Write the page of a comparison without margins; returns its ``index.html``."""
     from ldmbench.compare.gate import compare
     from ldmbench.compare.records import Rules
     from ldmbench.reports.compare.page import write_page
 
     folder = output or Path(f"{base[0].info.suite}-page")
-    write_page(compare(base, new, Rules(metrics=metrics)), base, new, folder, most=clips)
+    write_page(compare(base, new, Rules(metrics=metrics)), base, new, folder, most=clips, audio=audio)
     return folder / "index.html"

@@ -14,7 +14,7 @@ from ldmbench.compare.clips import Change, ClipChanges, worst_first
 from ldmbench.compare.gate import couples
 from ldmbench.compare.records import Cell, Comparison
 from ldmbench.errors import BenchError
-from ldmbench.reports import media
+from ldmbench.reports import encoding, media
 from ldmbench.reports.cells import number, unique
 from ldmbench.reports.compare.links import Links, anchor
 from ldmbench.reports.compare.text import cell_row, cell_text, signed
@@ -49,6 +49,7 @@ def write_page(
     folder: Path,
     address: str = "",
     most: int = MOST,
+    audio: str = "flac",
 ) -> Links:
     """Write a page of a comparison; a page that was written there before is replaced.
 
@@ -59,6 +60,7 @@ def write_page(
         folder: Where ``index.html`` and ``clips/`` go.
         address: Under which the folder will be found, for links to its clips; its path where empty.
         most: Most clips of each pair of runs; those that cells name as the worst are always there.
+        audio: Format of the sounds, ``flac`` or ``opus``.
 
     Returns:
         Links to the clips.
@@ -79,9 +81,9 @@ def write_page(
                 change.clip for cell in comparison.cells if cell.system == label and _bad(cell) for change in cell.worst
             }
             chosen = [item for place, item in enumerate(ranked) if place < most or item.clip.id in named]
-            rows += _with_sounds(chosen, before, after, folder / "clips", len(rows))
+            rows += _with_sounds(chosen, before, after, folder / "clips", len(rows), audio)
         path = folder / "index.html"
-        path.write_text(_render(comparison, rows, total), encoding="utf-8")
+        path.write_text(_render(comparison, rows, total, encoding.WORDS[audio]), encoding="utf-8")
     except OSError as error:
         raise BenchError(f"cannot write {folder}", error.strerror or str(error), "free disk space", 1) from None
     shown = frozenset((row.item.label, row.item.clip.id) for row in rows)
@@ -92,21 +94,21 @@ def _bad(cell: Cell) -> bool:
     return cell.verdict in ("worse", "failed")
 
 
-def _with_sounds(items: Sequence[ClipChanges], base: Run, new: Run, folder: Path, start: int) -> list[_Row]:
+def _with_sounds(items: Sequence[ClipChanges], base: Run, new: Run, folder: Path, start: int, audio: str) -> list[_Row]:
     """The clips with their sounds; references are those of NEW, since a baseline has no paths."""
     references = {clip.id: clip for clip in new.info.clips}
 
     def write(number: int, item: ClipChanges) -> _Row:
         clip = references.get(item.clip.id, item.clip)
-        sounds = media.write_clip(clip, [base, new], folder, f"{number:03}_{media.file_name(clip.id)}")
-        name = clip.id.removeprefix(f"{clip.dataset}/")
-        return _Row(item, sounds, anchor(item.label, clip.id), name)
+        name = f"{number:03}_{media.file_name(clip.id)}"
+        sounds = media.write_clip(clip, [base, new], folder, name, audio)
+        return _Row(item, sounds, anchor(item.label, clip.id), clip.id.removeprefix(f"{clip.dataset}/"))
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(write, range(start, start + len(items)), items))
 
 
-def _render(comparison: Comparison, rows: Sequence[_Row], total: int) -> str:
+def _render(comparison: Comparison, rows: Sequence[_Row], total: int, sound: str) -> str:
     import jinja2
 
     environment = jinja2.Environment(
@@ -125,6 +127,7 @@ def _render(comparison: Comparison, rows: Sequence[_Row], total: int) -> str:
         cells=[(cell, cell_row(cell)) for cell in cells],
         rows=rows,
         total=total,
+        sound=sound,
         several=len(unique(row.item.label for row in rows)) > 1,
         datasets=unique(row.item.clip.dataset for row in rows),
         metrics=list(facts.values()),

@@ -18,7 +18,7 @@ from PIL import Image
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.reports import media, page, spectrogram
+from ldmbench.reports import encoding, media, page, spectrogram
 from ldmbench.reports.compare import page as versus
 from ldmbench.reports.listening import scatter
 from ldmbench.reports.published import Published, PublishedValue
@@ -81,18 +81,28 @@ def test_nothing_above_nyquist_and_nothing_after_the_end() -> None:
 @pytest.mark.parametrize("length", [1, 5, 100])
 def test_very_short_and_silent_sounds_have_a_picture(length: int) -> None:
     levels = spectrogram.levels(Audio.of(np.zeros(length), 16_000), length / 16_000, 8000)
-    picture = Image.open(io.BytesIO(spectrogram.png(levels, 0.0)))
+    picture = Image.open(io.BytesIO(spectrogram.webp(levels, 0.0)))
     assert picture.size == (spectrogram.WIDTH, spectrogram.HEIGHT)
-    assert set(np.asarray(picture).ravel().tolist()) == {0}
+    assert np.asarray(picture.convert("RGB")).max() <= 8, "black, as far as a lossy picture is"
 
 
 def test_the_picture_brightens_with_the_level_and_has_low_frequencies_below() -> None:
-    levels = np.repeat(np.linspace(-100, 10, 50, dtype=np.float32)[:, None], 4, axis=1)
-    picture = Image.open(io.BytesIO(spectrogram.png(levels, 0.0)))
-    lightness = np.asarray(picture.convert("L"), int)[::-1, 0]
-    assert (np.diff(lightness) >= 0).all()
-    assert lightness[0] < 5
+    levels = np.repeat(np.linspace(-100, 10, 50, dtype=np.float32)[:, None], 64, axis=1)
+    picture = Image.open(io.BytesIO(spectrogram.webp(levels, 0.0)))
+    lightness = np.asarray(picture.convert("L"), int)[::-1, 32]
+    assert (np.diff(lightness) >= -4).all(), "but for the grain of a lossy picture"
+    assert lightness[0] < 8
     assert lightness[-1] > 230
+
+
+def test_the_picture_packs_small_and_stays_close() -> None:
+    noise = Audio.of(0.1 * np.random.default_rng(0).standard_normal(96_000), 16_000)
+    levels = spectrogram.levels(noise, 6.0, 8000)
+    packed = spectrogram.webp(levels, -20.0)
+    assert len(packed) < 24_000, "noise is the worst to pack"
+    shown = np.asarray(Image.open(io.BytesIO(packed)).convert("L"), float)[::-1]
+    expected = np.clip((levels + 20) / spectrogram.RANGE + 1, 0, 1)
+    assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("top", [4000, 8000, 11_025, 16_000, 22_050, 24_000, 48_000])
@@ -138,6 +148,33 @@ def test_flac_is_the_sound_to_16_bits(tmp_path: Path, runs: list[Run]) -> None:
         assert rate == sound.rate
         assert np.abs(samples.T - sound.samples).max() <= 2**-16 * 1.001
     assert found.stimuli[1].facts == "48 kHz, stereo, 1.00 s"
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44_100, 2), (48_000, 1)])
+def test_opus_is_as_long_as_the_sound_and_close(tmp_path: Path, runs: list[Run], rate: int, channels: int) -> None:
+    time = np.arange(2 * rate) / rate
+    tone = 0.4 * np.sin(2 * np.pi * np.array([[440.0], [660.0]])[:channels] * time)
+    sound = Audio.of(tone, rate)
+    clip, made = one_clip(tmp_path, {"Reference": sound, "a": sound}, runs[1])
+    packed = media.write_clip(clip, made, tmp_path / "page" / "clips", "000", "opus").stimuli[1]
+    file = tmp_path / "page" / packed.audio
+    assert file.suffix == ".opus"
+    samples, coded = soundfile.read(file, always_2d=True)
+    assert coded == 48_000
+    assert samples.shape == (96_000, channels)
+    error = samples.T - sound.at(48_000).samples
+    assert 10 * np.log10(np.square(tone).mean() / np.square(error[:, 2400:-2400]).mean()) > 20
+    bits = 8 * file.stat().st_size / 2
+    assert bits < 1.6 * channels * min(encoding.OPUS_RATE, encoding.OPUS_BITS * rate)
+    again = encoding.write_opus(tmp_path / "again", sound, 1.0)
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_opus_turns_down_like_flac_and_leaves_surround_alone(tmp_path: Path) -> None:
+    loud = noise(1.0, 48_000)
+    full, half = (soundfile.read(encoding.write_opus(tmp_path / str(gain), loud, gain))[0] for gain in (1.0, 0.5))
+    assert np.square(half).mean() / np.square(full).mean() == pytest.approx(0.25, rel=0.05)
+    assert encoding.write_opus(tmp_path / "six", noise(0.5, 16_000, 6), 1.0).suffix == ".flac"
 
 
 def test_above_full_scale_the_whole_clip_is_turned_down_and_says_so(tmp_path: Path, runs: list[Run]) -> None:
