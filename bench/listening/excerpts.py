@@ -28,6 +28,9 @@ _SILENT_DB = -60.0
 #: Items on which systems differ least are not asked for: the lowest quarter of each stratum.
 _LEAST = 0.25
 
+#: Of more clips, so many are drawn: each has to be read with all its outputs.
+_MOST = 200
+
 #: Shorter sounds cannot be judged.
 _SHORTEST_S = 0.5
 
@@ -56,12 +59,12 @@ class Excerpt:
 def choose(items: Sequence[Item], count: int, longest: float, seed: int) -> tuple[list[Excerpt], list[str]]:
     """At most ``count`` excerpts by rule, in a drawn order, and notes on what was left out.
 
-    Of each clip the window of at most ``longest`` seconds is taken that sounds most, of equal ones that which begins
-    and ends most quietly; clips without enough sound are left out. Groups of clips (datasets, where there are more
-    groups than excerpts) have as equal shares as can be. In each of them, clips are ordered by how far the systems lie
-    apart (the standard deviation over systems of the mean distance between log spectra of output and reference); the
-    lowest quarter is left out, and of the rest those at equal steps between least and most are taken, from a drawn
-    start. The rule never looks at which system is better.
+    Of more than 200 clips, 200 are drawn. Of each the window of at most ``longest`` seconds is taken that sounds most,
+    of equal ones that which begins and ends most quietly; clips without enough sound are left out. Groups of clips
+    (datasets, where there are more groups than excerpts) have as equal shares as can be. In each of them, clips are
+    ordered by how far the systems lie apart (the standard deviation over systems of the mean distance between log
+    spectra of output and reference); the lowest quarter is left out, and of the rest those at equal steps between
+    least and most are taken, from a drawn start. The rule never looks at which system is better.
 
     Args:
         items: All candidates.
@@ -73,15 +76,17 @@ def choose(items: Sequence[Item], count: int, longest: float, seed: int) -> tupl
         BenchError: If no clip has enough sound.
     """
     generator = np.random.default_rng(seed)
+    drawn, notes = _drawn(items, max(_MOST, 2 * count), generator)
     candidates: list[Excerpt] = []
     quiet = []
-    for item in items:
+    for item in drawn:
         excerpt = _window(item, longest)
         if excerpt is None:
             quiet.append(item.clip.id)
         else:
             candidates.append(excerpt)
-    notes = [f"left out, mostly silent or under {_SHORTEST_S} s: {some(quiet)}"] if quiet else []
+    if quiet:
+        notes.append(f"left out, mostly silent or under {_SHORTEST_S} s: {some(quiet)}")
     if not candidates:
         raise BenchError("no clip has enough sound for a listening test", some(quiet), "name excerpts with --excerpts")
     groups = [excerpt.item.group for excerpt in candidates]
@@ -124,6 +129,20 @@ def read_excerpts(path: Path, items: Sequence[Item], longest: float) -> list[Exc
     if not chosen:
         raise BenchError(f"{path} names no excerpt", "a header and no row")
     return chosen
+
+
+def _drawn(items: Sequence[Item], most: int, generator: np.random.Generator) -> tuple[list[Item], list[str]]:
+    """At most so many items, in equal shares of their groups, and a note where there were more."""
+    if len(items) <= most:
+        return list(items), []
+    kept: list[int] = []
+    groups = [item.group for item in items]
+    for group, share in _shares(groups, most, generator).items():
+        members = [index for index, name in enumerate(groups) if name == group]
+        kept += [members[index] for index in generator.permutation(len(members))[:share]]
+    return [items[index] for index in sorted(kept)], [
+        f"excerpts come from {most} of {len(items)} clips, which were drawn"
+    ]
 
 
 def _sound(item: Item) -> Audio:

@@ -158,20 +158,26 @@ class _Maker:
         """Write everything; ``pack.json`` comes last, so that half a pack is none."""
         request = self.request
         heard = [*chosen, *(excerpt for excerpt in rehearsed if excerpt not in chosen)]
-        late = self._late(heard)
-        items = [self._treat(excerpt, delay) for excerpt, delay in zip(heard, late, strict=True)]
-        pages: list[Page] = []
-        for condition in self._conditions():
-            pages += [self._page(excerpt, sounds, condition) for excerpt, sounds in zip(chosen, items, strict=False)]
-        repeated = [int(index) for index in self.generator.permutation(len(pages))[: request.duplicates]]
-        pages += [
-            self._repeat(pages[index], chosen[index % len(chosen)], items[index % len(chosen)]) for index in repeated
-        ]
+        conditions = self._conditions()
+        count = len(chosen)
+        repeated = {int(n) for n in self.generator.permutation(count * len(conditions))[: request.duplicates]}
+        grid: dict[int, Page] = {}
+        repeats: list[Page] = []
         training = None
-        if rehearsed:
-            sounds = items[heard.index(rehearsed[0])]
-            training = self._page(rehearsed[0], sounds, self._conditions()[0], TRAINING)
-        listed = self._blocks(len(chosen), pages, bool(repeated))
+        for index, (excerpt, late) in enumerate(zip(heard, self._late(heard), strict=True)):
+            # The sounds of one item at a time: a large test would not fit into memory.
+            sounds = self._treat(excerpt, late)
+            if excerpt in rehearsed:
+                training = self._page(excerpt, sounds, self._conditions()[0], TRAINING)
+            if index >= count:
+                continue
+            for number, condition in enumerate(conditions):
+                place = number * count + index
+                grid[place] = self._page(excerpt, sounds, condition)
+                if place in repeated:
+                    repeats.append(self._page(excerpt, sounds, condition, repeat=1))
+        pages = [*(grid[place] for place in sorted(grid)), *repeats]
+        listed = self._blocks(count, pages, bool(repeats))
         key = Key(schema=1, pack=self.id, seed=self.seed, systems=self.material.systems, pages=self.secrets)
         sealed = sealed_folder(self.folder)
         handouts.write_reports(sealed, self.treated, chosen, rehearsed)
@@ -246,10 +252,6 @@ class _Maker:
         length = len(next(iter(sounds.values()))) / self.request.treatment.rate
         text = clip.text or "" if self.request.method == "sheet" or self.material.generated else ""
         return Page(id=page, reference=reference, stimuli=tuple(stimuli.values()), seconds=length, text=text)
-
-    def _repeat(self, page: Page, excerpt: Excerpt, sounds: Mapping[str, Real]) -> Page:
-        condition = [stimulus.system for stimulus in self.secrets[page.id].stimuli.values()]
-        return self._page(excerpt, sounds, condition, repeat=1)
 
     def _write(self, page: str, system: str, samples: Real) -> Sound:
         """Write a sound under a new key; the same sound elsewhere in the pack is linked and takes no space."""

@@ -131,6 +131,17 @@ def test_lists_by_hand(tmp_path: Path, clip: Callable[..., Item]) -> None:
             read_excerpts(table, items, 4.0)
 
 
+def test_of_many_clips_some_are_drawn(clip: Callable[..., Item], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ldmbench.listening.excerpts._MOST", 4)
+    items = [clip(f"m{index}", noise(0.6, 0.1, index), group="xy"[index % 2]) for index in range(10)]
+    chosen, notes = choose(items, 2, 12.0, 1)
+    assert len(chosen) == 2
+    assert notes == ["excerpts come from 4 of 10 clips, which were drawn"]
+    assert {tuple(sorted(e.item.clip.id for e in choose(items, 2, 12.0, seed)[0])) for seed in range(6)} != {
+        tuple(sorted(e.item.clip.id for e in chosen))
+    }
+
+
 def test_systems_without_a_reference_are_drawn(tmp_path: Path) -> None:
     items = []
     for index in range(6):

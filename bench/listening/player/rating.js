@@ -52,7 +52,7 @@ export class RatingPage {
     const [first] = state.criteria;
     const head = element("div", { className: "question" });
     if (page.text) head.append(element("p", { className: "prompt" }, element("span", { className: "muted", textContent: "Text: " }), page.text));
-    if (state.criteria.length === 1) head.append(element("h2", { textContent: first.question }));
+    if (state.criteria.length === 1) head.append(element("h2", { textContent: first.question, tabIndex: -1 }));
     this.root = element("section", { className: `rating ${state.method}` }, head, this.transport(), this.body(),
       element("div", { className: "foot" }, this.status, this.next), this.help());
     this.keyHandler = (event) => this.key(event);
