@@ -45,7 +45,7 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 )
 @click.option(
     "--listening",
-    type=click.Path(path_type=Path, exists=True),
+    type=click.Path(path_type=Path),
     help="What ldmbench mushra analyse -o wrote: the test's scores beside the metrics.",
 )
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
