@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ldmbench.commands import options
 from ldmbench.errors import BenchError
+
+if TYPE_CHECKING:
+    from ldmbench.listening.export import Request
+    from ldmbench.listening.items import Material
 
 METHODS = ("mushra", "mushra-1s", "acr", "dcr", "ab", "sheet")
 
@@ -84,7 +88,8 @@ def export(targets: tuple[str, ...], folder: Path, as_json: bool, **wanted: Any)
     click.echo(f"sealed key: {folder}.sealed/key.json; check the pack: ldmbench mushra check {folder}")
 
 
-def _material(targets: tuple[str, ...], wanted: dict[str, Any]) -> Any:
+def _material(targets: tuple[str, ...], wanted: dict[str, Any]) -> Material:
+    """What the targets are, with the options that say so taken out of ``wanted``."""
     from ldmbench.listening.items import from_folders, from_runs
     from ldmbench.runs.prepare import open_runs
 
@@ -100,7 +105,8 @@ def _material(targets: tuple[str, ...], wanted: dict[str, Any]) -> Any:
     return from_runs(open_runs(targets, root, named), named)
 
 
-def _request(wanted: dict[str, Any]) -> Any:
+def _request(wanted: dict[str, Any]) -> Request:
+    """The other options as one record."""
     from ldmbench.listening.export import Request
     from ldmbench.listening.presets import DEFAULTS, load_preset
     from ldmbench.listening.stimuli import Treatment
@@ -175,8 +181,8 @@ def serve(
     Give each listener the address with ?listener=CODE; without, a listener is anonymous. Prolific's parameters are
     taken as they are. Ctrl-C ends it, and the same command goes on where it was: sessions survive.
     """
+    from ldmbench.listening.conduct import Settings
     from ldmbench.listening.run import serve as run
-    from ldmbench.listening.server import Settings
 
     settings = Settings(headphones, require_headphones, code)
     run(pack, host, port, ratings, settings, click.echo, click.launch if show_page else None)

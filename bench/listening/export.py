@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import combinations
@@ -16,7 +16,6 @@ import numpy as np
 
 from ldmbench.audio.arrays import Real
 from ldmbench.errors import BenchError
-from ldmbench.host.files import safe_name
 from ldmbench.listening import blocks, excerpts, handouts, webmushra
 from ldmbench.listening.excerpts import Excerpt
 from ldmbench.listening.items import Material
@@ -341,8 +340,3 @@ def _refuse_full(folder: Path) -> None:
     for path in (folder, sealed_folder(folder)):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise BenchError(f"{path} is there already", fix="name a new folder, or remove it")
-
-
-def title_of(names: Iterable[str]) -> str:
-    """A heading for a test of suites or folders."""
-    return "Listening test: " + ", ".join(dict.fromkeys(map(safe_name, names)))

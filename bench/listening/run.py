@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ldmbench.errors import BenchError
+from ldmbench.listening.conduct import Settings, Test, verify
 from ldmbench.listening.pack import load_pack, ratings_file
-from ldmbench.listening.server import Settings, Test, create_app, verify
+from ldmbench.listening.server import create_app
 from ldmbench.listening.store import Store
 
 #: Seconds that requests have to come to their end when the server is stopped.

@@ -19,11 +19,12 @@ import soundfile
 
 from ldmbench.errors import BenchError
 from ldmbench.listening import headphones
+from ldmbench.listening.conduct import Settings, Test, verify
 from ldmbench.listening.export import Exported
 from ldmbench.listening.pack import Pack, load_pack
 from ldmbench.listening.ratings import joined
 from ldmbench.listening.results import pseudonyms, read_results, write_sessions
-from ldmbench.listening.server import FILES, PLAYER, Settings, Test, create_app, verify
+from ldmbench.listening.server import FILES, PLAYER, create_app
 from ldmbench.listening.store import ABANDONED, Store
 
 
