@@ -41,8 +41,8 @@ def analyse(
     rated = listening.read(ratings, **reading)
     about = listening.about(ratings, reading["pack"])
     outcome, kept = carry_out(rated, title or about.title, screen, threshold, seconds or about.seconds, about.marks)
-    known = write.published_scores(outcome) if published else {}
-    click.echo(write.to_json(outcome) if as_json else write.to_terminal(outcome, known), nl=False)
+    printed = write.published_scores(outcome) if published else {}
+    click.echo(write.to_json(outcome) if as_json else write.to_terminal(outcome, printed), nl=False)
     if output is not None:
-        for path in write.everything(output, outcome, kept, known):
+        for path in write.everything(output, outcome, kept, printed):
             click.echo(f"wrote {path}", err=True)

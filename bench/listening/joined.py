@@ -95,7 +95,7 @@ def read_names(key: Path | None = None, systems: Path | None = None, items: Path
         label = labels[row["condition"]] = row.get("system", "") or row["condition"]
         role = row.get("role", "")
         if role:
-            match = next((known for known in ROLES if known == role), None)
+            match = next((name for name in ROLES if name == role), None)
             if match is None:
                 raise unknown(f"role in {systems}", role, ROLES)
             roles[label] = match
@@ -151,20 +151,20 @@ def join(votes: Sequence[Vote], names: Names) -> tuple[list[Vote], list[str]]:
         BenchError: If there is a key, and it has none of the stimuli.
     """
     rows, strangers = [], dict[str, None]()
-    known = 0
+    joined = 0
     for vote in votes:
         if vote.item in names.left_out:
             continue
         entry = names.stimuli.get((vote.item, vote.system)) or names.stimuli.get(("", vote.system))
         if entry is not None:
-            known += 1
+            joined += 1
             item, system, repeat = entry
             # The file of a sheet is its own item until the key says otherwise.
             vote = replace(vote, item=item or vote.item, system=system, repeat=repeat)
         elif names.stimuli and vote.system not in names.roles:
             strangers[vote.system] = None
         rows.append(replace(vote, system=names.systems.get(vote.system, vote.system)))
-    if strangers and not known:
+    if strangers and not joined:
         raise BenchError(
             "the key has none of the stimuli that were rated", some(list(strangers)), "use the key of this test"
         )

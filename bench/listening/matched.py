@@ -98,16 +98,16 @@ def clips_of(items: Sequence[str], said: Mapping[str, str], runs: Sequence[Run])
 
     In a rated set the clip of an item is the reference in its folder, ``DATASET/ITEM/reference``.
     """
-    known = list(dict.fromkeys(clip.id for run in runs for clip in run.info.clips))
+    measured = list(dict.fromkeys(clip.id for run in runs for clip in run.info.clips))
     ends: dict[str, list[str]] = {}
-    for name in known:
+    for name in measured:
         within = name.partition("/")[2]
         for end in {within, within.rpartition("/")[0]} - {""}:
             ends.setdefault(end, []).append(name)
     clips = {}
     for item in items:
         wanted = said.get(item, item)
-        matching = [wanted] if wanted in known else ends.get(wanted, [])
+        matching = [wanted] if wanted in measured else ends.get(wanted, [])
         if len(matching) == 1:
             clips[item] = matching[0]
     return clips

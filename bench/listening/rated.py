@@ -69,16 +69,16 @@ def find_sounds(ratings: Ratings, folder: Path, references: Mapping[str, str] | 
             lacking += [f"{system} of {item}"] if system in ratings.systems else []
         else:
             sounds.setdefault(system, {})[item] = path
-    found: dict[str, Path] = {}
+    of_items: dict[str, Path] = {}
     for item in ratings.items:
         beside = [own[item].parent for own in sounds.values() if item in own][:1]
         near = [(path.relative_to(folder) / name).as_posix() for path in beside for name in _REFERENCES]
         rated = sounds.get(hidden or "", {}).get(item)
         path = rated or _first(files, (references or {}).get(item, ""), *(f"{item}/{n}" for n in _REFERENCES), *near)
         if path is not None:
-            found[item] = path
+            of_items[item] = path
     outputs = {name: own for name, own in sounds.items() if name in ratings.systems}
-    usable = {name: {item: path for item, path in own.items() if item in found} for name, own in outputs.items()}
+    usable = {name: {item: path for item, path in own.items() if item in of_items} for name, own in outputs.items()}
     if not any(usable.values()):
         raise BenchError(
             f"{folder} holds no rated sound with its reference",
@@ -88,10 +88,10 @@ def find_sounds(ratings: Ratings, folder: Path, references: Mapping[str, str] | 
     notes = []
     if lacking:
         notes.append(f"{folder.name}: rated, and no sound there: {some(lacking)}")
-    without = [item for item in ratings.items if item not in found]
+    without = [item for item in ratings.items if item not in of_items]
     if without:
         notes.append(f"{folder.name}: no reference for {some(without)}")
-    return RatedSet(folder, found, {name: own for name, own in usable.items() if own}, tuple(notes))
+    return RatedSet(folder, of_items, {name: own for name, own in usable.items() if own}, tuple(notes))
 
 
 def score_set(

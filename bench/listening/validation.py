@@ -193,7 +193,7 @@ def _section(name: str, data: Matched, draws: int) -> Section:
 
 
 def _differences(pearson: Mapping[str, tuple[float, Real, int]]) -> list[Difference]:
-    found = []
+    pairs = []
     for first, second in combinations(pearson, 2):
         (one, draws, items), (other, others, more) = pearson[first], pearson[second]
         if len(draws) != len(others):
@@ -201,9 +201,9 @@ def _differences(pearson: Mapping[str, tuple[float, Real, int]]) -> list[Differe
         apart = agreement.difference(one, other, (draws, others), min(items, more))
         if apart is not None:
             z, half, p = apart
-            found.append(Difference(first, second, z, z - half, z + half, p, p))
-    adjusted = holm([item.p for item in found])
-    return [replace(item, adjusted=p) for item, p in zip(found, adjusted, strict=True)]
+            pairs.append(Difference(first, second, z, z - half, z + half, p, p))
+    adjusted = holm([item.p for item in pairs])
+    return [replace(item, adjusted=p) for item, p in zip(pairs, adjusted, strict=True)]
 
 
 def _means(scores: Scores) -> Real:

@@ -145,7 +145,7 @@ def _notes(outcome: Outcome, systems: set[str], runs: Sequence[Run]) -> tuple[st
         )
     if outcome.marks:
         notes.append(f"{outcome.title}: the sounds were {' and '.join(outcome.marks)}")
-    missing = [run.info.system for run in runs if run.info.system not in systems]
-    if missing:
-        notes.append(f"{outcome.title}: not in the test: {some(missing)}")
+    unrated = [run.info.system for run in runs if run.info.system not in systems]
+    if unrated:
+        notes.append(f"{outcome.title}: not in the test: {some(unrated)}")
     return tuple(notes)

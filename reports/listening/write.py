@@ -25,15 +25,15 @@ MUSHRA = "mushra"
 def published_scores(outcome: Outcome) -> dict[str, float]:
     """System -> score that a paper printed for it, of the systems in the test."""
     systems = {item.name for result in outcome.results for item in result.analysis.whole.summaries}
-    known = (item for item in published.of_listening_tests(systems) if item.metric == MUSHRA)
-    return {item.system: item.value for item in known if item.system in systems}
+    printed = (item for item in published.of_listening_tests(systems) if item.metric == MUSHRA)
+    return {item.system: item.value for item in printed if item.system in systems}
 
 
-def to_terminal(outcome: Outcome, known: Mapping[str, float]) -> str:
+def to_terminal(outcome: Outcome, printed: Mapping[str, float]) -> str:
     """The log of screening and all tables."""
     parts = ["\n".join(tables.log_lines(outcome))]
-    parts += [grids.to_text(grid) for grid in tables.everything(outcome, known)]
-    parts += sources(known)
+    parts += [grids.to_text(grid) for grid in tables.everything(outcome, printed)]
+    parts += sources(printed)
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,15 +42,15 @@ def to_json(outcome: Outcome) -> str:
     return json.dumps(asdict(outcome), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def sources(known: Mapping[str, float]) -> list[str]:
+def sources(printed: Mapping[str, float]) -> list[str]:
     """Where published scores come from, and how far they compare."""
-    rows = (item for item in published.of_listening_tests(known) if item.metric == MUSHRA and item.system in known)
+    rows = (item for item in published.of_listening_tests(printed) if item.metric == MUSHRA and item.system in printed)
     lines = list(dict.fromkeys(f"Published: {item.source}" for item in rows))
     return [*lines, f"Published scores: {published.OTHER_COMPANY}"] if lines else []
 
 
 def everything(
-    folder: Path, outcome: Outcome, screenings: Sequence[Screening], known: Mapping[str, float]
+    folder: Path, outcome: Outcome, screenings: Sequence[Screening], printed: Mapping[str, float]
 ) -> list[Path]:
     """Write the results of a test into a folder; equal ratings give equal files.
 
@@ -64,16 +64,16 @@ def everything(
         "ratings.csv": ([field.name for field in fields(Vote)], [list(asdict(vote).values()) for vote in votes]),
         "screening.csv": (["scale", *(field.name for field in fields(Decision))], decisions),
     }
-    lines = "".join(f"\n- {line}" for line in sources(known))
+    lines = "".join(f"\n- {line}" for line in sources(printed))
     texts = {
         "methods.txt": methods.paragraph(outcome),
-        "tables.md": "\n\n".join(map(grids.to_markdown, tables.everything(outcome, known))) + lines + "\n",
+        "tables.md": "\n\n".join(map(grids.to_markdown, tables.everything(outcome, printed))) + lines + "\n",
     }
     paths = [folder / FILE]
     for result, screened in zip(outcome.results, screenings, strict=True):
         analysis = result.analysis
         stem = "" if analysis.scale == QUALITY else f"{analysis.scale}-"
-        scores = tables.scores(result, analysis.whole, outcome, known)
+        scores = tables.scores(result, analysis.whole, outcome, printed)
         pairs = tables.differences(analysis)
         csvs[f"{stem}scores.csv"] = tables.SCORE_COLUMNS, scores.values
         csvs[f"{stem}differences.csv"] = tables.PAIR_COLUMNS, pairs.values

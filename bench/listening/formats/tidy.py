@@ -22,8 +22,8 @@ _REQUIRED = tuple(_COLUMNS)
 def _columns(header: list[str]) -> dict[str, str]:
     """What a column is -> its name in this file, for those that are there."""
     lower = {name.strip().lower(): name for name in reversed(header)}
-    found = {kind: next((lower[name] for name in names if name in lower), "") for kind, names in _COLUMNS.items()}
-    return {kind: name for kind, name in found.items() if name}
+    columns = {kind: next((lower[name] for name in names if name in lower), "") for kind, names in _COLUMNS.items()}
+    return {kind: name for kind, name in columns.items() if name}
 
 
 def is_tidy(text: str) -> bool:
