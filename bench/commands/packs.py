@@ -55,7 +55,9 @@ _pack = click.argument("pack", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--training/--no-training", default=True, help="Whether a training page comes first.")
 @click.option("--title", default="Listening test", show_default=True, help="Heading of the test.")
 @click.option("--organiser", default="", help="Who runs it and can be asked, for the consent page.")
-@click.option("--seed", type=int, help="Seed of all that is drawn; it is part of the key.  [default: drawn]")
+@click.option(
+    "--seed", type=click.IntRange(0), help="Seed of all that is drawn; it is part of the key.  [default: drawn]"
+)
 @click.option(
     "--runs",
     type=options.folder,

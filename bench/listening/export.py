@@ -131,8 +131,7 @@ def export(material: Material, request: Request, folder: Path) -> Exported:
     if len(chosen) < request.items and request.excerpts is None:
         notes.append(f"{len(chosen)} items instead of {request.items}: there are no more")
     maker = _Maker(material, request, folder, seed, roles)
-    work = maker.make(chosen, rehearsed)
-    pack, key = work
+    pack, key = maker.make(chosen, rehearsed)
     return Exported(folder, pack, key, tuple(maker.treated), (*material.notes, *notes))
 
 
@@ -320,6 +319,8 @@ def _roles(material: Material, request: Request) -> dict[str, Role]:
         roles[REFERENCE] = "reference"
     if method in ("mushra", "mushra-1s", "acr", "dcr"):
         roles |= dict.fromkeys((*request.anchors, *map(anchor_name, request.treatment.anchors)), "anchor")
+    if request.duplicates and method != "sheet":
+        raise BenchError("pages that come twice are for rating sheets", f"--method {method}", "use --method sheet")
     if method == "ab" and len(tested) < 2:
         raise BenchError("a preference needs two systems", some(tested), "name another")
     sliders = {"mushra": len(roles), "mushra-1s": len(roles) - len(tested) + 1}.get(method, 1)

@@ -235,6 +235,8 @@ def test_the_command_line_exports_folders(tmp_path: Path, folders: Path) -> None
     [
         (["--loudness", "5"], "is no loudness"),
         (["--low-pass", "x"], "names no edges"),
+        (["--duplicates", "2"], "come twice are for rating sheets"),
+        (["--seed", "-1"], "-1 is not in the range"),
         (["--preset", "acr"], "preset acr is for acr"),
         (["--preset", "bs1543"], "did you mean bs1534"),
         (["-s", "dull"], "-s chooses among runs"),

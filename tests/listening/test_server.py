@@ -449,6 +449,18 @@ def test_prolific_gets_its_code_and_its_link(open_desk: Callable[..., Desk], mus
     assert (session["study"], session["submission"], session["code"]) == ("st", "sub", "CODE1")
 
 
+def test_letting_the_network_in_says_what_it_means(
+    mushra_pack: Exported, tmp_path: Path, serving: Callable[..., Any]
+) -> None:
+    served = serving(mushra_pack.folder, "--host", "0.0.0.0", "--ratings", str(tmp_path / "r.sqlite"))
+    import httpx2
+
+    assert httpx2.get(served.url, timeout=60).status_code == 200
+    code, out = served.stop()
+    assert code == 130
+    assert "Everybody who reaches this machine on the network can open the page" in out
+
+
 # ---- headphones
 
 
