@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
+from ldmbench.listening.stimuli import loudness
 from ldmbench.reports import encoding, spectrogram
 from ldmbench.runs.records import ClipInfo
 from ldmbench.runs.results import Run
@@ -34,6 +36,7 @@ class Stimulus:
         audio: File relative to the page, empty where there is nothing to play.
         image: Spectrogram relative to the page.
         facts: Rate, channels and duration in words.
+        loudness: LUFS of the mono mix as it plays; None for silence, or without pyloudnorm.
     """
 
     run: int
@@ -42,6 +45,7 @@ class Stimulus:
     audio: str = ""
     image: str = ""
     facts: str = ""
+    loudness: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ def write_clip(clip: ClipInfo, runs: Sequence[Run], folder: Path, name: str, aud
         (folder / f"{stem}.webp").write_bytes(spectrogram.webp(picture, ceiling))
         facts = f"{sound.rate / 1000:g} kHz, {_channels(sound.channels)}, {sound.duration:.2f} s"
         file = f"{folder.name}/{stem}"
-        playable = f"{folder.name}/{name}/{written.name}"
-        stimuli.append(replace(stimulus, message=message, audio=playable, image=f"{file}.webp", facts=facts))
+        made = replace(stimulus, message=message, audio=f"{folder.name}/{name}/{written.name}", image=f"{file}.webp")
+        stimuli.append(replace(made, facts=facts, loudness=_loudness(sound, gain)))
     note = ""
     if common < 1:
         note = f"All sounds of this clip play {-_db(common):.1f} dB lower, because the loudest peaks above full scale."
@@ -148,6 +152,18 @@ def _gain(sound: Audio, common: float) -> tuple[float, str]:
         return common, ""
     gain = FULL_SCALE / peak
     return gain, f"peaks {_db(peak):.1f} dB above full scale: played {-_db(gain / common):.1f} dB below the others"
+
+
+def _loudness(sound: Audio, gain: float) -> float | None:
+    if not can_match():
+        return None
+    value = loudness(sound.mono().samples[0] * np.float32(gain), sound.rate)
+    return None if value is None else round(value, 2)
+
+
+def can_match() -> bool:
+    """Whether loudness can be measured here: the library for it comes with the extra ``listening``."""
+    return find_spec("pyloudnorm") is not None
 
 
 def _peak(sound: Audio) -> float:

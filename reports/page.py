@@ -24,7 +24,7 @@ from ldmbench.runs.results import Run
 TEMPLATES = Path(__file__).parent / "templates"
 
 #: The page's script, in the order in which its files stand in it.
-SCRIPTS = ("core.js", "table.js", "panel.js", "player.js", "clips.js")
+SCRIPTS = ("core.js", "table.js", "panel.js", "player.js", "dock.js", "clips.js", "listen.js")
 
 #: Marks a page as ours, so that only such a folder is ever replaced.
 GENERATOR = '<meta name="generator" content="ldmbench">'
@@ -125,6 +125,7 @@ def _content(
         "clip_counts": _clip_counts(runs, chosen),
         "groups": unique(clip.group for clip in chosen if clip.group),
         "runs": runs,
+        "places": {run.info.id: index for index, run in enumerate(runs)},
         "families": {run.info.id: curves.family_of(run) for run in runs},
         "datasets": datasets,
         "facts": facts,
@@ -201,6 +202,7 @@ def _clip_row(clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts])
     unscored = sum(
         score is not None and score.status == "unscored"
         for run in runs
+        if run.info.role != "reference"  # Perfect by definition, and so without a value of some metrics.
         for score in (run.scores.get((clip.id, fact.name)) for fact in facts if not set(fact.needs) <= SYSTEM_FACTS)
     )
     name = clip.id.removeprefix(f"{clip.dataset}/")
@@ -225,6 +227,9 @@ def _data(
             stimuli.append(
                 {
                     "name": "Reference" if item.run < 0 else runs[item.run].info.system,
+                    "run": item.run,
+                    "role": "reference" if item.run < 0 else runs[item.run].info.role,
+                    "lufs": item.loudness,
                     "marks": marks,
                     "colour": colours.get(curves.family_of(runs[item.run])) if item.run >= 0 else None,
                     "status": item.status,
@@ -236,10 +241,21 @@ def _data(
                 }
             )
         entries.append(
-            {"id": clip.id, "seconds": sound.seconds, "ticks": sound.ticks, "note": sound.note, "stimuli": stimuli}
+            {
+                "id": clip.id,
+                "dataset": clip.dataset,
+                "seconds": sound.seconds,
+                "ticks": sound.ticks,
+                "note": sound.note,
+                "stimuli": stimuli,
+            }
         )
-    metrics = [{"title": fact.title, "unit": fact.unit, "arrow": table.ARROWS[fact.better]} for fact in facts]
-    return {"clips": entries, "metrics": metrics}
+    metrics = [
+        {"name": f.name, "title": f.title, "unit": f.unit, "better": f.better, "arrow": table.ARROWS[f.better]}
+        for f in facts
+    ]
+    systems = [{"name": run.info.system, "role": run.info.role} for run in runs]
+    return {"clips": entries, "metrics": metrics, "runs": systems, "loudness": media.can_match()}
 
 
 def _score(run: Run, clip: str, fact: MetricFacts) -> list[str]:

@@ -36,12 +36,12 @@ def curve_panel(curve: Curve, names: Sequence[str], prefix: str) -> Panel:
                 f"{point.system}: {curve.position(point)}, {number(point.value, digits)}{interval}"
                 f"{_counts(point.n, point.failed)}"
             )
-            marks.append((f"point-{names.index(family.name)}-{index}", words))
+            marks.append((f"point-{names.index(family.name)}-{index}", point.system, words))
     label = f"{curve.facts.title} against {curve.axis_title} on {curve.dataset}: " + ", ".join(
         family.name for family in curve.families
     )
     svg = drawing.render([curve], "svg", palette=names).decode()
-    return Panel(curve.dataset, _inline(svg, label, prefix, marks), label)
+    return Panel(curve.dataset, _inline(svg, label, prefix, marks, curve.facts.name), label)
 
 
 def heatmap_panel(item: HeatMap, prefix: str) -> Panel:
@@ -49,19 +49,20 @@ def heatmap_panel(item: HeatMap, prefix: str) -> Panel:
     marks = [
         (
             f"cell-{index}",
+            cell.system,
             f"{cell.system}: {number(cell.value, item.facts.digits)}{_counts(cell.n, cell.failed)}",
         )
         for index, cell in enumerate(item.cells)
     ]
     svg = heatmap_drawing.render([item], "svg").decode()
-    return Panel(item.dataset, _inline(svg, item.words, prefix, marks), item.words)
+    return Panel(item.dataset, _inline(svg, item.words, prefix, marks, item.facts.name), item.words)
 
 
 def _counts(scored: int, failed: int) -> str:
     return f", n={scored}" + (f", {failed} FAILED" if failed else "")
 
 
-def _inline(svg: str, label: str, prefix: str, marks: Iterable[tuple[str, str]]) -> str:
+def _inline(svg: str, label: str, prefix: str, marks: Iterable[tuple[str, str, str]], metric: str) -> str:
     """The SVG for use inside the page: colours become the page's, ids unique, marks say their numbers."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -71,8 +72,9 @@ def _inline(svg: str, label: str, prefix: str, marks: Iterable[tuple[str, str]])
     inks |= {colour: f"c{index}" for index, colour in enumerate(drawing.PALETTE)}
     for colour, name in inks.items():
         svg = svg.replace(colour, f"var(--{name})")
-    for gid, words in marks:
-        svg = svg.replace(f'<g id="{gid}">', f'<g class="point"><title>{escape(words)}</title>')
+    for gid, system, words in marks:
+        data = f'data-system="{escape(system)}" data-metric="{escape(metric)}"'
+        svg = svg.replace(f'<g id="{gid}">', f'<g class="point" {data}><title>{escape(words)}</title>')
     return re.sub(
         r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>",
         rf'<svg viewBox="\1" role="img" aria-label="{escape(label)}" preserveAspectRatio="xMidYMid meet">',

@@ -23,7 +23,7 @@ const filter = () => {
   document.getElementById("nothing").hidden = shown.length > 0;
   document.getElementById("count").textContent =
     shown.length === clips.length ? `${clips.length} clips` : `${shown.length} of ${clips.length} clips`;
-  if (player && player.article.hidden) close();
+  if (player && player.article && player.article.hidden) close();
 };
 // A form's own "dataset" property hides the field of that name.
 form.dataset_ = form.elements.namedItem("dataset");
@@ -33,11 +33,12 @@ form.addEventListener("submit", (event) => event.preventDefault());
 
 function close(focus) {
   if (!player) return;
-  const button = player.article.querySelector(".open");
-  button.setAttribute("aria-expanded", "false");
+  const button = player.article && player.article.querySelector(".open");
+  if (button) button.setAttribute("aria-expanded", "false");
+  const back = button || player.back;
   player.destroy();
   player = null;
-  if (focus) button.focus();
+  if (focus && back) back.focus();
 }
 
 document.getElementById("list").addEventListener("click", (event) => {
@@ -49,13 +50,15 @@ document.getElementById("list").addEventListener("click", (event) => {
   close();
   if (same) return;
   button.setAttribute("aria-expanded", "true");
-  player = new Player(article);
+  player = new Player(Number(article.dataset.index), article.querySelector(".panel-body"));
+  player.article = article;
+  applyShown();
   player.body.focus({ preventScroll: true });
   // The row that was pressed stays under the pointer when another one above it closes.
   window.scrollBy({ top: article.getBoundingClientRect().top - before, behavior: "instant" });
 });
 document.addEventListener("keydown", (event) => {
-  if (player && player.body.contains(event.target)) player.press(event);
+  if (player && (player.body.contains(event.target) || dock.element.contains(event.target))) player.press(event);
 });
 window.addEventListener("pagehide", () => close()); // a page kept for "back" keeps no decoders
 filter();

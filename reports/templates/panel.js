@@ -1,9 +1,13 @@
-// What an open clip shows: the spectrogram with axes and cursor, the controls, and a row for each sound.
+// What an open clip shows: the spectrogram with axes and cursor, and a row for each sound.
 class Panel {
-  constructor(article) {
-    this.article = article;
-    this.clip = data.clips[Number(article.dataset.index)];
-    this.body = article.querySelector(".panel-body");
+  constructor(index, body) {
+    this.index = index;
+    this.clip = data.clips[index];
+    this.body = body;
+    // Metrics with something to say about a sound of this clip, and the best sound of each.
+    this.columns = data.metrics.map((_, column) => column).filter((column) =>
+      this.clip.stimuli.some((item) => !["none", "set"].includes((item.scores[column] || ["none"])[0])));
+    this.best = new Map(this.columns.map((column) => [column, bestOf(this.clip, column)]));
     this.build();
   }
 
@@ -18,8 +22,10 @@ class Panel {
     const table = make("table", "stimuli");
     const head = table.createTHead().insertRow();
     head.append(make("th", "name", "Sound"));
-    for (const metric of data.metrics) {
+    for (const column of this.columns) {
+      const metric = data.metrics[column];
       const cell = make("th", "", `${metric.title} ${metric.arrow}`.trim());
+      cell.dataset.metric = metric.name;
       if (metric.unit) cell.append(make("small", "", metric.unit));
       head.append(cell);
     }
@@ -72,26 +78,16 @@ class Panel {
       axis.append(tick);
     }
     stage.append(axis);
-    const controls = make("div", "controls");
-    this.button = make("button", "play", "▶ Play");
-    this.button.type = "button";
-    this.button.addEventListener("click", () => this.toggle());
-    const loop = make("button", "loop", "Loop");
-    loop.type = "button";
-    loop.setAttribute("aria-pressed", "false");
-    loop.addEventListener("click", () => this.toggleLoop());
-    this.loopButton = loop;
-    this.clock = make("span", "clock");
-    const keys = make("span", "keys");
-    for (const [key, text] of [["space", "play"], ["0–9", "switch"], ["↑ ↓", "previous, next"], ["← →", "seek"], ["L", "loop"]]) {
+    const keys = make("p", "keys");
+    for (const [key, text] of [["space", "play"], ["0–9, ⇧0–⇧9", "switch"], ["↑ ↓", "previous, next"], ["← →", "seek"], ["L", "loop"]]) {
       keys.append(make("kbd", "", key), ` ${text}  `);
     }
-    controls.append(this.button, loop, this.clock, keys);
-    body.append(stage, controls);
+    body.append(stage, keys);
   }
 
   buildRow(rows, item, index) {
     const row = rows.insertRow();
+    row.dataset.run = item.run;
     const name = make("th", "name");
     name.scope = "row";
     const pick = make("button", "pick");
@@ -104,10 +100,12 @@ class Panel {
     pick.title = item.facts || item.message;
     name.append(pick);
     row.append(name);
-    data.metrics.forEach((_, column) => {
+    this.columns.forEach((column) => {
       const [status, text] = item.scores[column] || ["none", ""];
       const cell = row.insertCell();
-      cell.textContent = status === "ok" ? text : status === "none" || status === "set" ? "–" : status;
+      cell.dataset.metric = data.metrics[column].name;
+      if (status === "ok" && text === this.best.get(column) && item.role === "system") cell.append(make("b", "best", text));
+      else cell.textContent = status === "ok" ? text : status === "none" || status === "set" ? "–" : status;
       if (status === "failed") cell.className = "fail";
       if (status === "unscored") cell.className = "void muted";
       if (status !== "ok") cell.title = text;
@@ -126,8 +124,9 @@ class Panel {
     if (lines.length) {
       const extra = rows.insertRow();
       extra.className = "why";
+      row.why = extra;
       const box = extra.insertCell();
-      box.colSpan = 1 + data.metrics.length;
+      box.colSpan = 1 + this.columns.length;
       for (const [status, text] of lines) box.append(make("div", status === "failed" ? "bad" : "odd", text));
     }
     return row;
@@ -137,6 +136,7 @@ class Panel {
   unscored() {
     const reasons = new Map();
     for (const item of this.clip.stimuli) {
+      if (item.role === "reference") continue; // perfect by definition; its cells say why
       item.scores.forEach(([status, text], column) => {
         if (status !== "unscored") return;
         const reason = `${data.metrics[column].title} unscored: ${text}`;
@@ -146,8 +146,10 @@ class Panel {
     return [...reasons].map(([reason, names]) => `${reason} (${names.join(", ")})`);
   }
 
+  // 0 to 9, then the same with the shift key; beyond them the arrow keys lead.
   key(index) {
-    return index <= 9 ? String(this.clip.stimuli[0].name === "Reference" ? index : (index + 1) % 10) : "";
+    const place = this.clip.stimuli[0].name === "Reference" ? index : index + 1;
+    return place > 19 ? "" : place > 9 ? `⇧${place - 10}` : String(place);
   }
 
   show() {
@@ -159,6 +161,7 @@ class Panel {
     });
     const item = this.clip.stimuli[this.chosen];
     this.who.textContent = `${item.name} · ${item.facts}`;
+    dock.show(this);
   }
 
   say(text) {

@@ -6,14 +6,18 @@ const STEADY = 15; // frames for which a sound must have moved before it is move
 // volume cannot be set (iOS), there is only muting.
 const probe = new Audio();
 probe.volume = 0.5;
-const hush = (sound, silent) => {
-  if (probe.volume === 0.5) sound.volume = silent ? 1e-5 : 1;
+const hush = (sound, silent, level) => {
+  if (probe.volume === 0.5) sound.volume = silent ? 1e-5 : Math.max(level, 1e-5);
   else sound.muted = silent;
 };
 
 class Player extends Panel {
-  constructor(article) {
-    super(article);
+  // Not eager, it loads sounds when one is asked for.
+  constructor(index, body, eager = true) {
+    super(index, body);
+    this.eager = eager;
+    this.before = -1; // what was chosen before
+    this.blinded = null; // the two sounds of a blind comparison, A first
     this.chosen = -1; // what the listener asked for
     this.audible = -1; // what is heard
     this.position = 0; // seconds, while nothing plays
@@ -28,6 +32,7 @@ class Player extends Panel {
     this.sounds = this.clip.stimuli.map((item, index) => (item.audio ? this.load(item, index) : null));
     const first = this.clip.stimuli.findIndex((item) => item.audio);
     if (first >= 0) this.choose(first);
+    this.gains = matched(this.clip);
     this.tick = this.tick.bind(this);
     this.frame = requestAnimationFrame(this.tick);
   }
@@ -36,7 +41,7 @@ class Player extends Panel {
   load(item, index) {
     const sound = new Audio();
     // A browser keeps some tens of players at most; beyond that, sounds load when they are chosen.
-    sound.preload = index < 24 ? "auto" : "none";
+    sound.preload = this.eager && index < 24 ? "auto" : "none";
     this.last[index] = this.steady[index] = 0;
     this.delay[index] = 0.07;
     sound.src = item.audio;
@@ -47,6 +52,24 @@ class Player extends Panel {
     return sound;
   }
 
+  // Loads what was not loaded yet, because the listener now wants to hear.
+  wake() {
+    if (this.eager) return;
+    this.eager = true;
+    this.sounds.forEach((sound, index) => {
+      if (sound && index < 24) sound.preload = "auto";
+    });
+  }
+
+  // The volume at which a sound is heard.
+  level(index) {
+    return dock.volume.value * (dock.match.checked ? this.gains[index] : 1);
+  }
+
+  relevel() {
+    if (this.audible >= 0) hush(this.sounds[this.audible], false, this.level(this.audible));
+  }
+
   now() {
     return this.playing && this.audible >= 0 ? this.sounds[this.audible].currentTime : this.position;
   }
@@ -54,6 +77,7 @@ class Player extends Panel {
   choose(index) {
     const next = this.sounds[index];
     if (!next || index === this.chosen) return;
+    this.before = this.chosen;
     this.chosen = index;
     this.asked = performance.now();
     this.show();
@@ -70,7 +94,7 @@ class Player extends Panel {
   run(index) {
     const sound = this.sounds[index];
     const silent = index !== this.audible;
-    hush(sound, silent);
+    hush(sound, silent, this.level(index));
     sound.currentTime = Math.min(this.now() + (silent && this.started ? this.delay[index] : 0), sound.duration || Infinity);
     this.steady[index] = 0;
     this.alive[index] = performance.now();
@@ -114,8 +138,8 @@ class Player extends Panel {
 
   change(index) {
     const [old, next] = [this.sounds[this.audible], this.sounds[index]];
-    hush(next, false);
-    hush(old, true);
+    hush(next, false, this.level(index));
+    hush(old, true, 0);
     this.audible = index;
   }
 
@@ -127,6 +151,7 @@ class Player extends Panel {
   play() {
     const sound = this.sounds[this.chosen];
     if (!sound) return;
+    this.wake();
     if (this.position >= (sound.duration || this.clip.seconds) - 0.02) this.position = 0;
     this.audible = this.chosen;
     this.started = false;
@@ -135,7 +160,7 @@ class Player extends Panel {
     });
     this.started = true;
     this.playing = true;
-    this.button.textContent = "❚❚ Pause";
+    dock.play.textContent = "❚❚ Pause";
   }
 
   pause() {
@@ -143,7 +168,7 @@ class Player extends Panel {
     this.playing = false;
     for (const sound of this.sounds) if (sound) sound.pause();
     this.audible = this.chosen;
-    this.button.textContent = "▶ Play";
+    dock.play.textContent = "▶ Play";
   }
 
   ended(index) {
@@ -164,7 +189,7 @@ class Player extends Panel {
 
   toggleLoop() {
     this.loop = !this.loop;
-    this.loopButton.setAttribute("aria-pressed", String(this.loop));
+    dock.loop.setAttribute("aria-pressed", String(this.loop));
     for (const sound of this.sounds) if (sound) sound.loop = this.loop;
   }
 
@@ -172,8 +197,57 @@ class Player extends Panel {
     const count = this.sounds.length;
     for (let k = 1; k <= count; k += 1) {
       const index = (this.chosen + step * k + count * k) % count;
-      if (this.sounds[index]) return this.choose(index);
+      if (this.sounds[index] && !this.rows[index].hidden) return this.choose(index);
     }
+  }
+
+  // The last two sounds as A and B by chance, with nothing that tells them apart but the ear; again, it says which was which.
+  blind() {
+    if (this.blinded) return this.reveal();
+    const others = this.sounds.map((_, index) => index).filter((index) => this.sounds[index] && index !== this.chosen);
+    const other = others.includes(this.before) ? this.before : others[0];
+    if (other === undefined) return this.say("There is no second sound to compare with.");
+    this.pause();
+    this.seek(0);
+    this.blinded = Math.random() < 0.5 ? [this.chosen, other] : [other, this.chosen];
+    this.say("");
+    this.rows.forEach((row, index) => { row.hidden = !this.blinded.includes(index); });
+    this.blinded.forEach((index, place) => {
+      const pick = this.rows[index].querySelector(".pick");
+      pick.dataset.letter = `Sound ${"AB"[place]}`;
+      pick.dataset.title = pick.title;
+      pick.title = "";
+      this.rows[index].parentElement.append(this.rows[index]);
+    });
+    this.body.classList.add("blinded");
+    dock.blind.setAttribute("aria-pressed", "true");
+    this.choose(this.blinded[0]);
+    this.show();
+  }
+
+  letter(index) {
+    return `Sound ${"AB"[this.blinded.indexOf(index)]}`;
+  }
+
+  reveal() {
+    const pair = this.blinded;
+    this.blinded = null;
+    this.body.classList.remove("blinded");
+    dock.blind.setAttribute("aria-pressed", "false");
+    for (const index of pair) {
+      const pick = this.rows[index].querySelector(".pick");
+      delete pick.dataset.letter;
+      pick.title = pick.dataset.title;
+    }
+    // Back into the order in which they came, each followed by what is said of it.
+    for (const row of this.rows) {
+      row.hidden = false;
+      row.parentElement.append(row);
+      if (row.why) row.parentElement.append(row.why);
+    }
+    applyShown();
+    this.say(`A was ${this.clip.stimuli[pair[0]].name}, B was ${this.clip.stimuli[pair[1]].name}.`);
+    this.show();
   }
 
   tick() {
@@ -182,7 +256,7 @@ class Player extends Panel {
     if (this.clip.seconds) {
       this.cursor.style.left = `${(100 * now) / this.clip.seconds}%`;
       if (document.activeElement !== this.slider || this.playing) this.slider.value = now;
-      this.clock.textContent = `${now.toFixed(2)} / ${this.clip.seconds.toFixed(2)} s`;
+      dock.clock.textContent = `${now.toFixed(2)} / ${this.clip.seconds.toFixed(2)} s`;
     }
     this.frame = requestAnimationFrame(this.tick);
   }
@@ -198,12 +272,16 @@ class Player extends Panel {
     }
     this.body.replaceChildren();
     this.body.hidden = true;
+    dock.hide();
   }
 
   press(event) {
     const target = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const digit = /^[0-9]$/.test(event.key) ? event.key : null;
+    if (target.classList.contains("volume") && event.key.startsWith("Arrow")) return;
+    const code = /^Digit([0-9])$/.exec(event.code);
+    const plain = /^[0-9]$/.test(event.key) ? event.key : null;
+    const digit = event.shiftKey && code ? `⇧${code[1]}` : plain;
     const button = target.closest("button");
     const actions = {
       " ": () => this.toggle(),
@@ -211,14 +289,16 @@ class Player extends Panel {
       ArrowRight: () => this.seek(this.now() + 0.5),
       ArrowUp: () => this.move(-1),
       ArrowDown: () => this.move(1),
+      a: () => this.blinded && this.choose(this.blinded[0]),
+      b: () => this.blinded && this.choose(this.blinded[1]),
       l: () => this.toggleLoop(),
       L: () => this.toggleLoop(),
       Escape: () => close(true),
     };
     if (digit !== null) {
       const index = this.clip.stimuli.findIndex((_, other) => this.key(other) === digit);
-      if (index >= 0) this.choose(index);
-    } else if (event.key === " " && button && !button.classList.contains("pick")) {
+      if (index >= 0 && !this.rows[index].hidden) this.choose(index);
+    } else if (event.key === " " && button && !button.classList.contains("pick") && !button.classList.contains("play")) {
       return; // the space bar presses the button that has the focus
     } else if (actions[event.key]) actions[event.key]();
     else return;

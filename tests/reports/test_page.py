@@ -708,3 +708,152 @@ def test_an_average_is_headed_as_such(runs: list[Run], tmp_path: Path) -> None:
     path = page.write_page(runs, tmp_path / "page", "Mine", metrics=["visqol_audio"], averages=["visqol_audio"])
     text = path.read_text(encoding="utf-8")
     assert "<figcaption><b>Mean over the datasets</b> <code>average</code>" in text
+
+
+# ---- sound first
+
+
+def told(browser: Chrome) -> str:
+    text: str = browser.execute_script("return document.querySelector('.listen .chosen').textContent")
+    return text
+
+
+def heard(browser: Chrome) -> str:
+    name: str = browser.execute_script("return document.querySelector('#dock .who').textContent")
+    return name
+
+
+def test_the_first_screen_holds_a_player_and_the_best_median_and_worst_clip(opened: Chrome) -> None:
+    low = opened.execute_script(
+        "return ['#dock .play', '.feature .spectrogram', 'table.results'].map(q => "
+        "document.querySelector(q).getBoundingClientRect().top)"
+    )
+    assert max(low) < 900
+    assert "median of 9 clips by ViSQOL" in told(opened)
+    values = {}
+    for rank in ("best", "median", "worst"):
+        opened.execute_script(f"document.querySelector('[data-rank={rank}]').click()")
+        values[rank] = float(present(re.search(r"ViSQOL, ([\d.]+)", told(opened)))[1])
+        assert opened.execute_script("return document.querySelectorAll('.panel-body:not([hidden])').length") == 1
+    assert values["best"] > values["median"] > values["worst"]
+
+
+def test_every_number_plays_the_clip_behind_it(opened: Chrome, sounding_runs: list[Run]) -> None:
+    script = "document.querySelector('table.results tr[data-run=\"{run}\"] td[data-metric=visqol_audio] .cell').click()"
+    run = next(index for index, run in enumerate(sounding_runs) if run.info.system == "mp3@32kbps")
+    opened.execute_script(script.format(run=run))
+    assert heard(opened) == "mp3@32kbps"
+    wait(opened, "return [...document.querySelectorAll('audio')].filter(a => !a.paused && a.volume > 0.1).length === 1")
+    stored = sounding_runs[run]
+    mean = present(present(stored.estimate("visqol_audio", "builtin-speech")).value)
+    shown = [f"builtin-speech/clip-0{index}" for index in range(3)]
+    values = {clip: float(str(stored.scores[clip, "visqol_audio"].value)) for clip in shown}
+    nearest = min(shown, key=lambda clip: abs(round(values[clip], 2) - mean))
+    assert told(opened).startswith(f"{nearest}: ViSQOL {values[nearest]:.2f}".rstrip("0").rstrip("."))
+    opened.execute_script(script.format(run=0))
+    assert heard(opened) == "Reference", "the reference's row plays the reference"
+    opened.execute_script(
+        "[...document.querySelectorAll('.point[data-system]')].find(p => p.dataset.system === 'opus@24kbps')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    assert heard(opened) == "opus@24kbps"
+
+
+def test_keys_reach_every_sound_and_arrows_every_cell(opened: Chrome) -> None:
+    open_clip(opened)
+    count = opened.execute_script("return document.querySelectorAll('.panel-body:not([hidden]) .pick').length")
+    assert count == 13
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(opened).key_down("\ue008").send_keys("2").key_up("\ue008").perform()
+    assert chosen(opened).endswith("lowpass@3.5khz")
+    stops = opened.execute_script(
+        "return document.querySelector('table.results').querySelectorAll('.cell[tabindex=\"0\"]').length"
+    )
+    assert stops == 1
+    opened.execute_script("document.querySelector('.cell').focus()")
+    before = opened.execute_script("return document.activeElement.closest('tr').rowIndex")
+    press(opened, "\ue015")
+    assert opened.execute_script("return document.activeElement.closest('tr').rowIndex") > before
+
+
+def test_blind_listening_hides_all_but_the_two_and_tells_afterwards(opened: Chrome) -> None:
+    open_clip(opened)
+    press(opened, "3")
+    opened.execute_script("document.querySelector('.blind').click()")
+    body = "document.querySelector('.panel-body:not([hidden])')"
+    shown = opened.execute_script(f"return {body}.innerText + document.getElementById('dock').innerText")
+    assert not re.search(r"opus|Reference|FAILED|\d\.\d\d\d", shown)
+    letters = (
+        "return [...document.querySelectorAll('.stimuli .pick')].filter(p => p.offsetParent).map(p => p.dataset.letter)"
+    )
+    assert opened.execute_script(letters) == ["Sound A", "Sound B"]
+    press(opened, "1")
+    press(opened, "b")
+    assert heard(opened) == "Sound B", "keys of other sounds do nothing"
+    opened.execute_script("document.querySelector('.blind').click()")
+    words = opened.execute_script("return document.querySelector('.panel-body .warn[role=status]').textContent")
+    assert {*re.findall(r"was ([^,]+?)[,.](?= |$)", words)} == {"Reference", "opus@24kbps"}
+    assert opened.execute_script("return document.querySelectorAll('.stimuli tr[hidden]').length") == 0
+
+
+def test_loudness_is_matched_on_request(opened: Chrome, html: str) -> None:
+    pytest.importorskip("pyloudnorm")
+    stimuli = embedded(html)["clips"][0]["stimuli"]
+    levels = [item["lufs"] for item in stimuli if item["audio"]]
+    assert len({round(level, 1) for level in levels}) > 1
+    open_clip(opened)
+    level = "return [...document.querySelectorAll('audio')].map(a => a.volume).filter(v => v > 0.001)"
+    opened.execute_script("document.querySelector('.play').click()")
+    wait(opened, "return [...document.querySelectorAll('audio')].some(a => a.currentTime > 0.05)")
+    assert opened.execute_script(level) == [1]
+    opened.execute_script("document.getElementById('match').click()")
+    expected = 10 ** ((min(levels) - levels[0]) / 20)
+    assert opened.execute_script(level) == [pytest.approx(expected, abs=1e-3)]
+
+
+def test_a_link_leads_to_clip_sound_and_position(browser: Chrome, written: Path, html: str) -> None:
+    resize(browser, 1280, 900)
+    browser.get("about:blank")
+    clip = embedded(html)["clips"][4]["id"]
+    browser.get(f"{written.as_uri()}#clip={clip}&sound=mp3@64kbps&t=1.5")
+    assert heard(browser) == "mp3@64kbps"
+    assert browser.execute_script("return document.querySelector('#dock .what').textContent") == clip
+    wait(browser, "return document.querySelector('.clock').textContent.startsWith('1.50')")
+    browser.execute_script("document.querySelector('.link').click()")
+    assert "t=1.50" in browser.current_url
+    assert browser.execute_script("return document.querySelector('.download').href").endswith(".flac")
+
+
+def test_columns_and_systems_can_be_hidden(opened: Chrome) -> None:
+    count = "return [...document.querySelectorAll('table.results:first-of-type')][0].innerText"
+    assert "PESQ-WB" in opened.execute_script(count)
+    opened.execute_script(
+        "for (const q of ['[data-metric=pesq_wb]', '[data-run=\"1\"]']) document.querySelector('#shown ' + q).click()"
+    )
+    text = opened.execute_script(count).replace("\u200b", "")
+    assert "PESQ-WB" not in text
+    assert "opus@6kbps" not in text
+    open_clip(opened)
+    text = opened.execute_script("return document.querySelector('.stimuli').innerText").replace("\u200b", "")
+    assert "PESQ-WB" not in text
+    assert "opus@6kbps" not in text
+
+
+def test_a_clip_marks_its_best_and_shows_no_empty_column(opened: Chrome, html: str) -> None:
+    open_clip(opened)
+    best = opened.execute_script(
+        "return [...document.querySelectorAll('.stimuli .best')].map("
+        "b => [b.closest('td').dataset.metric, b.textContent])"
+    )
+    data = embedded(html)
+    column = next(k for k, item in enumerate(data["metrics"]) if item["name"] == "visqol_audio")
+    values = [float(item["scores"][column][1]) for item in data["clips"][0]["stimuli"] if item["role"] == "system"]
+    assert ["visqol_audio", f"{max(values):.2f}"] in best
+    assert not any(metric == "kbps" for metric, _ in best), "no bitrate is better than another"
+    open_clip(opened, 4)  # music
+    heads = opened.execute_script(
+        "return [...document.querySelectorAll('.stimuli thead th')].map(h => h.dataset.metric)"
+    )
+    assert "visqol_audio" in heads
+    assert "pesq_wb" not in heads
