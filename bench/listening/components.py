@@ -57,6 +57,7 @@ def variance_components(scores: Scores) -> Components | None:
     Source: Bates et al., Fitting linear mixed-effects models using lme4, J. Stat. Softw. 67 (2015), section 3.
     """
     from scipy.optimize import minimize
+    from scipy.sparse import csr_array, hstack
 
     there = ~np.isnan(scores)
     listener, item, system = np.nonzero(there)
@@ -67,17 +68,18 @@ def variance_components(scores: Scores) -> Components | None:
     effects = [listener, item, item * systems + system, listener * systems + system]
     columns = [np.unique(effect, return_inverse=True)[1] for effect in effects]
     sizes = [int(column.max()) + 1 for column in columns]
-    z = np.zeros((n, sum(sizes)))
-    for start, column in zip(np.cumsum([0, *sizes]), columns, strict=False):
-        z[np.arange(n), start + column] = 1
+    ones, rows = np.ones(n), np.arange(n)
+    z = hstack([csr_array((ones, (rows, c)), (n, size)) for c, size in zip(columns, sizes, strict=True)]).tocsr()
     present = np.unique(system)
     x = (system[:, None] == present).astype(np.float64)
-    products = (z.T @ z, z.T @ x, z.T @ y, x.T @ x, x.T @ y, float(y @ y))
+    products = ((z.T @ z).toarray(), z.T @ x, z.T @ y, x.T @ x, x.T @ y, float(y @ y))
 
     def deviance(ratios: Real) -> float:
         return _deviance(np.repeat(ratios, sizes), products, n)[0]
 
-    best = minimize(deviance, np.full(4, 0.2), method="L-BFGS-B", bounds=[(0.0, None)] * 4)
+    best = minimize(
+        deviance, np.full(4, 0.2), method="L-BFGS-B", bounds=[(0.0, None)] * 4, options={"ftol": 1e-13, "gtol": 1e-7}
+    )
     residual = math.sqrt(_deviance(np.repeat(best.x, sizes), products, n)[1])
     of_listeners, of_items, of_item_system, of_listener_system = (residual * math.sqrt(max(x, 0.0)) for x in best.x)
     return Components(of_listeners, of_items, of_item_system, of_listener_system, residual)
