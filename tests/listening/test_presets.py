@@ -48,6 +48,6 @@ def test_a_preset_of_ones_own(tmp_path: Path, make: Callable[..., Exported]) -> 
     (tmp_path / "mine.toml").write_text(text.replace('name = "bs1534"', 'name = "mine"'), encoding="utf-8")
     pack = make(tmp_path / "p", preset=str(tmp_path / "mine.toml"), items=1, training=False)
     assert pack.pack.words.preset == "mine"
-    (tmp_path / "bad.toml").write_text(text + "\nlow = 3\n", encoding="utf-8")
+    (tmp_path / "bad.toml").write_text("low = 3\n" + text, encoding="utf-8")
     with pytest.raises(BenchError, match="not a valid card"):
         load_preset(str(tmp_path / "bad.toml"))
