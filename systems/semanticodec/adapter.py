@@ -112,14 +112,16 @@ class SemantiCodec(Codec):
 
     def _coded(self, sounds: Sequence[Audio]) -> list[Stream]:
         """Streams of sounds."""
+        from ldmbench.systems.semanticodec.tokens import ACOUSTIC
+
         codes: list[list[Tokens]] = [[] for _ in sounds]
         for owner, tokens, _ in self._windows(sounds):
             codes[owner].append(tokens)
         layers = [np.concatenate(windows).T for windows in codes]
-        bits = self.vocab.bit_length() - 1 + 13
+        bits = self.vocab.bit_length() - 1 + ACOUSTIC.bit_length() - 1
         # As its authors count: tokens of 0.16 s patches, without what padding adds.
         nominal = 50 / self.geometry.stack * bits / 1000
-        sizes = self.vocab, 8192
+        sizes = self.vocab, ACOUSTIC
         return [
             Stream(tokens, tokens.shape[1] * bits, tokens, codebooks=sizes, nominal_kbps=nominal) for tokens in layers
         ]
