@@ -12,13 +12,13 @@ import click
 from ldmbench.clips.card import list_datasets, load_dataset_card
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric
-from ldmbench.names import parse, unknown
+from ldmbench.names import Name, parse, unknown
 from ldmbench.runs.check import Finding
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.prepare import Prepared
 from ldmbench.runs.results import Run
 from ldmbench.suite import list_suites, load_suite
-from ldmbench.system.registry import list_systems, load_system_card
+from ldmbench.system.registry import list_systems, load_system_card, resolve
 
 #: Failures printed one by one; the rest is counted.
 _SHOWN = 20
@@ -46,17 +46,20 @@ def print_record(name: str, as_json: bool) -> None:
     Raises:
         BenchError: If nothing has that name.
     """
-    record = _record(name)
+    records = _records(name)
     if as_json:
-        click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(records[0] if len(records) == 1 else records, indent=1, ensure_ascii=False))
         return
-    for key, value in record.items():
-        if isinstance(value, dict) and value:
-            click.echo(f"{key}:")
-            for inner, content in value.items():
-                click.echo(f"  {inner}: {_inline(content)}")
-        elif value not in ("", None, [], {}):
-            click.echo(f"{key}: {_inline(value)}")
+    for number, record in enumerate(records):
+        if number:
+            click.echo()
+        for key, value in record.items():
+            if isinstance(value, dict) and value:
+                click.echo(f"{key}:")
+                for inner, content in value.items():
+                    click.echo(f"  {inner}: {_inline(content)}")
+            elif value not in ("", None, [], {}):
+                click.echo(f"{key}: {_inline(value)}")
 
 
 def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
@@ -108,22 +111,43 @@ def print_failures(runs: Sequence[Run]) -> int:
     return len(failures)
 
 
-def _record(name: str) -> dict[str, Any]:
-    base = parse(name).name
-    if name in list_suites() or name.endswith(".toml"):
-        return {"suite": name, **load_suite(name).model_dump(mode="json", exclude={"name"})}
-    if base in list_systems():
-        card = load_system_card(base).model_dump(mode="json", exclude={"name"})
-        return {"system": base, **card}
-    if base in list_datasets():
-        return {"dataset": base, **load_dataset_card(base).model_dump(mode="json", exclude={"name"})}
+def _records(name: str) -> list[dict[str, Any]]:
+    """What there is of that name; a suite and a system may share one."""
+    records: list[dict[str, Any]] = []
+    path = name.endswith(".toml")
+    asked = parse(name) if not path else Name(name)
+    if name in list_suites() or path:
+        records.append({"suite": name, **load_suite(name).model_dump(mode="json", exclude={"name"})})
+    if asked.name in list_systems():
+        records.append(_system_record(asked))
+    if asked.name in list_datasets():
+        card = load_dataset_card(asked.name)
+        if asked.variant and asked.variant not in card.conditions:
+            raise unknown(f"condition of {card.name}", asked.variant, card.conditions)
+        chosen = {"conditions": {asked.variant: card.conditions[asked.variant]}} if asked.variant else {}
+        shown = card.model_copy(update=chosen).model_dump(mode="json", exclude={"name"})
+        records.append({"dataset": name, **shown})
     metrics = list_metrics()
-    if base in metrics:
+    if asked.name in {metric.partition("@")[0] for metric in metrics}:
         facts = asdict(load_metric(name).facts)
-        variants = [other for other in metrics if other.startswith(f"{base}@")]
-        return {"metric": facts.pop("name"), **facts, "variants": variants}
-    names = [*list_suites(), *list_systems(), *list_datasets(), *metrics]
-    raise unknown("name", name, names, "" if base else "see ldmbench list")
+        variants = [other for other in metrics if other.startswith(f"{asked.name}@") and other != name]
+        records.append({"metric": facts.pop("name"), **facts, "variants": variants})
+    if not records:
+        names = [*list_suites(), *list_systems(), *list_datasets(), *metrics]
+        raise unknown("name", name, names, "" if asked.name else "see ldmbench list")
+    return records
+
+
+def _system_record(asked: Name) -> dict[str, Any]:
+    """A card; of a variant, or with settings, what that one is set to."""
+    card = load_system_card(asked.name)
+    record = card.model_dump(mode="json", exclude={"name"})
+    if not (asked.variant or asked.settings):
+        return {"system": asked.name, **record}
+    spec = resolve(asked)
+    weights = {key: record["weights"][key] for key in card.weights_of(spec.name.variant)}
+    del record["variants"], record["default"]
+    return {"system": spec.label, **record, "settings": dict(spec.settings), "weights": weights}
 
 
 def _datasets() -> dict[str, str]:

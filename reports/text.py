@@ -37,6 +37,9 @@ CSV_COLUMNS = (
     *("n", "failed", "unscored", "rank", "published", "difference", "note"),
 )
 
+#: Width of a line in a file.
+UNLIMITED = 100_000
+
 #: Stands where a metric does not apply.
 DASH = "–"
 
@@ -49,14 +52,12 @@ def to_terminal(table: Table, *, intervals: bool = False, width: int | None = No
     Args:
         table: The table.
         intervals: Whether to show 95 % intervals below the values.
-        width: Characters in a line; the terminal's own where None.
+        width: Characters in a line; the terminal's own where None, and no limit where the output goes elsewhere.
         colour: Whether to colour the best (green) and the second (cyan) of each column.
     """
-    import shutil
-
     from rich.console import Console
 
-    width = shutil.get_terminal_size().columns if width is None else width
+    width = _terminal_width() if width is None else width
     stream = io.StringIO()
     console = Console(
         file=stream,
@@ -83,6 +84,16 @@ def to_terminal(table: Table, *, intervals: bool = False, width: int | None = No
     ):
         console.print(line)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal, or as many as ``COLUMNS`` says; a file or a pipe has no end of the line."""
+    import os
+    import shutil
+    import sys
+
+    limited = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return shutil.get_terminal_size().columns if limited else UNLIMITED
 
 
 def to_markdown(table: Table, *, intervals: bool = False) -> str:

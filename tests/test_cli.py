@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -360,6 +365,67 @@ def test_a_table_is_kept_as_a_file(folder: Path, tmp_path: Path) -> None:
         assert refused.exit_code == 2
         assert message in refused.stderr
     assert "nothing to report" in invoke("report").stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("ldmbench run quick", ["quickstart"]),
+        ("ldmbench run codecs -s opus@6", ["opus@6kbps", "opus@64kbps"]),
+        ("ldmbench score codecs -m visqol_sp", ["visqol_speech_exponential", "visqol_speech_lattice"]),
+        ("ldmbench run codecs -d builtin-m", ["builtin-music"]),
+        ("ldmbench show amr", ["amr-nb", "amr-nb@4.75kbps"]),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_names(line: str, names: list[str], shell: str) -> None:
+    words = line.split()
+    position = words[-1] if shell == "fish" else str(len(words) - 1)
+    variables = {"_LDMBENCH_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "COMP_CWORD": position}
+    answer = CliRunner().invoke(cli, [], prog_name="ldmbench", env=variables, auto_envvar_prefix="LDMBENCH")
+    offered = re.findall(r"[\w@.-]+", answer.output)
+    assert set(names) <= set(offered), answer.output
+
+
+def test_bash_completes_at_the_prompt() -> None:
+    """A real shell with the script that README installs."""
+    bash = shutil.which("bash")
+    program = Path(sys.executable).with_name("ldmbench")
+    if bash is None or not program.is_file():
+        pytest.skip("no bash, or ldmbench is not installed as a program")
+    script = (
+        'eval "$(_LDMBENCH_COMPLETE=bash_source ldmbench)"; COMP_WORDS=(ldmbench run codecs -s opus@6); COMP_CWORD=4; '
+        '_ldmbench_completion ldmbench; echo "${COMPREPLY[@]}"'
+    )
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["opus@6kbps", "opus@64kbps"], done.stderr
+
+
+def test_show_of_a_variant_and_of_a_shared_name(tmp_path: Path) -> None:
+    variant = invoke("show", "opus@6kbps:frame_ms=20")
+    assert variant.exit_code == 0
+    assert "system: opus@6kbps:frame_ms=20" in variant.stdout
+    assert "  kbps: 6" in variant.stdout
+    assert "  frame_ms: 20" in variant.stdout
+    assert "variants" not in variant.stdout
+    assert "kind=lowpass" not in invoke("show", "vctk-test").stdout.partition("conditions")[0]
+    assert invoke("show", "opus@7kbps").exit_code == 2
+    assert "audioldm-zero-shot" in invoke("show", "audioldm-zero-shot").stdout
+    both = invoke("show", "audioldm-zero-shot").stdout
+    assert "suite: audioldm-zero-shot" in both
+    assert "system: audioldm-zero-shot" in both
+
+
+def test_a_file_has_no_end_of_the_line(folder: Path, suite: Path, tmp_path: Path) -> None:
+    """Nothing is wrapped where the output goes to a file or a pipe; a terminal has its own width."""
+    run(suite, folder, tmp_path / "runs", "-m", "visqol_audio", "-m", "lsd_audiosr", "-m", "lsd_ssr_eval", "-m", "snr")
+    wide = invoke("report", "tiny+clips", "--out", tmp_path / "runs")
+    heading = next(line for line in wide.stdout.splitlines() if line.startswith("System"))
+    assert "SNR" in heading
+    assert "LSD (ssr_eval)" in heading
+    narrow = CliRunner().invoke(cli, ["report", "tiny+clips", "--out", str(tmp_path / "runs")], env={"COLUMNS": "60"})
+    assert max(map(len, narrow.stdout.splitlines())) <= 60
 
 
 def test_late_outputs_are_noted_and_can_be_aligned(tmp_path: Path, speechlike: Callable[..., Audio]) -> None:

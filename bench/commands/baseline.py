@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ldmbench.commands import options
+from ldmbench.commands import complete, options
 
 
 @click.group()
@@ -15,7 +15,7 @@ def baseline() -> None:
 
 
 @baseline.command()
-@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...")
+@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...", shell_complete=complete.suites)
 @click.option("-s", "--system", "systems", multiple=True, help="System to save; repeatable.  [default: all]")
 @click.option(
     "-o",

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import options
+from ldmbench.commands import complete, options
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...")
+@click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...", shell_complete=complete.suites)
 @click.option("--to", "kind", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 @click.option(
     "-o", "--output", type=options.folder, default=Path("export"), show_default=True, help="Folder to write to."

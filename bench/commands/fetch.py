@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from ldmbench.commands import complete
+
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.anything)
 def fetch(names: tuple[str, ...]) -> None:
     """Download a dataset, the checkpoints of a system, a recogniser (whisper-SIZE) or an extractor (clap-NAME, ...).
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import options
+from ldmbench.commands import complete, options
 from ldmbench.host.streams import no_noise
 
 KINDS = ("datasets", "systems", "metrics", "suites")
@@ -24,7 +24,7 @@ def list_(kind: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.anything)
 @options.as_json
 def show(name: str, as_json: bool) -> None:
     """Show everything about one dataset, system, metric or suite."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ldmbench.commands import complete
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 runs = click.option(
     "--out",
@@ -27,11 +29,28 @@ table = click.option(
     "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="CSV with path,text,group for the folder."
 )
 systems = click.option(
-    "-s", "--system", "systems", multiple=True, help="System to run; repeatable.  [default: the suite's]"
+    "-s",
+    "--system",
+    "systems",
+    multiple=True,
+    shell_complete=complete.systems,
+    help="System to run; repeatable.  [default: the suite's]",
 )
-metrics = click.option("-m", "--metric", "metrics", multiple=True, help="Metric to add; repeatable.")
+metrics = click.option(
+    "-m",
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=complete.metrics,
+    help="Metric to add; repeatable.",
+)
 datasets = click.option(
-    "-d", "--dataset", "datasets", multiple=True, help="Dataset of the suite; repeatable.  [default: all of them]"
+    "-d",
+    "--dataset",
+    "datasets",
+    multiple=True,
+    shell_complete=complete.datasets,
+    help="Dataset of the suite; repeatable.  [default: all of them]",
 )
 device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 weights = click.option("--weights", type=folder, help="Folder with official checkpoints.  [default: the weights home]")

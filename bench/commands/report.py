@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ldmbench.commands import options
+from ldmbench.commands import complete, options
 from ldmbench.commands.outcome import end
 from ldmbench.errors import BenchError
 
@@ -19,7 +19,7 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 
 
 @click.command()
-@click.argument("targets", nargs=-1, metavar="SUITE|RUN...")
+@click.argument("targets", nargs=-1, metavar="SUITE|RUN...", shell_complete=complete.suites)
 @click.option("--spec", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of a table (docs/paper.md).")
 @click.option("--to", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True, help="Format.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File; a folder for html and curves.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ldmbench.commands import options
+from ldmbench.commands import complete, options
 from ldmbench.commands.gate import FILES, STRICTNESS, finish, gate_options, rules_of
 from ldmbench.commands.outcome import end, show_runs, where
 from ldmbench.errors import BenchError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", shell_complete=complete.suites)
 @options.systems
 @options.metrics
 @options.datasets

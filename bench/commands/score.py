@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ldmbench.commands import options
+from ldmbench.commands import complete, options
 from ldmbench.commands.outcome import end, show_runs, where
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="FOLDER|SUITE|RUN...")
+@click.argument("targets", nargs=-1, required=True, metavar="FOLDER|SUITE|RUN...", shell_complete=complete.suites)
 @click.option("--reference", type=options.folder, help="Folder of references; the targets are then folders of outputs.")
 @click.option("--baseline", "baselines", multiple=True, help="System to run on the references; repeatable.")
 @click.option(
