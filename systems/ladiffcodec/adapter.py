@@ -191,7 +191,8 @@ class LaDiffCodec(Codec):
         if self.level == "codec" and coarse is not None:
             wave = wave * (coarse.square().mean() / (wave.square().mean() + _SMALL**2)).sqrt()
         elif self.level == "peak":
-            wave = wave / (wave.std() + _SMALL)
+            # A single sample has no deviation.
+            wave = wave / (wave.std(correction=int(len(wave) > 1)) + _SMALL)
             wave = wave / (wave.abs().max() + _SMALL)
         return np.asarray(wave.cpu().numpy())
 

@@ -65,10 +65,13 @@ def test_clips_of_any_length_rate_and_channels(
         assert len(set(tokens[0])) > 10
 
 
-def test_silence(system: LaDiffCodec) -> None:
-    (output,) = system.process([Clip("t/a", "t", loaded=Audio.of(np.zeros(8000), 16_000), seed=1)])
-    assert sounding(output).length == 8000
-    assert np.isfinite(sounding(output).samples).all()
+@pytest.mark.parametrize("level", ["codec", "peak"])
+def test_the_shortest_sounds_and_silence(level: str, system: LaDiffCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "level", level)
+    for samples in (np.zeros(800), np.zeros(1), np.random.default_rng(0).standard_normal(800) * 0.1):
+        (output,) = system.process([Clip("t/a", "t", loaded=Audio.of(samples, 16_000), seed=1)])
+        assert sounding(output).length == len(samples)
+        assert np.isfinite(sounding(output).samples).all()
 
 
 def test_alone_and_repeated_is_bit_equal_and_in_a_batch_nearly(
