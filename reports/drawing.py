@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing, safe_name
@@ -30,6 +33,12 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 PANEL = (4.4, 3.3)
 MARGINS = (0.5, 0.48, 0.14, 0.34)
 INK, MUTED, GRID, PAPER = "#1a1c21", "#5d6370", "#e3e5ea", "#ffffff"
+
+#: Covering a word is as bad as covering so many points or pieces of a line.
+_TEXT = 6
+
+#: Where a label may go: its anchor (None leaves it), its offset in points, and its vertical alignment.
+_Try = tuple[tuple[float, float] | None, tuple[float, float], str]
 
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "ldmbench",
@@ -118,7 +127,7 @@ def _figure(curves: Sequence[Curve], columns: int, names: Sequence[str]) -> Figu
         x, y = index % columns * PANEL[0], (rows - 1 - index // columns) * PANEL[1]
         width, height = PANEL[0] - left - right, PANEL[1] - bottom - top
         axes = figure.add_axes(((x + left) / size[0], (y + bottom) / size[1], width / size[0], height / size[1]))
-        _spread(_panel(axes, curve, names), curve, axes, renderer)
+        _settle(_panel(axes, curve, names), _levels(axes, curve), curve, axes, renderer)
     return figure
 
 
@@ -165,7 +174,6 @@ def _panel(axes: Any, curve: Curve, names: Sequence[str]) -> list[Any]:
     else:
         span = max(rates) - min(rates)
         axes.set_xlim(min(rates) - 0.08 * span, max(rates) + 1.08 * span * share / (1 - share))
-    _levels(axes, curve)
     if curve.axis in MEASURED:
         wide = max(rates) / min(rates) > 1000
         axes.xaxis.set_major_locator(LogLocator(10, (1,) if wide else (1, 2, 5), numticks=20))
@@ -194,8 +202,12 @@ def _mark(axes: Any, point: Point, colour: str, marker: str, gid: str) -> None:
     artist.set_gid(gid)
 
 
-def _levels(axes: Any, curve: Curve) -> None:
-    """Dashed lines for the systems without a bitrate, where they lie near enough to leave the curves readable."""
+def _levels(axes: Any, curve: Curve) -> list[Any]:
+    """Dashed lines for the systems without a bitrate, where they lie near enough to leave the curves readable.
+
+    Returns:
+        Their labels.
+    """
     from matplotlib.patheffects import withStroke
 
     low, high = axes.get_ylim()
@@ -203,13 +215,14 @@ def _levels(axes: Any, curve: Curve) -> None:
     halo = [withStroke(linewidth=2, foreground=PAPER)]
     style = {"color": MUTED, "fontsize": 7.5, "path_effects": halo}
     outside: dict[bool, list[str]] = {True: [], False: []}
+    labels = []
     for label, value in curve.levels:
         if not low - margin <= value <= high + margin:
             outside[value > high].append(f"{label} {value:.{curve.facts.digits}f}")
             continue
         axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
         offset = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-        axes.annotate(label, (0, value), (2, 2), va="bottom", zorder=5, **offset, **style)
+        labels.append(axes.annotate(label, (0, value), (2, 2), va="bottom", zorder=5, **offset, **style))
     _, top = axes.get_ylim()
     axes.set_ylim(top=top + 0.07 * (high - low))
     for above, names in outside.items():
@@ -217,20 +230,62 @@ def _levels(axes: Any, curve: Curve) -> None:
             edge, side = (0.97, "top") if above else (0.03, "bottom")
             text = f"off the scale: {', '.join(names)}"
             axes.annotate(text, (1, edge), xycoords="axes fraction", ha="right", va=side, **style)
+    return labels
 
 
-def _spread(labels: Sequence[Any], curve: Curve, axes: Any, renderer: Any) -> None:
-    """Move labels that lie on each other or on a point away, upwards in steps."""
+def _settle(names: Sequence[Any], levels: Sequence[Any], curve: Curve, axes: Any, renderer: Any) -> None:
+    """Move labels to where they cover no point, line, interval or other label, or the least of them.
+
+    Names stay beside the ends of their lines, up or down of them; labels of dashed lines stay on those, above or below.
+    """
+    taken = _obstacles(curve, axes)
+    steps = [(6.0, sign * step) for step in range(0, 26, 2) for sign in (1, -1)][1:]
+    for label in sorted(names, key=lambda text: text.get_window_extent(renderer).y0):
+        around: list[_Try] = [(None, offset, "center") for offset in steps]
+        taken += [_least(label, around, taken, renderer)] * _TEXT
+    frame = axes.get_window_extent(renderer)
+    for label in levels:
+        # From the left edge to where it ends at the right one.
+        last = 1 - (label.get_window_extent(renderer).width + 8) / frame.width
+        shares = [last * share for share in (0.0, 1.0, 0.86, 0.72, 0.58, 0.44, 0.3, 0.15)]
+        tries = [
+            ((share, label.xy[1]), (2.0, offset), side)
+            for offset, side in ((2.0, "bottom"), (-2.5, "top"))
+            for share in shares
+        ]
+        taken += [_least(label, tries, taken, renderer)] * _TEXT
+
+
+def _least(label: Any, tries: Sequence[_Try], taken: Sequence[Any], renderer: Any) -> Any:
+    """Put a label where it covers least, the first of equals; returns the box that it then takes."""
+
+    def put(attempt: _Try) -> Any:
+        anchor, offset, side = attempt
+        label.xy = label.xy if anchor is None else anchor
+        label.set_position(offset)
+        label.set_verticalalignment(side)
+        return label.get_window_extent(renderer)
+
+    def covered(attempt: _Try) -> int:
+        box = put(attempt)
+        return sum(box.overlaps(other) for other in taken)
+
+    return put(min(tries, key=covered))
+
+
+def _obstacles(curve: Curve, axes: Any) -> list[Any]:
+    """What labels must not cover, as boxes in pixels: points, the lines between them in short pieces, and intervals."""
     from matplotlib.transforms import Bbox
 
-    centres = [axes.transData.transform((point.x, point.value)) for f in curve.families for point in f.points]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
-    for label in sorted(labels, key=lambda text: text.get_window_extent(renderer).y0):
-        box = label.get_window_extent(renderer)
-        steps = 0
-        while any(box.overlaps(other) for other in taken) and steps < 40:
-            steps += 1
-            x, y = label.get_position()
-            label.set_position((x, y + 2))
-            box = label.get_window_extent(renderer)
-        taken.append(box)
+    boxes = []
+    for family in curve.families:
+        centres = axes.transData.transform([(point.x, point.value) for point in family.points])
+        boxes += [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
+        for start, end in pairwise(centres):
+            count = max(2, int(np.hypot(*(end - start)) / 6))
+            boxes += [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in np.linspace(start, end, count)]
+        for point in family.points:
+            if point.low is not None and point.high is not None:
+                (x, low), (_, high) = axes.transData.transform([(point.x, point.low), (point.x, point.high)])
+                boxes.append(Bbox.from_bounds(x - 1, low, 2, high - low))
+    return boxes

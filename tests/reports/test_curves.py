@@ -207,8 +207,18 @@ def test_labels_do_not_lie_on_each_other(runs: list[Run]) -> None:
             canvas: Any = FigureCanvasAgg(figure)
             renderer = canvas.get_renderer()
             names = {family.name for family in curve.families}
-            boxes = [t.get_window_extent(renderer) for t in figure.axes[0].texts if t.get_text() in names]
-            assert len(boxes) == 3
+            texts = [text for text in figure.axes[0].texts if text.get_text() != curve.dataset]
+            assert len([text for text in texts if text.get_text() in names]) == 3
+            assert {label for label, _ in curve.levels} <= {name for t in texts for name in t.get_text().split()} | {
+                text.get_text() for text in texts
+            }
+            boxes = [text.get_window_extent(renderer) for text in texts]
+            centres = [
+                figure.axes[0].transData.transform((point.x, point.value))
+                for family in curve.families
+                for point in family.points
+            ]
+            assert not any(box.contains(x, y) for box in boxes for x, y in centres), "no label lies on a point"
             assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
             # Within the picture, too.
             assert all(box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
