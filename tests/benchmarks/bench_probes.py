@@ -48,6 +48,10 @@ def trainers(clips: int, dims: int, classes: int, apart: float, epochs: int, thr
     mlp.EPOCHS = epochs
     found = synthetic(clips, classes, dims, 5, apart)
     print(f"{clips} clips, {dims} numbers, {classes} classes, 5 folds, 8 points, {epochs} epochs, {threads} threads")
+    # Torch imports half of itself at the first step of an optimiser.
+    small = synthetic(30, 2, 4, 3, apart)
+    hear_probe(small, top1, points=2)
+    probe(small, 0, points=2, epochs=3)
     for seed in range(seeds):
         start = time.perf_counter()
         told = hear_probe(found, top1, seed=seed)
