@@ -55,6 +55,7 @@ const hear = (run, metric, dataset, value) => {
   const other = data.clips.findIndex((clip) => (!dataset || clip.dataset === dataset) && soundOf(clip, run));
   const index = near ? near.index : other >= 0 ? other : data.clips.findIndex((clip) => soundOf(clip, run));
   if (index < 0) return tell(`${data.runs[run].name} has no sound on this page.`);
+  for (const button of listen.querySelectorAll("[data-rank]")) button.setAttribute("aria-pressed", "false");
   feature(index, run, true);
   const title = column < 0 ? metric : data.metrics[column].title;
   tell(near

@@ -105,7 +105,7 @@ class Panel {
       const cell = row.insertCell();
       cell.dataset.metric = data.metrics[column].name;
       if (status === "ok" && text === this.best.get(column) && item.role === "system") cell.append(make("b", "best", text));
-      else cell.textContent = status === "ok" ? text : status === "none" || status === "set" ? "–" : status;
+      else cell.textContent = status === "ok" ? text : status === "none" || status === "set" || (status === "unscored" && item.role === "reference") ? "–" : status;
       if (status === "failed") cell.className = "fail";
       if (status === "unscored") cell.className = "void muted";
       if (status !== "ok") cell.title = text;

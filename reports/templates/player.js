@@ -217,6 +217,7 @@ class Player extends Panel {
       pick.dataset.letter = `Sound ${"AB"[place]}`;
       pick.dataset.title = pick.title;
       pick.title = "";
+      pick.setAttribute("aria-label", pick.dataset.letter);
       this.rows[index].parentElement.append(this.rows[index]);
     });
     this.body.classList.add("blinded");
@@ -237,6 +238,7 @@ class Player extends Panel {
     for (const index of pair) {
       const pick = this.rows[index].querySelector(".pick");
       delete pick.dataset.letter;
+      pick.removeAttribute("aria-label");
       pick.title = pick.dataset.title;
     }
     // Back into the order in which they came, each followed by what is said of it.

@@ -788,6 +788,8 @@ def test_blind_listening_hides_all_but_the_two_and_tells_afterwards(opened: Chro
         "return [...document.querySelectorAll('.stimuli .pick')].filter(p => p.offsetParent).map(p => p.dataset.letter)"
     )
     assert opened.execute_script(letters) == ["Sound A", "Sound B"]
+    spoken = letters.replace("p.dataset.letter", "p.getAttribute('aria-label')")
+    assert opened.execute_script(spoken) == ["Sound A", "Sound B"]
     press(opened, "1")
     press(opened, "b")
     assert heard(opened) == "Sound B", "keys of other sounds do nothing"
