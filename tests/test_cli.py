@@ -417,8 +417,11 @@ def test_show_of_a_variant_and_of_a_shared_name(tmp_path: Path) -> None:
     assert "system: audioldm-zero-shot" in both
 
 
-def test_a_file_has_no_end_of_the_line(folder: Path, suite: Path, tmp_path: Path) -> None:
+def test_a_file_has_no_end_of_the_line(
+    folder: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is wrapped where the output goes to a file or a pipe; a terminal has its own width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     run(suite, folder, tmp_path / "runs", "-m", "visqol_audio", "-m", "lsd_audiosr", "-m", "lsd_ssr_eval", "-m", "snr")
     wide = invoke("report", "tiny+clips", "--out", tmp_path / "runs")
     heading = next(line for line in wide.stdout.splitlines() if line.startswith("System"))

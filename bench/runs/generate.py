@@ -78,7 +78,6 @@ def generate(
                 for start in range(0, len(clips), options.batch):
                     part = clips[start : start + options.batch]
                     for made in _kept(studio.process(part, options.batch == 1), writer, spec):
-                        interrupt.check()
                         advance(made, spec.label)
                         rest -= made
             except _NotReadyError as error:
@@ -110,6 +109,7 @@ def _kept(batch: Iterator[Made], writer: RunWriter, spec: SystemSpec) -> Iterato
     rows: list[OutputRow] = []
     try:
         for made in batch:
+            interrupt.check()
             if embedder.CACHED in made.row.details and made.tokens is None:
                 rows.append(made.row)
             else:

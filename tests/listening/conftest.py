@@ -129,8 +129,10 @@ class Served:
         """As Ctrl-C does; the exit code and what it printed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        out, _ = self._process.communicate(timeout=30)
-        return self._process.returncode, out
+        # ``communicate`` would lose what was read ahead with the first line.
+        assert self._process.stdout is not None
+        out = self._process.stdout.read()
+        return self._process.wait(timeout=30), out
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:

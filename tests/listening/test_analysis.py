@@ -47,6 +47,7 @@ def as_ratings(scores: Real, names: list[str], low: float = 0, high: float = 100
     return Ratings(rows, roles, low=low, high=high)
 
 
+@pytest.mark.slow
 def test_the_order_is_recovered() -> None:
     random = np.random.default_rng(4)
     means = {"best": 75.0, "good": 60.0, "fair": 45.0, "poor": 30.0}
@@ -157,6 +158,7 @@ def test_components_are_statsmodels() -> None:
         assert getattr(found, name) == pytest.approx(float(value), rel=0.03, abs=0.2), name
 
 
+@pytest.mark.slow
 def test_components_are_recovered() -> None:
     """Without bias: variances over ten tests of 15 listeners, 15 items and 5 systems."""
     found = []

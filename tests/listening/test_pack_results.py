@@ -99,6 +99,7 @@ def test_listeners_who_heard_different_systems_are_compared_by_item() -> None:
     assert pair.difference.value == pytest.approx(20)
 
 
+@pytest.mark.slow
 def test_a_sheet_is_read_back_as_it_was_handed_out(make: Callable[..., Exported], tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     pack = make(tmp_path / "pack", "sheet", duplicates=1)

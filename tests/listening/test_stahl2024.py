@@ -133,6 +133,7 @@ def test_groups_show_what_the_mean_hides(analysis: Analysis) -> None:
     assert means["VCTK"]["AudioDec"] == pytest.approx(56, abs=0.5)
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_tables_plots_and_latex(tmp_path: Path) -> None:
     words = ["mushra", "analyse", str(RATINGS), "--items", str(FOLDER / "items.csv"), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(cli, [*words, "--systems", str(FOLDER / "systems.csv"), "--title", "Stahl 2024"])

@@ -79,7 +79,9 @@ def plan_for(name: str, folder: Path, dataset: Any, root: Path, asked: Asked, me
     return make_plan(suite, [dataset], [asked(f"{name}:{_merged(name.partition('@')[0], '')}", folder)], root)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "audioldm2" else pytest.mark.slow) for name in NAMES]
+)
 def test_run_score_and_resume(
     name: str, folders: dict[str, Path], captioned: Path, tmp_path: Path, asked: Asked
 ) -> None:
@@ -101,6 +103,7 @@ def test_run_score_and_resume(
     assert [path.stat().st_mtime_ns for path in kept] == before
 
 
+@pytest.mark.slow
 def test_command_line_runs_reports_and_resumes_all_three(
     folders: dict[str, Path], captioned: Path, tmp_path: Path
 ) -> None:
