@@ -26,7 +26,8 @@ def where(runs: Sequence[Run], out: Path) -> str:
     import shlex
 
     suite = runs[0].info.suite
-    words = ["ldmbench", "report", suite, "--to", "html", *(() if out == Path("runs") else ("--out", str(out)))]
+    elsewhere = () if out.absolute() == Path("runs").absolute() else ("--out", str(out))
+    words = ["ldmbench", "report", suite, "--to", "html", *elsewhere]
     return f"stored in {runs[0].path.parent.parent}; a page: {shlex.join(words)}"
 
 
