@@ -79,9 +79,8 @@ def plan_for(name: str, folder: Path, dataset: Any, root: Path, asked: Asked, me
     return make_plan(suite, [dataset], [asked(f"{name}:{_merged(name.partition('@')[0], '')}", folder)], root)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "audioldm2" else pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_run_score_and_resume(
     name: str, folders: dict[str, Path], captioned: Path, tmp_path: Path, asked: Asked
 ) -> None:
