@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -70,14 +70,36 @@ def write(curves: Sequence[Curve], folder: str | Path) -> list[Path]:
             "no system has a measured bitrate, and none takes several values of a setting",
             "add the metric kbps, or run a sweep such as -s NAME:steps=10 -s NAME:steps=50",
         )
-    folder = Path(folder)
+    return write_panels(curves, Path(folder), "", render)
+
+
+class Panel(Protocol):
+    """What is drawn in the figure of its dataset."""
+
+    @property
+    def dataset(self) -> str:
+        """The dataset."""
+        ...
+
+
+P = TypeVar("P", bound=Panel)
+
+
+def write_panels(
+    panels: Sequence[P], folder: Path, ending: str, draw: Callable[[Sequence[P], str], bytes]
+) -> list[Path]:
+    """A figure for each dataset, as PDF and SVG: ``DATASET`` and ``ending``.
+
+    Raises:
+        BenchError: If the folder cannot be written.
+    """
     paths = []
-    for dataset in unique(curve.dataset for curve in curves):
-        panels = [curve for curve in curves if curve.dataset == dataset]
+    for dataset in unique(panel.dataset for panel in panels):
+        own = [panel for panel in panels if panel.dataset == dataset]
         for suffix in ("pdf", "svg"):
-            path = folder / f"{safe_name(dataset)}.{suffix}"
+            path = folder / f"{safe_name(dataset)}{ending}.{suffix}"
             with replacing(path) as handle:
-                handle.write(render(panels, suffix))
+                handle.write(draw(own, suffix))
             paths.append(path)
     return paths
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ldmbench.host.files import replacing, safe_name
 from ldmbench.reports import drawing
-from ldmbench.reports.cells import number, unique
+from ldmbench.reports.cells import number
+from ldmbench.reports.drawing import write_panels
 from ldmbench.reports.heatmaps import HeatMap
 
 if TYPE_CHECKING:
@@ -30,15 +30,7 @@ def write(maps: Sequence[HeatMap], folder: Path) -> list[Path]:
     Raises:
         BenchError: If the folder cannot be written.
     """
-    paths = []
-    for dataset in unique(item.dataset for item in maps):
-        panels = [item for item in maps if item.dataset == dataset]
-        for suffix in ("pdf", "svg"):
-            path = folder / f"{safe_name(dataset)}-heatmap.{suffix}"
-            with replacing(path) as handle:
-                handle.write(render(panels, suffix))
-            paths.append(path)
-    return paths
+    return write_panels(maps, folder, "-heatmap", render)
 
 
 def render(maps: Sequence[HeatMap], suffix: str = "svg") -> bytes:

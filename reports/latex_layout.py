@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
 
 #: Width of the text and of a column in points: of ``article`` on A4 in two columns, the narrowest of the usual classes.
 PAGE_PT, COLUMN_PT = 452.0, 221.0
@@ -165,7 +169,7 @@ def _balanced(needs: Mapping[int, float], room: float) -> list[tuple[int, ...]]:
 
 
 @cache
-def _font(name: str):  # type: ignore[no-untyped-def]
+def _font(name: str) -> FT2Font:
     """Computer Modern as matplotlib brings it, at 10 points."""
     from matplotlib import get_data_path
     from matplotlib.ft2font import FT2Font

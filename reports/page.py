@@ -291,8 +291,10 @@ def embed(data: Any) -> str:
     return text
 
 
-def render(template: str, scripts: Sequence[str], context: Mapping[str, Any]) -> str:
-    """A page of one of the templates, with style and scripts in it."""
+def render(
+    template: str, scripts: Sequence[str], context: Mapping[str, Any], styles: Sequence[str] = ("page.css",)
+) -> str:
+    """A page of one of the templates, with styles and scripts in it."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -304,7 +306,7 @@ def render(template: str, scripts: Sequence[str], context: Mapping[str, Any]) ->
         keep_trailing_newline=True,
     )
     environment.globals.update(
-        css=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        css="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in styles),
         js="\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts),
     )
     return environment.get_template(template).render(context)

@@ -35,16 +35,7 @@ def show(name: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("suite", metavar="SUITE|DATASET")
-@options.systems
-@options.metrics
-@options.datasets
-@options.audio
-@options.table
-@options.content
-@options.limit
-@options.device
-@options.weights
-@options.untrained
+@options.of_request
 @options.runs
 @options.as_json
 def check(suite: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:

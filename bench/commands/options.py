@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -77,3 +80,11 @@ limit = click.option(
     type=click.IntRange(1),
     help="Clips of each dataset; marks the run PARTIAL.  [default: those of the suite]",
 )
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def of_request(command: Command) -> Command:
+    """Everything that decides what is run: the fields of ``ldmbench.runs.request.Request``, device and weights."""
+    shared = (systems, metrics, datasets, audio, table, content, limit, device, weights, untrained)
+    return reduce(lambda decorated, option: option(decorated), reversed(shared), command)

@@ -24,16 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("suite", shell_complete=complete.suites)
-@options.systems
-@options.metrics
-@options.datasets
-@options.audio
-@options.table
-@options.content
-@options.limit
-@options.device
-@options.weights
-@options.untrained
+@options.of_request
 @click.option("--seed", type=int, help="Seed of the run.  [default: the suite's]")
 @click.option(
     "--repeats",

@@ -18,7 +18,7 @@ from ldmbench.reports import encoding, media
 from ldmbench.reports.cells import number, unique
 from ldmbench.reports.compare.links import Links, anchor
 from ldmbench.reports.compare.text import cell_row, cell_text, signed
-from ldmbench.reports.page import TEMPLATES, WORKERS, clear
+from ldmbench.reports.page import WORKERS, clear, render
 from ldmbench.reports.text import ARROWS
 from ldmbench.runs.results import Run
 
@@ -109,35 +109,23 @@ def _with_sounds(items: Sequence[ClipChanges], base: Run, new: Run, folder: Path
 
 
 def _render(comparison: Comparison, rows: Sequence[_Row], total: int, sound: str) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    files = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "versus.css", *SCRIPTS)}
     cells = sorted(comparison.cells, key=lambda cell: _ORDER.index(cell.verdict))
     facts = {change.facts.name: change.facts for row in rows for change in row.item.changes}
-    return environment.get_template("versus.html.j2").render(
-        comparison=comparison,
-        cells=[(cell, cell_row(cell)) for cell in cells],
-        rows=rows,
-        total=total,
-        sound=sound,
-        several=len(unique(row.item.label for row in rows)) > 1,
-        datasets=unique(row.item.clip.dataset for row in rows),
-        metrics=list(facts.values()),
-        arrows=ARROWS,
-        change_texts=_texts,
-        size=_size,
-        cell_text=cell_text,
-        css=files["page.css"] + files["versus.css"],
-        js="\n".join(files[name] for name in SCRIPTS),
-    )
+    context = {
+        "comparison": comparison,
+        "cells": [(cell, cell_row(cell)) for cell in cells],
+        "rows": rows,
+        "total": total,
+        "sound": sound,
+        "several": len(unique(row.item.label for row in rows)) > 1,
+        "datasets": unique(row.item.clip.dataset for row in rows),
+        "metrics": list(facts.values()),
+        "arrows": ARROWS,
+        "change_texts": _texts,
+        "size": _size,
+        "cell_text": cell_text,
+    }
+    return render("versus.html.j2", SCRIPTS, context, styles=("page.css", "versus.css"))
 
 
 def _texts(change: Change) -> dict[str, Any]:
