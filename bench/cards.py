@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,39 @@ class Card(BaseModel):
 
 
 C = TypeVar("C", bound=Card)
+
+#: What tells the kinds of cards apart: keys that one of them needs and no other has.
+_KINDS = {
+    "system": ("tasks",),
+    "suite": ("task", "metrics"),
+    "dataset": ("splits",),
+    "table": ("runs",),
+}
+
+#: What is done with a card of each kind.
+_USES = {
+    "system": "ldmbench run SUITE -s {path}",
+    "suite": "ldmbench run {path}",
+    "dataset": "name it among a suite's datasets",
+    "table": "ldmbench report --spec {path}",
+}
+
+
+def kind_of(path: Path) -> str:
+    """``system``, ``suite``, ``dataset`` or ``table`` by the keys of a card, or empty where it cannot be told."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return next((kind for kind, keys in _KINDS.items() if all(key in content for key in keys)), "")
+
+
+def refuse_other_kind(path: Path, wanted: str) -> None:
+    """Raise ``BenchError`` where a card is clearly of another kind than the one that is wanted."""
+    kind = kind_of(path)
+    if kind and kind != wanted:
+        fix = _USES[kind].format(path=shlex.quote(str(path)))
+        raise BenchError(f"{path} is no {wanted}", f"it is the card of a {kind}", fix)
 
 
 def load_card(path: Path, model: type[C], **extra: Any) -> C:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ldmbench.cards import kind_of
 from ldmbench.clips.card import list_datasets, load_dataset_card
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric
@@ -114,13 +116,13 @@ def print_failures(runs: Sequence[Run]) -> int:
 def _records(name: str) -> list[dict[str, Any]]:
     """What there is of that name; a suite and a system may share one."""
     records: list[dict[str, Any]] = []
-    path = name.endswith(".toml")
-    asked = parse(name) if not path else Name(name)
-    if name in list_suites() or path:
+    asked = parse(name)
+    kind = _kind_of(asked.name)
+    if name in list_suites() or kind == "suite":
         records.append({"suite": name, **load_suite(name).model_dump(mode="json", exclude={"name"})})
-    if asked.name in list_systems():
+    if asked.name in list_systems() or kind == "system":
         records.append(_system_record(asked))
-    if asked.name in list_datasets():
+    if asked.name in list_datasets() or kind == "dataset":
         card = load_dataset_card(asked.name)
         if asked.variant and asked.variant not in card.conditions:
             raise unknown(f"condition of {card.name}", asked.variant, card.conditions)
@@ -136,6 +138,23 @@ def _records(name: str) -> list[dict[str, Any]]:
         names = [*list_suites(), *list_systems(), *list_datasets(), *metrics]
         raise unknown("name", name, names, "" if asked.name else "see ldmbench list")
     return records
+
+
+def _kind_of(name: str) -> str:
+    """What a card is of that is named by its path, or empty for a name.
+
+    Raises:
+        BenchError: If the path is of no card.
+    """
+    if not name.endswith(".toml"):
+        return ""
+    path = Path(name)
+    if not path.is_file():
+        raise BenchError(f"{path} does not exist", fix="correct the path")
+    kind = kind_of(path)
+    if kind not in ("system", "suite", "dataset"):
+        raise BenchError(f"{path} is the card of no system, suite or dataset", fix="see CONTRIBUTING.md")
+    return kind
 
 
 def _system_record(asked: Name) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 #: What a terminal obeys: control sequences, titles and other strings, and two-character escapes (ECMA-48).
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]")
@@ -41,13 +43,17 @@ class BenchError(Exception):
         fix: What the user can do about it.
         exit_code: Process exit code when this error ends a command: 1 something failed, 2 usage or
             preflight.
+        details: What a machine is told beside that: plain values, such as the findings of a preflight.
     """
 
-    def __init__(self, what: str, found: str = "", fix: str = "", exit_code: int = 2) -> None:
+    def __init__(
+        self, what: str, found: str = "", fix: str = "", exit_code: int = 2, details: Sequence[Any] = ()
+    ) -> None:
         self.what = one_line(what)
         self.found = one_line(found)
         self.fix = one_line(fix)
         self.exit_code = exit_code
+        self.details = tuple(details)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -58,9 +64,9 @@ class BenchError(Exception):
             text += f" (fix: {self.fix})"
         return text
 
-    def __reduce__(self) -> tuple[type[BenchError], tuple[str, str, str, int]]:
+    def __reduce__(self) -> tuple[type[BenchError], tuple[Any, ...]]:
         # Exceptions cross process borders by their constructor's arguments, not by their message.
-        return type(self), (self.what, self.found, self.fix, self.exit_code)
+        return type(self), (self.what, self.found, self.fix, self.exit_code, self.details)
 
 
 class Unscored(Exception):  # noqa: N818 - a status, not an error

@@ -15,7 +15,10 @@ Setting = bool | int | float | str
 #: Without leading zeros, signs or underscores that would be lost: ``007`` is a text.
 _NUMBER = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 
-_PATTERN = re.compile(r"(?P<name>[^@:\s]+)(@(?P<variant>[^@:\s]+))?(:(?P<settings>\S+))?")
+#: A file may be called anything: it ends where its ending does, and a Python file where what it defines is named.
+_PATTERN = re.compile(
+    r"(?P<name>[^:]*?\.toml|[^:]*?\.py:[^\W\d]\w*|[^@:\s]+)(@(?P<variant>[^@:\s]+))?(:(?P<settings>\S+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def parse(text: str) -> Name:
     Example:
         >>> parse("semanticodec@1.40kbps:steps=10,compile=true")
         Name(name='semanticodec', variant='1.40kbps', settings={'steps': 10, 'compile': True})
+        >>> parse("./my cards/codec.toml@6kbps").variant, parse("./peak.py:error:order=2").name
+        ('6kbps', './peak.py:error')
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
@@ -71,6 +76,16 @@ def parse(text: str) -> Name:
             raise BenchError(f"{text!r} sets {key!r} twice", fix="keep one of the two")
         settings[key] = _read(value)
     return Name(match["name"], match["variant"] or "", settings)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name without variant and settings is the path of a card, or of a Python file and what it defines.
+
+    Example:
+        >>> is_path("./mycodec.toml"), is_path("./mymetric.py:peak"), is_path("opus")
+        (True, True, False)
+    """
+    return name.endswith(".toml") or ".py:" in name
 
 
 def unknown(kind: str, name: str, known: Iterable[str], fix: str = "") -> BenchError:

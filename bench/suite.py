@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator, model_validator
 
-from ldmbench.cards import Card, load_card
-from ldmbench.clips.card import load_dataset_card
+from ldmbench.cards import Card, load_card, refuse_other_kind
+from ldmbench.clips.card import load_dataset_card, own_name
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.condition import Condition
 from ldmbench.clips.load import load_dataset
 from ldmbench.errors import BenchError
-from ldmbench.names import Name, Setting, parse, unknown
+from ldmbench.host.packages import registered_folders
+from ldmbench.names import Name, Setting, is_path, parse, unknown
 from ldmbench.system.card import Task
+
+#: Suites that were named by their paths in this process.
+_named_by_path: dict[str, Suite] = {}
 
 
 class Sweep(Card):
@@ -115,13 +120,22 @@ def suites_folder() -> Path:
     return Path(__file__).parent / "reports" / "suites"
 
 
+def suite_files() -> dict[str, Path]:
+    """All suites by name: those that ship with the bench, and those of the entry points ``ldmbench.suites``."""
+    files: dict[str, Path] = {}
+    for folder in (suites_folder(), *registered_folders("ldmbench.suites")):
+        for path in folder.glob("*.toml"):
+            files.setdefault(path.stem, path)
+    return dict(sorted(files.items()))
+
+
 def list_suites() -> list[str]:
-    """Names of all suites that ship with the bench."""
-    return sorted(path.stem for path in suites_folder().glob("*.toml"))
+    """Names of all suites that ship with the bench or with a package."""
+    return list(suite_files())
 
 
 def load_suite(name: str) -> Suite:
-    """A suite by name, or by the path of its TOML file.
+    """A suite by name, or by the path of its TOML file, in which other paths are relative to it.
 
     Raises:
         BenchError: If there is no such suite or its file is not valid.
@@ -130,12 +144,53 @@ def load_suite(name: str) -> Suite:
         >>> load_suite("quickstart").datasets
         ('builtin-speech', 'builtin-music', 'builtin-general')
     """
-    if name.endswith(".toml"):
-        return _expanded(load_card(Path(name), Suite))
-    path = suites_folder() / f"{name}.toml"
-    if not path.is_file():
-        raise unknown("suite", name, list_suites())
-    return _expanded(load_card(path, Suite))
+    if is_path(name):
+        refuse_other_kind(Path(name), "suite")
+        suite = _expanded(_beside(load_card(Path(name), Suite), Path(name).parent))
+        _named_by_path[suite.name] = suite
+        return suite
+    files = suite_files()
+    if name not in files:
+        raise unknown("suite", name, files)
+    return _expanded(load_card(files[name], Suite))
+
+
+def suite_of(name: str) -> Suite | None:
+    """The suite whose runs are called ``NAME`` or ``NAME+FOLDER``: named by its path before, or known by name.
+
+    Raises:
+        BenchError: If its file is not valid.
+    """
+    name = name.partition("+")[0]
+    if name in _named_by_path:
+        return _named_by_path[name]
+    return load_suite(name) if name in suite_files() else None
+
+
+def runs_of(target: str) -> str:
+    """What runs of a suite are filed under that may be named by its path: ``./mine.toml+clips`` is ``mine+clips``.
+
+    Raises:
+        BenchError: If the file is not valid.
+    """
+    path, ending, folder = target.partition(".toml")
+    if not ending or (folder and not folder.startswith("+")):
+        return target
+    return load_suite(path + ending).name + folder
+
+
+def _beside(suite: Suite, folder: Path) -> Suite:
+    """The suite of a file in ``folder``: cards and metrics that it names by their paths are looked for from there."""
+
+    def found(name: str) -> str:
+        asked = parse(name)
+        return str(replace(asked, name=str(folder / asked.name))) if is_path(asked.name) else name
+
+    changes: dict[str, Any] = {key: tuple(map(found, getattr(suite, key))) for key in ("systems", "metrics")}
+    changes["datasets"] = tuple(own_name(found(name)) for name in suite.datasets)
+    if suite.sweep is not None:
+        changes["sweep"] = suite.sweep.model_copy(update={"systems": tuple(map(found, suite.sweep.systems))})
+    return suite.model_copy(update=changes)
 
 
 def _expanded(suite: Suite) -> Suite:

@@ -15,7 +15,7 @@ from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
 from ldmbench.reports.listening.beside import Heard, hear
 from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.results import Run
-from ldmbench.suite import Suite, list_suites, load_suite
+from ldmbench.suite import Suite, suite_of
 
 WIDTHS = {"page": PAGE_PT, "column": COLUMN_PT}
 
@@ -161,9 +161,8 @@ def _as_run(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
 
 
 def _suite(runs: Sequence[Run]) -> Suite | None:
-    """The suite the runs belong to, where it ships with the bench."""
-    name = runs[0].info.suite.partition("+")[0]
-    return load_suite(name) if name in list_suites() else None
+    """The suite the runs belong to, where it is known here."""
+    return suite_of(runs[0].info.suite)
 
 
 def _published(runs: Sequence[Run], heard: Heard | None = None) -> published_values.Published | None:

@@ -7,17 +7,19 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from ldmbench.cards import Card, load_card
+from ldmbench.cards import Card, load_card, refuse_other_kind
 from ldmbench.clips.condition import Condition
 from ldmbench.clips.labelled import Labelled
 from ldmbench.clips.rule import Rule
 from ldmbench.errors import BenchError
-from ldmbench.names import unknown
+from ldmbench.host.packages import registered_folders
+from ldmbench.names import is_path, parse, unknown
 
 Content = Literal["speech", "music", "general"]
 
@@ -25,6 +27,10 @@ COLUMNS = (
     *("id", "path", "start", "end", "text", "group", "language", "sha256"),
     *("youtube_id", "start_time", "label", "split", "seconds"),
 )
+
+
+#: Datasets whose cards were named by their paths in this process.
+_named_by_path: dict[str, Path] = {}
 
 
 class Archive(Card):
@@ -79,7 +85,7 @@ class Split(Card):
 
 
 class DatasetCard(Card):
-    """``datasets/NAME/card.toml``."""
+    """``datasets/NAME/card.toml``; ``folder`` is where the card lies."""
 
     name: str
     title: str
@@ -92,6 +98,7 @@ class DatasetCard(Card):
     source: Source
     splits: dict[str, Split]
     conditions: dict[str, Condition] = {}
+    folder: Path = Field(Path(), exclude=True)
 
     def condition(self, name: str) -> Condition:
         """A condition by name.
@@ -109,21 +116,51 @@ def datasets_root() -> Path:
     return Path(os.environ.get("LDMBENCH_DATASETS") or Path(__file__).parents[1] / "datasets")
 
 
+def dataset_cards() -> dict[str, Path]:
+    """All datasets by name, with the paths of their cards.
+
+    Cards that were named by their paths come first, then the folder of cards, then the entry points
+    ``ldmbench.datasets``: packages with a folder for each dataset.
+    """
+    cards = dict(_named_by_path)
+    for folder in (datasets_root(), *registered_folders("ldmbench.datasets")):
+        for path in folder.glob("*/card.toml"):
+            cards.setdefault(path.parent.name, path)
+    return dict(sorted(cards.items()))
+
+
 def list_datasets() -> list[str]:
     """Names of all datasets that have a card."""
-    return sorted(path.parent.name for path in datasets_root().glob("*/card.toml"))
+    return list(dataset_cards())
 
 
 def load_dataset_card(name: str) -> DatasetCard:
-    """The card of a dataset.
+    """The card of a dataset, by name or by the path of a TOML file, which is known by its own name from then on.
 
     Raises:
         BenchError: If there is no such dataset or its card is not valid.
     """
-    path = datasets_root() / name / "card.toml"
-    if not path.is_file():
-        raise unknown("dataset", name, list_datasets())
-    return load_card(path, DatasetCard)
+    if is_path(name):
+        refuse_other_kind(Path(name), "dataset")
+        card = load_card(Path(name), DatasetCard, folder=Path(name).absolute().parent)
+        _named_by_path[card.name] = Path(name).absolute()
+        return card
+    cards = dataset_cards()
+    if name not in cards:
+        raise unknown("dataset", name, cards)
+    return load_card(cards[name], DatasetCard, folder=cards[name].parent)
+
+
+def own_name(name: str) -> str:
+    """The name of a dataset that may be named by the path of its card: ``./mine.toml@4khz`` is ``mine@4khz``.
+
+    Raises:
+        BenchError: If the card is not valid.
+    """
+    if ".toml" not in name:
+        return name
+    asked = parse(name)
+    return str(replace(asked, name=load_dataset_card(asked.name).name))
 
 
 def read_list(card: DatasetCard, split: str) -> list[dict[str, str]]:
@@ -136,7 +173,7 @@ def read_list(card: DatasetCard, split: str) -> list[dict[str, str]]:
         raise unknown(f"split of {card.name}", split, card.splits)
     if not card.splits[split].list:
         return []
-    path = datasets_root() / card.name / card.splits[split].list
+    path = card.folder / card.splits[split].list
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -21,14 +21,20 @@ def show_runs(runs: list[Run], as_json: bool) -> None:
     click.echo("\n".join(render.table(runs, TableSpec(to="json" if as_json else "terminal"))))
 
 
-def where(runs: Sequence[Run], out: Path) -> str:
-    """Where the runs lie, and the command that shows them again as a page."""
-    import shlex
+def where(runs: Sequence[Run], out: Path, asked: str = "") -> str:
+    """Where the runs lie, and the command that shows them again as a page.
 
-    suite = runs[0].info.suite
-    elsewhere = () if out.absolute() == Path("runs").absolute() else ("--out", str(out))
-    words = ["ldmbench", "report", suite, "--to", "html", *elsewhere]
-    return f"stored in {runs[0].path.parent.parent}; a page: {shlex.join(words)}"
+    Args:
+        runs: The runs.
+        out: Folder of all runs.
+        asked: The suite as it was named, by its path perhaps.
+    """
+    from ldmbench.runs.named import command
+
+    suite, plus, folder = runs[0].info.suite.partition("+")
+    target = f"{asked or suite}{plus}{folder}"
+    page = command("report", target, "--to", "html", root=out)
+    return f"stored in {runs[0].path.parent.parent}; a page: {page}"
 
 
 def end(runs: list[Run], allow_failures: bool, left_out: Sequence[str] = ()) -> None:

@@ -95,7 +95,7 @@ def run(
         runs = _repeated(request, settings, plan, repeats, not (quiet or as_json))
     show_runs(runs, as_json)
     if not (quiet or as_json):
-        click.echo(where(runs, request.out), err=True)
+        click.echo(where(runs, request.out, suite), err=True)
     end(runs, allow_failures, prepared.left_out)
 
 

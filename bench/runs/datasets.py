@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ldmbench.clips.card import list_datasets, obtain
+from pathlib import Path
+
+from ldmbench.cards import kind_of
+from ldmbench.clips.card import list_datasets, obtain, own_name
 from ldmbench.clips.card import load_dataset_card as load_card
 from ldmbench.clips.load import load_dataset
 from ldmbench.clips.verify import verify
@@ -14,7 +17,8 @@ from ldmbench.runs.check import Finding
 
 def is_dataset(name: str) -> bool:
     """Whether a dataset has this name, whatever its condition."""
-    return name.partition("@")[0] in list_datasets()
+    card = parse(name).name
+    return card in list_datasets() or (card.endswith(".toml") and kind_of(Path(card)) == "dataset")
 
 
 def check_dataset(asked: str) -> list[Finding]:
@@ -23,6 +27,7 @@ def check_dataset(asked: str) -> list[Finding]:
     Raises:
         BenchError: If there is no such dataset.
     """
+    asked = own_name(asked)
     name = parse(asked).name
     try:
         faults = [Finding(fault.level, name, fault.text, fault.fix) for fault in verify(name)]

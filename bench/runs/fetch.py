@@ -7,7 +7,8 @@ import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ldmbench.clips.card import list_datasets
+from ldmbench.cards import kind_of
+from ldmbench.clips.card import list_datasets, own_name
 from ldmbench.clips.fetch import fetch_dataset
 from ldmbench.clips.load import load_dataset
 from ldmbench.errors import BenchError
@@ -28,7 +29,8 @@ def fetch(asked: str) -> tuple[Path, Sequence[str]]:
         BenchError: If nothing has that name, or it cannot be fetched.
     """
     name = parse(asked).name
-    if name in list_datasets():
+    if name in list_datasets() or (name.endswith(".toml") and kind_of(Path(name)) == "dataset"):
+        name = own_name(name)
         return fetch_dataset(name), load_dataset(name).notes
     if name in list_systems() or name.endswith(".toml"):
         card = resolve(asked).card

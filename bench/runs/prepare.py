@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ldmbench.clips.card import Content
@@ -17,12 +16,13 @@ from ldmbench.probes.embedder import resolve_probed
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_plan, check_systems
-from ldmbench.runs.labels import FOLDER, reference_label
+from ldmbench.runs.labels import reference_label
+from ldmbench.runs.named import chosen, in_order, no_runs
 from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
 from ldmbench.runs.store import is_run
-from ldmbench.suite import list_suites, load_datasets, load_suite, with_datasets, with_folder
+from ldmbench.suite import load_datasets, load_suite, runs_of, with_datasets, with_folder
 from ldmbench.system.checkpoints import distinct, expand
 from ldmbench.system.registry import resolve
 
@@ -172,9 +172,10 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
     """Runs named by suites, run folders, folders above them, or baseline files, as their suites list the systems.
 
     Args:
-        targets: The names.
+        targets: The names; a suite may be named by its path.
         root: Folder of all runs.
-        systems: Labels, or names that stand for all variants and settings, in the order wanted; all where empty.
+        systems: Labels, names that stand for all variants and settings, or paths of cards and checkpoints, as
+            ``ldmbench run`` takes them, in the order wanted; all where empty.
 
     Raises:
         BenchError: If there are none.
@@ -188,39 +189,12 @@ def open_runs(targets: Sequence[str], root: Path, systems: Sequence[str] = ()) -
         if is_baseline(path):
             runs += read_baseline(path)
             continue
-        of_target = find_runs(root, target)
+        name = runs_of(target)
+        of_target = find_runs(root, name)
         if not of_target and path.is_dir():
             of_target = find_runs(path.parent, path.name)
         if not of_target:
-            raise BenchError(f"there are no runs of {target!r}", f"looked in {root}", f"ldmbench run {target}")
+            raise no_runs(target, root)
         runs += of_target
-    runs = _in_order(runs)
-    if systems:
-        named = [run for name in systems for run in runs if name in _called(run)]
-        # Runs of a baseline share their path, and checkpoints of equal files their ID.
-        runs = list({(run.path, run.info.id, run.info.system): run for run in named}.values())
-        if not runs:
-            raise BenchError(
-                f"there are no runs of {', '.join(systems)}", fix="see which there are with ldmbench report"
-            )
-    return runs
-
-
-def _called(run: Run) -> set[str]:
-    """What a run's system answers to: its label, its name and variant without settings, and its name."""
-    name = run.info.name
-    return {run.info.system, str(replace(name, settings={})), name.name}
-
-
-def _in_order(runs: list[Run]) -> list[Run]:
-    """Runs as their suite lists the systems, then folders, then other systems, by number rather than by letter."""
-
-    def key(run: Run) -> tuple[str, int, bool, list[tuple[float, str]]]:
-        suite = run.info.suite.partition("+")[0]
-        listed = load_suite(suite).systems if suite in list_suites() else ()
-        rank = listed.index(run.info.system) if run.info.system in listed else len(listed)
-        parts = re.findall(r"\d+\.?\d*|\D+", run.info.system)
-        by_number = [(float(part), "") if part[0].isdigit() else (-1.0, part) for part in parts]
-        return run.info.suite, rank, FOLDER not in run.info.environment, by_number
-
-    return sorted(runs, key=key)
+    runs = in_order(runs)
+    return chosen(runs, systems) if systems else runs

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +127,11 @@ def is_run(path: Path) -> bool:
 def run_folders(root: Path, suite: str) -> list[Path]:
     """The runs of a suite below ``root``, of every system and ID, by their paths."""
     return sorted(path.parent for path in (root / safe_name(suite)).glob(f"*/*/{_RECORD}"))
+
+
+def suites_in(root: Path) -> list[str]:
+    """The suites that have runs below ``root``, by what their folders are called."""
+    return sorted({unquote(path.parents[2].name) for path in root.glob(f"*/*/*/{_RECORD}")})
 
 
 def rows_in(path: Path) -> tuple[int, int]:

@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import logging
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from ldmbench.cards import load_card
+from ldmbench.cards import load_card, refuse_other_kind
 from ldmbench.errors import BenchError, describe
 from ldmbench.host.interrupt import from_keyboard
-from ldmbench.names import Name, Setting, parse, show, typed, unknown
+from ldmbench.host.packages import package_folders, registered_folders
+from ldmbench.names import Name, Setting, is_path, parse, show, typed, unknown
 from ldmbench.system.beside import make_importable
 from ldmbench.system.card import WEIGHTS, SystemCard, SystemSpec
 from ldmbench.system.checkpoints import label_of
 from ldmbench.system.protocol import Adapter, System
 
-_log = logging.getLogger(__name__)
-
 
 def card_folders() -> list[Path]:
-    """Folders that hold system cards: the package ``ldmbench.systems`` and the entry points ``ldmbench.systems``.
-
-    A package that is not there is named in a warning.
-    """
-    from importlib.metadata import entry_points
-
-    folders = []
-    for package in ["ldmbench.systems", *sorted(point.value for point in entry_points(group="ldmbench.systems"))]:
-        places = _folders_of(package)
-        folders += places
-        if not places:
-            _log.warning("the systems of %s cannot be found: there is no such package", package)
-    return folders
-
-
-def _folders_of(package: str) -> list[Path]:
-    """Where a package lies; nothing is imported, since a package's face may do anything."""
-    first, *rest = package.split(".")
-    spec = importlib.util.find_spec(first)
-    name = first
-    for part in rest:
-        if spec is None:
-            break
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations or []))
-    return [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+    """Folders that hold system cards: the package ``ldmbench.systems`` and the entry points ``ldmbench.systems``."""
+    return [*package_folders("ldmbench.systems"), *registered_folders("ldmbench.systems")]
 
 
 def list_systems() -> dict[str, Path]:
@@ -66,7 +38,8 @@ def load_system_card(name: str) -> SystemCard:
     Raises:
         BenchError: If there is no such system, its card is not valid, or the module beside it is hidden by another.
     """
-    if name.endswith(".toml"):
+    if is_path(name):
+        refuse_other_kind(Path(name), "system")
         card = load_card(Path(name), SystemCard, folder=Path(name).absolute().parent)
         make_importable(Path(name), card.module)
         return card

@@ -242,7 +242,7 @@ def test_aligned_runs_have_the_curves_and_averages_of_their_suite(
         return Run(run.path, info, run.outputs, rows)
 
     suite = load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",)})
-    monkeypatch.setattr(render, "load_suite", lambda _: suite)
+    monkeypatch.setattr(render, "suite_of", lambda _: suite)
     for tried, name in ((runs, "visqol_audio"), (list(map(aligned, runs)), "visqol_audio:align=true")):
         rates = [line for line in render.curves(tried, tmp_path, (), "mp3") if line.startswith("BD-rate of opus")]
         assert [line.split(", ")[1].split(" on ")[0] for line in rates][:2] == [

@@ -518,11 +518,11 @@ def test_only_a_suite_that_was_run_whole_is_averaged(runs: list[Run], monkeypatc
 
     named = tuple(dict.fromkeys(item.name for item in runs[0].info.datasets))
     whole = load_suite("quickstart").model_copy(update={"averages": ("visqol_audio",), "datasets": named})
-    monkeypatch.setattr(render, "load_suite", lambda _: whole)
+    monkeypatch.setattr(render, "suite_of", lambda _: whole)
     assert "### average" in "\n".join(render.table(runs, TableSpec(to="md")))
     assert "### average" not in "\n".join(render.table(runs, TableSpec(to="md", metrics=("mel_dac",))))
     larger = whole.model_copy(update={"datasets": (*named, "vctk-test")})
-    monkeypatch.setattr(render, "load_suite", lambda _: larger)
+    monkeypatch.setattr(render, "suite_of", lambda _: larger)
     assert "### average" not in "\n".join(render.table(runs, TableSpec(to="md")))
 
 
