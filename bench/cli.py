@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import baseline, compare, export, fetch, look, mushra, report, run, score, validate
+from ldmbench.commands import audit, baseline, compare, export, fetch, look, mushra, report, run, score, validate
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
 
@@ -83,6 +83,7 @@ for _command in (
     compare.compare,
     baseline.baseline,
     export.export,
+    audit.audit,
     mushra.mushra,
     validate.validate,
 ):

@@ -8,14 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ldmbench.audit import records
+from ldmbench.audit.changes import CHANGES
 from ldmbench.clips.card import list_datasets, load_dataset_card, read_list
 from ldmbench.metrics._base import list_metrics, load_metric
 from ldmbench.names import parse, show
-from ldmbench.reports import published
+from ldmbench.reports import audits, published
 from ldmbench.suite import list_suites, load_suite
 from ldmbench.system.registry import list_systems, load_system_card
 
 REFERENCE = Path(__file__).parent / "reference"
+
+#: What ``python docs/audit.py`` measured.
+AUDITS = Path(__file__).parent / "audit.json"
 
 HEAD = "<!-- Written by docs/generate.py from {origin}; change those and run `make docs`. -->\n\n# {title}\n\n{text}\n"
 
@@ -100,9 +105,52 @@ def suites() -> str:
     return _page("Suites", "reports/suites/ and reports/published/", text, sections)
 
 
+def audit() -> str:
+    """What every metric answers to, from the audits that were kept."""
+    kept = records.read(AUDITS)
+    current = [item for item in kept if item.version == load_metric(item.metric).facts.version]
+    grid = audits.summary(current)
+    rows = [[f"[{_code(name)}](#audit-{_anchor(name)})", *map(_text, cells)] for name, *cells in grid.rows]
+    parts = [_table(grid.columns, rows), "".join(f"- {_text(note)}\n" for note in grid.notes)]
+    parts.append("## What is done\n")
+    parts.append(_table(["change", "what is done"], [[_text(item.name), _text(item.text)] for item in CHANGES]))
+    parts.append("## Not audited\n")
+    parts.append(_table(["metric", "why"], _not_audited({item.metric: item.version for item in kept})))
+    for item in current:
+        if "@" not in item.metric:
+            own = audits.detail(item)
+            parts.append(f"(audit-{_anchor(item.metric)})=\n## {_code(item.metric)}\n\n{_text(own.title)}\n")
+            parts.append(_table(own.columns, [list(map(_text, row)) for row in own.rows]))
+            parts.append("".join(f"- {_text(note)}\n" for note in own.notes))
+    text = (
+        "How the value of a metric moves when outputs are changed in ways that say little of the codec, as "
+        "`ldmbench audit --every` measures it on the built-in clips. `ldmbench audit METRIC` does it on your own. A "
+        "variant has a row here, and its base a section below."
+    )
+    return _page("What metrics answer to", "docs/audit.json, which docs/audit.py writes", text, parts)
+
+
+def _not_audited(kept: Mapping[str, int]) -> list[list[str]]:
+    """Metrics without an audit of their version, each with the reason."""
+    rows = []
+    for name in list_metrics():
+        facts = load_metric(name).facts
+        if kept.get(name) == facts.version:
+            continue
+        if not {"audio", "output"} & set(facts.needs):
+            reason = f"hears no output: it needs {' and '.join(facts.needs)}"
+        elif name in kept:
+            reason = f"audited as version {kept[name]}; it is version {facts.version} now"
+        else:
+            reason = "its model's weights were not there" if facts.device else "not audited yet"
+        rows.append([_code(name), reason])
+    return rows
+
+
 _PAGES: Mapping[str, Callable[[], str]] = {
     "systems": systems,
     "metrics": metrics,
+    "audit": audit,
     "datasets": datasets,
     "suites": suites,
 }

@@ -34,7 +34,7 @@ FLOORS = (
     ("extractors",),
     ("probes",),
     ("metrics",),
-    ("suite",),
+    ("audit", "suite"),
     ("runs",),
     ("compare",),
     ("listening",),
