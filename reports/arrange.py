@@ -10,7 +10,7 @@ from ldmbench.reports.cells import Row, Table, unique
 
 
 def in_order(table: Table, metric: str) -> Table:
-    """The rows with the best of a metric first, on the first dataset that has it; the reference stays at the top.
+    """The rows of each group with the best of a metric first, on the first dataset that has it; the reference stays.
 
     Rows without a value come last, in the order they had.
 
@@ -27,10 +27,15 @@ def in_order(table: Table, metric: str) -> Table:
     position = names.index(metric)
     sign = -1.0 if table.columns[position].facts.better == "higher" else 1.0
 
-    def key(row: Row) -> tuple[bool, bool, float]:
+    def key(row: Row) -> tuple[int, bool, bool, float]:
         cell = row.cells[position]
         value = cell.estimate.value if cell.estimate is not None else cell.published
-        return row.role != "reference", value is None, 0.0 if value is None else sign * value
+        return (
+            table.groups.index(row.group),
+            row.role != "reference",
+            value is None,
+            0.0 if value is None else sign * value,
+        )
 
     return replace(table, rows=tuple(sorted(table.rows, key=key)))
 

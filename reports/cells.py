@@ -43,6 +43,9 @@ class Cell:
         difference: Measured minus published.
         rank: 1 for the best of the column, 2 for the second, else 0; equal printed numbers share a rank.
         deviates: Whether the cell stands on fewer clips than the column promises, so that it must say its n.
+        p: Of "no difference from the row that others are tested against", after Holm's adjustment; None where nothing
+            was tested.
+        differs: Whether that p is small enough for a mark.
     """
 
     estimate: Estimate | None = None
@@ -50,6 +53,8 @@ class Cell:
     difference: float | None = None
     rank: int = 0
     deviates: bool = False
+    p: float | None = None
+    differs: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Row:
         marks: ``untrained``, ``partial``, ``interrupted``, ``published``.
         cells: One for each column.
         named: Whether ``label`` is a name that somebody chose, and none that the bench knows.
+        group: Heading of the rows among which it is ranked, empty where it stands under none.
     """
 
     label: str
@@ -75,6 +81,7 @@ class Row:
     marks: tuple[str, ...]
     cells: tuple[Cell, ...]
     named: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Table:
     Attributes:
         suite: Name of the suite (several, joined by commas).
         columns: Grouped by dataset.
-        rows: In the order of the runs.
+        rows: In the order of the runs; those of a group stand together.
         banners: What must be read before any number: UNTRAINED, PARTIAL, INTERRUPTED, FAILED.
         notes: What must be read beside the numbers: n, marks, refusals.
         sources: Where the published numbers come from.
@@ -110,6 +117,11 @@ class Table:
     def positions(self, dataset: str) -> list[int]:
         """Indices of the columns of a dataset."""
         return [index for index, column in enumerate(self.columns) if column.dataset == dataset]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Headings of the groups of rows, in order; a single empty one where rows are not grouped."""
+        return unique(row.group for row in self.rows)
 
     def section(self, dataset: str) -> list[Row]:
         """The rows that have something to show on a dataset: all measured ones, and published ones with a number."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ldmbench.reports.cells import Cell, Column, Row, Table, number, unique
 from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT, SEPARATION_PT, Layout, Piece, Printed, fit
+from ldmbench.reports.latex_pages import block_height, in_floats, in_pages, notes_height
 from ldmbench.reports.notes import NOT_SHOWN, interval_notes
 from ldmbench.stats import Estimate
 
@@ -36,6 +37,8 @@ _ESCAPES = {
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "°": r"$^\circ$",
+    "†": r"$^\dagger$",
+    "\0": "{}",
 }
 
 _ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", "neither": ""}
@@ -49,7 +52,7 @@ def to_latex(
     label: str = "",
     width: float = PAGE_PT,
 ) -> str:
-    r"""The table as one float; needs ``\usepackage{booktabs}`` and nothing else.
+    r"""The table as a float, as several where a page cannot hold it; needs ``\usepackage{booktabs}`` and nothing else.
 
     Type size, stacking and splitting follow from the width (``ldmbench.reports.latex_layout``). The best of each column
     is bold, the second underlined. Why clips failed is not said in a paper: how many did is.
@@ -64,7 +67,8 @@ def to_latex(
     rows = [row for row in table.rows if any(row in table.section(dataset) for dataset in table.datasets)]
     marks = _marks(table)
     columns = [_printed(table, position, rows, intervals, marks) for position in range(len(table.columns))]
-    layout = fit([Piece("System", "System"), *(_name(table, row) for row in rows)], columns, width)
+    names = [Piece("System", "System"), *(_name(table, row) for row in rows)]
+    layout = fit(names, columns, width)
     kind = "table" if width <= COLUMN_PT * 1.3 else "table*"
     said = [line for line in table.banners if not line.startswith("FAILED")]
     warning = "".join(rf"\textbf{{{escape(line)}}}. " for line in said)
@@ -72,23 +76,33 @@ def to_latex(
     lines = [
         r"% Needs \usepackage{booktabs}.",
         *(f"% {_one_line(line)}" for line in (*table.banners, *(n for n in table.notes if n.startswith(NOT_SHOWN)))),
-        rf"\begin{{{kind}}}[t]",
-        rf"  \centering\{layout.size}\setlength{{\tabcolsep}}{{{SEPARATION_PT:g}pt}}",
-        rf"  \caption{{{warning}{text}}}",
-        rf"  \label{{{label or 'tab:' + ''.join(c if c.isalnum() else '-' for c in table.suite)}}}",
     ]
-    for block in layout.blocks:
-        lines += [f"  {line}" for line in _tabular(table, block, columns, rows, layout)]
-        lines.append(r"  \par\smallskip")
     notes = " ".join(_notes(table, intervals, marks))
-    lines.append(rf"  \begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {notes}\end{{minipage}}")
-    lines.append(rf"\end{{{kind}}}")
+    parts = [part for block in layout.blocks for part in _parts(table, block, columns, rows, layout)]
+    floats = in_floats([height for _, height in parts], notes_height(notes, width))
+    for count, own in enumerate(floats):
+        lines += [
+            *([rf"\begin{{{kind}}}[t]"] if not count else [rf"\begin{{{kind}}}[t]\addtocounter{{table}}{{-1}}"]),
+            rf"  \centering\{layout.size}\setlength{{\tabcolsep}}{{{SEPARATION_PT:g}pt}}",
+            rf"  \caption{{{warning}{text}}}" if not count else r"  \caption{(continued)}",
+            *([] if count else [rf"  \label{{{label or 'tab:' + _slug(table.suite)}}}"]),
+        ]
+        for index in own:
+            lines += [*(f"  {line}" for line in parts[index][0]), r"  \par\smallskip"]
+        if count == len(floats) - 1:
+            lines.append(rf"  \begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {notes}\end{{minipage}}")
+        lines.append(rf"\end{{{kind}}}")
     return "\n".join(lines) + "\n"
+
+
+def _slug(text: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in text)
 
 
 def escape(text: str) -> str:
     """Text as LaTeX prints it literally; characters outside ASCII are kept (UTF-8 is LaTeX's default)."""
-    return "".join(_ESCAPES.get(character, character) for character in _one_line(text))
+    # Two hyphens of ``--align`` would be set as a dash.
+    return "".join(_ESCAPES.get(character, character) for character in _one_line(text).replace("--", "-\0-"))
 
 
 def _marks(table: Table) -> dict[str, str]:
@@ -107,11 +121,28 @@ def _counts(cell: Cell) -> str:
     return ", ".join(parts)
 
 
+def _parts(
+    table: Table, block: Sequence[int], columns: Sequence[Printed], rows: Sequence[Row], layout: Layout
+) -> list[tuple[list[str], float]]:
+    """A block as tabulars that a page can hold, each with its height: mostly one, several where the rows are many."""
+    here = {row for dataset in table.datasets for row in table.section(dataset) if _of(table, block, dataset)}
+    shown = [index for index, row in enumerate(rows) if row in here]
+    depths = [max((len(columns[position].cells[index]) for position in block), default=1) for index in shown]
+    lines = [1.0 + 0.85 * (depth - 1) if layout.stacked else 1.0 for depth in depths]
+    parts = []
+    for own in in_pages(lines, layout.size):
+        groups = len({rows[shown[index]].group for index in own} - {""})
+        height = block_height(sum(lines[index] for index in own) + 1.6 * groups, layout.size)
+        parts.append((_tabular(table, block, columns, rows, [shown[index] for index in own], layout), height))
+    return parts
+
+
 def _tabular(
     table: Table,
     block: Sequence[int],
     columns: Sequence[Printed],
     rows: Sequence[Row],
+    shown: Sequence[int],
     layout: Layout,
 ) -> list[str]:
     groups: list[tuple[str, int, int]] = []
@@ -132,12 +163,20 @@ def _tabular(
         rf"  System & {' & '.join(titles)} \\",
         r"  \midrule",
     ]
-    shown = {row for dataset in table.datasets for row in table.section(dataset) if _of(table, block, dataset)}
-    for number_, row in enumerate(rows):
-        if row in shown:
-            cells = [columns[position].cells[number_] for position in block]
-            lines += _lines(_name(table, row).tex, cells, layout.stacked)
+    group = ""
+    for index in shown:
+        row = rows[index]
+        if row.group != group:
+            group = row.group
+            lines += [*([] if index == shown[0] else [r"  \addlinespace"]), _group(group, block)]
+        cells = [columns[position].cells[index] for position in block]
+        lines += _lines(_name(table, row).tex, cells, layout.stacked)
     return [*lines, r"  \bottomrule", r"\end{tabular}"]
+
+
+def _group(heading: str, block: Sequence[int]) -> str:
+    """The heading of a group of rows, over all columns of a block."""
+    return rf"  \multicolumn{{{len(block) + 1}}}{{l}}{{\emph{{{escape(heading)}}}}} \\"
 
 
 def _of(table: Table, block: Sequence[int], dataset: str) -> bool:
@@ -160,8 +199,17 @@ def _printed(
     marks: Mapping[str, str],
 ) -> Printed:
     column = table.columns[position]
-    cells = tuple(_pieces(row.cells[position], column, intervals, marks) for row in rows)
+    above = [_above(row.cells[position], marks) for row in rows]
+    widest = max(above, key=len, default=())
+    cells = tuple(
+        _pieces(row.cells[position], column, intervals, own, widest) for row, own in zip(rows, above, strict=True)
+    )
     return Printed(column.dataset, _heading(column), cells)
+
+
+def _above(cell: Cell, marks: Mapping[str, str]) -> tuple[str, ...]:
+    """What stands above and behind a value: the letter of its count, and whether it differs."""
+    return (*([marks[_counts(cell)]] if cell.deviates else []), *([r"\dagger"] if cell.differs else []))
 
 
 def _heading(column: Column) -> tuple[Piece, ...]:
@@ -178,14 +226,17 @@ def _heading(column: Column) -> tuple[Piece, ...]:
     return Piece(escape(first), first), Piece(escape(second) + arrow, second + wide)
 
 
-def _pieces(cell: Cell, column: Column, intervals: bool, marks: Mapping[str, str]) -> tuple[Piece, ...]:
-    """The value, and what stands beside or below it."""
+def _pieces(
+    cell: Cell, column: Column, intervals: bool, above: tuple[str, ...], widest: tuple[str, ...]
+) -> tuple[Piece, ...]:
+    """The value, and what stands beside or below it; room for the column's marks, so that digits stand in line."""
     digits = column.facts.digits
     estimate = cell.estimate
     plain = "--" if estimate is None or estimate.value is None else number(estimate.value, digits)
     tex = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s") % _number(plain) if plain != "--" else plain
-    letters = marks[_counts(cell)] if cell.deviates else ""
-    pieces = [Piece(tex + (f"$^{{{letters}}}$" if letters else ""), plain, cell.rank == 1, False, len(letters))]
+    if above or widest:
+        tex += f"$^{{{''.join(above)}}}$" if above else rf"\phantom{{$^{{{''.join(widest)}}}$}}"
+    pieces = [Piece(tex, plain, cell.rank == 1, marks=sum(len(item) if item.isalpha() else 1 for item in widest))]
     if estimate is not None and estimate.value is not None and intervals:
         pieces.append(_interval(estimate, digits))
     if cell.published is not None:
@@ -230,7 +281,8 @@ def _number(text: str) -> str:
 def _notes(table: Table, intervals: bool, marks: Mapping[str, str]) -> list[str]:
     notes = [f"$^{{{letter}}}$~{text}." for text, letter in marks.items()]
     if any(cell.rank for row in table.rows for cell in row.cells):
-        notes.append("Best of each column in bold, second underlined.")
+        what = "column and group" if len(table.groups) > 1 else "column"
+        notes.append(f"Best of each {what} in bold, second underlined.")
     if intervals:
         notes += [escape(line) + "." for line in interval_notes(table)]
     if table.sources:

@@ -11,6 +11,7 @@ from ldmbench.reports import published as published_values
 from ldmbench.reports import text as tables
 from ldmbench.reports.arrange import in_order, renamed
 from ldmbench.reports.cells import unique
+from ldmbench.reports.groups import Grouping
 from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
 from ldmbench.reports.listening.beside import Heard, hear
 from ldmbench.reports.table_spec import TableSpec
@@ -30,19 +31,7 @@ def table(runs: Sequence[Run], spec: TableSpec) -> list[str]:
     Raises:
         BenchError: If there is nothing to show or the file cannot be written.
     """
-    heard = hear(Path(spec.listening), runs) if spec.listening else None
-    built = tables.build(
-        runs,
-        list(spec.metrics) or None,
-        list(spec.datasets) or None,
-        published=_published(runs, heard) if spec.published else None,
-        published_rows=spec.published_rows,
-        averages=_averages(runs, spec.metrics) if not spec.datasets else (),
-        beside=heard.beside if heard is not None else None,
-    )
-    if spec.sort:
-        built = in_order(built, spec.sort)
-    text = _as_text(built, spec)
+    text = as_text(build(runs, spec), spec)
     if not spec.output:
         return text.rstrip("\n").splitlines()
     output = Path(spec.output)
@@ -54,7 +43,37 @@ def table(runs: Sequence[Run], spec: TableSpec) -> list[str]:
     return [f"wrote {output}"]
 
 
-def _as_text(built: tables.Table, spec: TableSpec) -> str:
+def build(runs: Sequence[Run], spec: TableSpec) -> tables.Table:
+    """The table that a spec asks for, its rows in order; names are the bench's own.
+
+    Raises:
+        BenchError: If there is nothing to show, or the spec names what the runs have not.
+    """
+    heard = hear(Path(spec.listening), runs) if spec.listening else None
+    averages = spec.average or (_averages(runs, spec.metrics) if not spec.datasets else ())
+    built = tables.build(
+        runs,
+        list(spec.metrics) or None,
+        list(spec.datasets) or None,
+        published=_published(runs, heard) if spec.published else None,
+        published_rows=spec.published_rows,
+        averages=averages,
+        beside=heard.beside if heard is not None else None,
+        grouping=Grouping(spec.bands, spec.groups),
+        against=spec.against_row,
+    )
+    averaged = {column.metric for column in built.columns if column.dataset == tables.AVERAGE}
+    for name in spec.average:
+        if name not in averaged:
+            raise BenchError(
+                f"{name} has no average here", "a mean or a ratio of sums on two datasets or more has one",
+                "leave it out, or report runs on several datasets",
+            )  # fmt: skip
+    return in_order(built, spec.sort) if spec.sort else built
+
+
+def as_text(built: tables.Table, spec: TableSpec) -> str:
+    """A table in the format of a spec, under the names that it prints."""
     if spec.to in ("csv", "json"):
         return tables.to_csv(built) if spec.to == "csv" else tables.to_json(built)
     built = renamed(built, spec.names)

@@ -10,6 +10,8 @@ from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import unknown
 from ldmbench.reports.cells import Beside, Cell, Column, Row, Table, marks_of, number, unique
 from ldmbench.reports.checkpoints import best_checkpoints
+from ldmbench.reports.differences import marked
+from ldmbench.reports.groups import Grouping, grouped
 from ldmbench.reports.notes import (
     banners,
     counts,
@@ -51,11 +53,13 @@ def build(
     published_rows: bool = False,
     averages: Sequence[str] = (),
     beside: Beside | None = None,
+    grouping: Grouping = Grouping(),  # noqa: B008 (frozen)
+    against: str = "",
 ) -> Table:
     """Collect runs into a table.
 
     Ranks leave out the reference, anchors and bounds, untrained runs, and cells that stand on fewer clips than the
-    column's fullest: a system that failed on the hard clips would win by it.
+    column's fullest: a system that failed on the hard clips would win by it. Each group of rows has ranks of its own.
 
     Args:
         runs: The rows, in order.
@@ -65,6 +69,8 @@ def build(
         published_rows: Also show published rows to which no system corresponds.
         averages: Metrics to average over the datasets, if these runs are on several.
         beside: Columns that do not come from the runs: the scores of a listening test.
+        grouping: Which rows stand together.
+        against: Label of the row that all ranked systems are tested against; none where empty.
 
     Raises:
         BenchError: If there is no run, or a metric or dataset is in none of them.
@@ -81,25 +87,26 @@ def build(
         measured += [_Measured(column, estimates) for column, estimates in beside.columns]
         notes += beside.notes
     columns = tuple(item.column for item in measured)
-    rows = _rank(_rows(runs, measured, published), columns)
+    rows = _rows(runs, measured, published)
+    if against:
+        rows, tested = marked(rows, runs, columns, against)
+        notes += tested
     if published:
         notes += refusals(runs, published)
         rows += _published_rows(published, columns) if published_rows else []
+    rows = _rank(grouped(rows, runs, grouping), columns)
     table = Table(", ".join(unique(run.info.suite for run in runs)), columns, tuple(rows), banners(runs))
+    return _with_notes(table, runs, [*best, *older(runs), *others(runs), *notes], published)
+
+
+def _with_notes(table: Table, runs: Sequence[Run], notes: Sequence[str], published: Published | None) -> Table:
+    """The table with everything that must be read beside its numbers."""
+    nothing = nothing_published(table, published) if published else []
     # What was left out of a folder, and built-in clips that came out differently here: the numbers stand on it.
     left_out = (note for run in runs for item in run.info.datasets for note in item.notes)
-    if published:
-        notes += nothing_published(table, published)
-    return replace(
-        table,
-        notes=unique(
-            (
-                *(*counts(table), *best, *older(runs), *others(runs), *notes),
-                *(*stated(runs), *over_folds(runs, columns), *heard(runs, columns), *left_out),
-            )
-        ),
-        sources=sources(table, published) if published else (),
-    )
+    of_runs = (*stated(runs), *over_folds(runs, table.columns), *heard(runs, table.columns), *left_out)
+    shown = sources(table, published) if published else ()
+    return replace(table, notes=unique((*counts(table), *notes, *nothing, *of_runs)), sources=shown)
 
 
 def _choose(kind: str, asked: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
@@ -116,7 +123,7 @@ def _measure(runs: Sequence[Run], metrics: Sequence[str], datasets: Sequence[str
     for dataset in datasets:
         for metric in metrics:
             facts = load_metric(metric).facts
-            estimates, reasons = _drop_facts_without_value(runs, facts, dataset)
+            estimates, reasons = _drop_without_value(runs, facts, dataset)
             if all(estimate is None for estimate in estimates):
                 continue
             problem = incomparable(runs, metric, dataset)
@@ -131,7 +138,7 @@ def _average(runs: Sequence[Run], metrics: Sequence[str], datasets: Sequence[str
     # A run on some of the datasets only has no average that compares with the others'.
     whole = [{item.name for item in run.info.datasets} >= set(datasets) for run in runs]
     for metric in metrics:
-        estimates = [run.average(metric) if every else None for run, every in zip(runs, whole, strict=True)]
+        estimates = [run.average(metric, datasets) if every else None for run, every in zip(runs, whole, strict=True)]
         if any(estimate is not None for estimate in estimates):
             comparable = not any(incomparable(runs, metric, dataset) for dataset in datasets)
             measured.append(_column(AVERAGE, load_metric(metric).facts, estimates, comparable))
@@ -143,17 +150,19 @@ def _column(dataset: str, facts: MetricFacts, estimates: Sequence[Estimate | Non
     return _Measured(Column(dataset, facts, fullest, ranked), tuple(estimates))
 
 
-def _drop_facts_without_value(
+def _drop_without_value(
     runs: Sequence[Run], facts: MetricFacts, dataset: str
 ) -> tuple[list[Estimate | None], list[str]]:
-    """The estimates, without those of facts that a system has not, and a note for each reason.
+    """The estimates, without those that a system cannot have, and a note for each reason.
 
-    A system that has no bits has no bitrate: a dash and a note instead of a count of unscored clips.
+    A system that has no bits has no bitrate, and a perfect reference has no finite signal-to-noise ratio: a dash and a
+    note instead of a count of unscored clips.
     """
     estimates = [run.estimate(facts.name, dataset) for run in runs]
     without: dict[str, list[str]] = {}
     for index, (run, estimate) in enumerate(zip(runs, estimates, strict=True)):
-        if estimate is None or not set(facts.needs) <= SYSTEM_FACTS or estimate.n or estimate.failed:
+        cannot = set(facts.needs) <= SYSTEM_FACTS or run.info.role == "reference"
+        if estimate is None or not cannot or estimate.n or estimate.failed:
             continue
         estimates[index] = None
         clips = {clip.id for clip in run.info.clips if clip.dataset == dataset}
@@ -210,23 +219,27 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _rank(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """The rows with the best and the second of each column marked; equal printed numbers share a rank."""
+    """The rows with the best and the second of each column and group marked; equal printed numbers share a rank."""
     cells = [list(row.cells) for row in rows]
-    for index, column in enumerate(columns):
-        if not column.ranked or column.facts.better == "neither":
-            continue
-        values = {
-            position: float(number(estimate.value, column.facts.digits))
-            for position, row in enumerate(rows)
-            if row.role == "system" and "untrained" not in row.marks
-            for estimate in [row.cells[index].estimate]
-            if estimate is not None and estimate.value is not None and estimate.n == column.n and not estimate.failed
-        }
-        if len(values) < 2:
-            continue
-        order = sorted(set(values.values()), reverse=column.facts.better == "higher")
-        for position, value in values.items():
-            rank = order.index(value) + 1
-            if rank <= 2:
+    for group in unique(row.group for row in rows):
+        for index, column in enumerate(columns):
+            for position, rank in _ranks(rows, index, column, group).items():
                 cells[position][index] = replace(cells[position][index], rank=rank)
     return [replace(row, cells=tuple(ranked)) for row, ranked in zip(rows, cells, strict=True)]
+
+
+def _ranks(rows: Sequence[Row], index: int, column: Column, group: str) -> dict[int, int]:
+    """Position of a row -> 1 or 2, of those of a group that are best and second in a column."""
+    if not column.ranked or column.facts.better == "neither":
+        return {}
+    values = {
+        position: float(number(estimate.value, column.facts.digits))
+        for position, row in enumerate(rows)
+        if row.group == group and row.role == "system" and "untrained" not in row.marks
+        for estimate in [row.cells[index].estimate]
+        if estimate is not None and estimate.value is not None and estimate.n == column.n and not estimate.failed
+    }
+    if len(values) < 2:
+        return {}
+    order = sorted(set(values.values()), reverse=column.facts.better == "higher")[:2]
+    return {position: order.index(value) + 1 for position, value in values.items() if value in order}

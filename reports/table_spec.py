@@ -26,6 +26,10 @@ class TableSpec(Card):
         metrics: Columns in order; all where empty.
         datasets: Datasets in order; all where empty.
         sort: Metric whose best row comes first, on the first dataset that has it; the order of ``systems`` where empty.
+        bands: Bitrates in kbit/s, ascending: rows stand in groups between them, each with a best and second of its own.
+        groups: Heading -> rows, each a label or a name for all its variants: groups by hand, as ``bands`` are by rate.
+        against_row: Label of a row; cells that differ from its own by more than chance are marked.
+        average: Metrics to average over the datasets shown; the suite's where empty.
         names: System, metric or dataset -> how it is printed.
         caption: Caption of a LaTeX table.
         label: Label of a LaTeX table.
@@ -44,6 +48,10 @@ class TableSpec(Card):
     metrics: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     sort: str = ""
+    bands: tuple[float, ...] = ()
+    groups: dict[str, tuple[str, ...]] = {}
+    against_row: str = ""
+    average: tuple[str, ...] = ()
     names: dict[str, str] = {}
     caption: str = ""
     label: str = ""

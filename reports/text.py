@@ -10,13 +10,15 @@ from typing import Any
 
 from ldmbench.names import spreadsheet_safe
 from ldmbench.reports.cells import Cell, Column, Row, Table, number
+from ldmbench.reports.differences import DAGGER
 from ldmbench.reports.latex import to_latex
 from ldmbench.reports.markdown import escape as _md
 from ldmbench.reports.markdown import row as _md_row
 from ldmbench.reports.notes import interval_notes
-from ldmbench.reports.result import build
+from ldmbench.reports.result import AVERAGE, build
 
 __all__ = [
+    "AVERAGE",
     "Cell",
     "Column",
     "Row",
@@ -34,7 +36,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 #: Columns of the CSV.
 CSV_COLUMNS = (
     *("system", "run", "marks", "kbps", "dataset", "metric", "unit", "better", "value", "low", "high"),
-    *("n", "failed", "unscored", "rank", "published", "difference", "note"),
+    *("n", "failed", "unscored", "rank", "published", "difference", "p", "note"),
 )
 
 #: Width of a line in a file.
@@ -103,7 +105,10 @@ def to_markdown(table: Table, *, intervals: bool = False) -> str:
         positions = table.positions(dataset)
         header = ["System", *(_md(_heading(table.columns[position])) for position in positions)]
         lines = [_md_row(header), _md_row([":---", *["---:"] * len(positions)])]
-        for row in table.section(dataset):
+        shown = table.section(dataset)
+        for row, before in zip(shown, [None, *shown], strict=False):
+            if row.group != (before.group if before else ""):
+                lines.append(_md_row([f"*{_md(row.group)}*", *("" for _ in positions)]))
             cells = []
             for position in positions:
                 cell, column = row.cells[position], table.columns[position]
@@ -145,6 +150,7 @@ def to_csv(table: Table) -> str:
                 "rank": cell.rank or None,
                 "published": cell.published,
                 "difference": cell.difference,
+                "p": cell.p,
                 **(asdict(cell.estimate) if cell.estimate else {}),
             }
             writer.writerow(
@@ -189,7 +195,7 @@ def value_text(cell: Cell, column: Column) -> str:
     """The value as printed, a dash where there is none; ``count_text`` says why."""
     if cell.estimate is None or cell.estimate.value is None:
         return DASH
-    return number(cell.estimate.value, column.facts.digits)
+    return number(cell.estimate.value, column.facts.digits) + (DAGGER if cell.differs else "")
 
 
 def interval_text(cell: Cell, column: Column) -> str:
@@ -233,7 +239,8 @@ def _heading(column: Column) -> str:
 
 def _legend(table: Table, best: str, second: str) -> list[str]:
     ranked = any(cell.rank for row in table.rows for cell in row.cells)
-    return [f"Best of each column in {best}, second in {second}"] if ranked else []
+    what = "column and group" if len(table.groups) > 1 else "column"
+    return [f"Best of each {what} in {best}, second in {second}"] if ranked else []
 
 
 def _sections(table: Table, dataset: str, intervals: bool, width: int) -> list[list[int]]:
@@ -258,7 +265,7 @@ def _column_width(table: Table, position: int, intervals: bool) -> int:
 
 
 def _name_width(table: Table) -> int:
-    return max([len("System"), *(_longest_word(row_name(table, row)) for row in table.rows)])
+    return max([len("System"), *(_longest_word(f"{row.group} {row_name(table, row)}") for row in table.rows)])
 
 
 def _longest_word(text: str) -> int:
@@ -272,6 +279,7 @@ def _print_section(console: Any, table: Table, dataset: str, positions: list[int
 
     # Every width is set: left alone, rich takes room from the wrong column and then exceeds the line.
     names = [row_name(table, row) for row in table.section(dataset)]
+    names += table.groups
     least = [_name_width(table), *(_column_width(table, position, intervals) for position in positions)]
     full = [max(map(len, ["System", *names])), *(len(_heading(table.columns[position])) for position in positions)]
     spare = console.width - sum(least) - 3 * len(positions)
@@ -285,7 +293,12 @@ def _print_section(console: Any, table: Table, dataset: str, positions: list[int
     for position, width in zip(positions, widths[1:], strict=True):
         heading = Text(_heading(table.columns[position]), justify="right")
         grid.add_column(heading, justify="right", width=width, overflow="fold")
+    group = ""
     for row in table.section(dataset):
+        if row.group != group:
+            group = row.group
+            grid.add_section()
+            grid.add_row(Text(group, "italic"))
         cells = []
         for position in positions:
             style = {1: "bold green", 2: "cyan"}.get(row.cells[position].rank, "")

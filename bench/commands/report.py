@@ -27,6 +27,9 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
 @options.systems
 @options.datasets
 @click.option("--sort", default="", metavar="METRIC", help="The best row of this metric first.")
+@click.option("--bands", default="", metavar="KBPS,...", help="Group rows between these bitrates, such as 3,8.")
+@click.option("--against-row", default="", metavar="NAME", help="Mark what differs from this row by more than chance.")
+@click.option("--average", multiple=True, metavar="METRIC", help="Also the mean over the datasets; repeatable.")
 @click.option("--name", "names", multiple=True, metavar="OLD=NEW", help="How a row, metric or dataset is printed.")
 @click.option("--intervals", is_flag=True, help="Show 95 % intervals.")
 @click.option("--published/--no-published", default=True, help="Show published values beside the measured ones.")
@@ -102,11 +105,17 @@ def _table(path: Path | None, targets: tuple[str, ...], options_: dict[str, Any]
 
     options_["names"] = dict(_pair(text) for text in options_["names"])
     options_["width"] = _width(options_["width"])
+    options_["bands"] = _bands(options_["bands"])
     if options_["to"] in ("html", "curves"):
         if path is not None:
             raise BenchError(
                 f"{path} is a table", f"--to {options_['to']}", "leave --spec out, or choose another format"
             )
+        for name in ("bands", "against_row", "average", "sort"):
+            if options_[name]:
+                raise BenchError(
+                    f"--{name.replace('_', '-')} belongs to tables", f"--to {options_['to']}", "choose another format"
+                )
         del options_["to"], options_["output"]
     content = {key: str(value) if isinstance(value, Path) else value for key, value in options_.items()}
     if path is None:
@@ -131,6 +140,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not (old and new):
         raise BenchError(f"--name {text} names nothing", fix='write --name "mine=Ours"')
     return old, new
+
+
+def _bands(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(edge) for edge in text.split(",")) if text else ()
+    except ValueError:
+        raise BenchError(f"--bands {text} are no bitrates", fix="write kbit/s with commas, such as 3,8") from None
 
 
 def _width(text: str) -> str | float:

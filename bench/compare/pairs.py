@@ -98,8 +98,11 @@ def pair(
     return Pairs(tuple(both), first, second, *rest, equal, frozenset(left))
 
 
-def obstacle(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str:
-    """What keeps a metric of two runs on a dataset from being compared, empty where nothing does."""
+def obstacle(base: Run, new: Run, facts: MetricFacts, dataset: str, same_rate: bool = True) -> str:
+    """What keeps a metric of two runs on a dataset from being compared, empty where nothing does.
+
+    Two versions of one system have to write at the same rate; other systems than BASE (not ``same_rate``) need not.
+    """
     if facts.name not in new.info.metrics:
         return "NEW was not scored with it"
     if facts.name not in base.info.metrics:
@@ -108,7 +111,7 @@ def obstacle(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str:
         return f"weights: those of {'BASE' if base.info.untrained else 'NEW'} are random"
     if parse(facts.name).settings.get("official") is False:
         return "weights: the metric's checkpoint is not the official one, and runs do not record which it is"
-    return list_differs(base, new, dataset) or _scores_differ(base, new, facts, dataset)
+    return list_differs(base, new, dataset) or _scores_differ(base, new, facts, dataset, same_rate)
 
 
 def list_differs(base: Run, new: Run, dataset: str) -> str:
@@ -129,7 +132,7 @@ def list_differs(base: Run, new: Run, dataset: str) -> str:
     return ""
 
 
-def _scores_differ(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str:
+def _scores_differ(base: Run, new: Run, facts: MetricFacts, dataset: str, same_rate: bool) -> str:
     """How what was scored, or the metric that scored it, differs between two runs."""
     clips = [clip.id for clip in base.info.clips if clip.dataset == dataset]
     versions = []
@@ -143,7 +146,7 @@ def _scores_differ(base: Run, new: Run, facts: MetricFacts, dataset: str) -> str
     references = [(old.clip, old.reference, now.reference) for old, now in pairs if old.reference and now.reference]
     if changed := [clip for clip, old, now in references if old != now]:
         return f"references: those of {len(changed)} clips differ, {some(changed)}"
-    if {"audio", "output"} & set(facts.needs):
+    if same_rate and {"audio", "output"} & set(facts.needs):
         rates = {(old.rate, now.rate) for old, now in pairs if old.rate and now.rate and old.rate != now.rate}
         if rates:
             old_rate, new_rate = min(rates)

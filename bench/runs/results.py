@@ -102,12 +102,12 @@ class Run:
             self.faults[metric] = f"no estimate: {describe(error)}"
             return Estimate(None, failed=failed + len(values), unscored=unscored)
 
-    def average(self, metric: str) -> Estimate | None:
-        """The mean of ``metric`` over the datasets, each counting the same however many clips it has.
+    def average(self, metric: str, datasets: Sequence[str] | None = None) -> Estimate | None:
+        """The mean of ``metric`` over ``datasets`` (all where None), each counting the same however many clips it has.
 
         None where the metric applies to fewer than two datasets, or is no mean over clips nor a ratio of sums.
         """
-        names = self._applying(metric)
+        names = [name for name in self._applying(metric) if datasets is None or name in datasets]
         facts = load_metric(metric).facts
         if len(names) < 2 or facts.kind not in ("mean", "ratio"):
             return None
