@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from ldmbench.reports.cells import Column, Table, marks_of, unique
 from ldmbench.reports.published import Published
 from ldmbench.runs.identity import VERSION
 from ldmbench.runs.labels import FOLDER
-from ldmbench.runs.records import OutputRow
+from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
 from ldmbench.stats import ALL_ZERO, LEVEL
 from ldmbench.system.folder import BITRATE
@@ -100,25 +101,64 @@ def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
 
 
 def over_folds(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
-    """How far the accuracies of a probe's folds spread (over n - 1, as HEAR has it); intervals are over clips."""
+    """How far the scores of a probe's folds spread, and which networks were chosen; a table's intervals are over clips.
+
+    The deviation is over n - 1, as HEAR has it; the interval is that of Nadeau and Bengio (2003), whose folds share
+    what they learn from.
+    """
     lines = []
     for column in (column for column in columns if "embedding" in column.facts.needs and column.facts.kind == "ratio"):
-        spreads = []
+        spreads, points = [], []
         count = 0
         for run in runs:
-            folds: dict[str, list[list[float]]] = {}
-            for clip in run.info.clips:
-                score = run.scores.get((clip.id, column.metric))
-                if clip.dataset == column.dataset and score is not None and isinstance(score.value, list):
-                    folds.setdefault(clip.split, []).append(score.value)
+            folds = _by_fold(run, column)
             if len(folds) > 1:
-                means = [sum(value[0] for value in own) / sum(value[1] for value in own) for own in folds.values()]
-                spreads.append(f"{statistics.stdev(means):.{column.facts.digits}f} ({run.info.system})")
-                count = len(folds)
+                pairs = [[score.value for score in own if isinstance(score.value, list)] for own in folds.values()]
+                means = [sum(value[0] for value in own) / sum(value[1] for value in own) for own in pairs]
+                deviation, count = statistics.stdev(means), len(folds)
+                spread = " ± ".join(
+                    f"{item:.{column.facts.digits}f}" for item in (deviation, deviation * _reach_of_folds(count))
+                )
+                spreads.append(f"{spread} ({run.info.system})")
+            chosen = {split: _point(own[0].message) for split, own in folds.items() if own[0].message}
+            if len(set(chosen.values())) == 1:
+                points.append(f"{next(iter(chosen.values()))} ({run.info.system})")
+            elif chosen:
+                points.append(f"{'; '.join(map(' '.join, chosen.items()))} ({run.info.system})")
+        what = f"{column.facts.title} on {column.dataset}"
         if spreads:
-            what = f"{column.facts.title} on {column.dataset}, standard deviation over {count} folds"
-            lines.append(f"{what}: {some(spreads)}")
+            lines.append(
+                f"{what}, standard deviation over {count} folds ± half the {LEVEL * 100:.0f} % interval over"
+                f" folds like these (Nadeau and Bengio 2003): {', '.join(spreads)}; the intervals shown are over clips"
+            )
+        if points:
+            lines.append(f"{what}, chosen on the validation split: {', '.join(points)}")
     return lines
+
+
+def _by_fold(run: Run, column: Column) -> dict[str, list[ScoreRow]]:
+    """Split -> scores of its clips, in the order of the splits' names."""
+    folds: dict[str, list[ScoreRow]] = {}
+    for clip in run.info.clips:
+        score = run.scores.get((clip.id, column.metric))
+        if clip.dataset == column.dataset and score is not None and isinstance(score.value, list):
+            folds.setdefault(clip.split, []).append(score)
+    return dict(sorted(folds.items()))
+
+
+def _reach_of_folds(count: int) -> float:
+    """Half an interval over folds in standard deviations: of each, one fold is tested and all but two are learned from.
+
+    Source: Nadeau and Bengio, Inference for the generalization error, Machine Learning 52 (2003), section 3.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, (1 + LEVEL) / 2) * math.sqrt(1 / count + 1 / (count - 2)))
+
+
+def _point(message: str) -> str:
+    """What was chosen, without how well it did: that is in the records."""
+    return ",".join(part for part in message.split(",") if not part.startswith(("valid=", "epoch=")))
 
 
 def _of(rows: Mapping[str, Sequence[OutputRow]], count: Mapping[str, int], dataset: str) -> str:

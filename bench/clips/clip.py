@@ -107,6 +107,7 @@ class Dataset:
         clips: In the order of the list.
         digest: SHA-256 over everything that decides what a system hears.
         notes: Lines a user should see: skipped files, clips that differ from the pinned ones.
+        primary_score: By which HEAR judges a labelled dataset; empty where it has none.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Dataset:
     clips: tuple[Clip, ...]
     digest: str
     notes: tuple[str, ...] = ()
+    primary_score: str = ""
 
     def under(self, variant: str, condition: Condition) -> Dataset:
         """The same clips with another input, or another text, as ``NAME@variant``."""

@@ -18,6 +18,9 @@ from ldmbench.clips.rule import Selection, list_digest
 from ldmbench.errors import BenchError
 from ldmbench.names import some
 
+#: Scores by which HEAR's tasks of one label for each clip are judged.
+PRIMARY_SCORES = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc")
+
 #: Share of a capped task's hours that each split gets: 80, 10 and 10 of 90.
 _SHARES = {"train": 80, "valid": 10, "test": 10}
 
@@ -45,6 +48,7 @@ class Labelled(Card):
         hours: Hours that train, valid and test together have at the most, 0 for no cap.
         seconds: Length to which clips are cut or padded with zeros at the end, 0 for as they are.
         count: Clips of the official release, 0 where that is not pinned.
+        primary_score: Of ``PRIMARY_SCORES``, by which HEAR judges the task; of ``hear`` the task itself says it.
     """
 
     hear: str = ""
@@ -63,6 +67,7 @@ class Labelled(Card):
     hours: float = 0.0
     seconds: float = 0.0
     count: int = 0
+    primary_score: str = "top1_acc"
 
     @model_validator(mode="after")
     def _one_source(self) -> Labelled:
@@ -74,6 +79,8 @@ class Labelled(Card):
             raise ValueError("a table needs the path of a clip")
         if any(".." in Path(name).parts or Path(name).is_absolute() for name in (self.hear, self.table, *self.files)):
             raise ValueError("paths stay below the folder")
+        if self.primary_score not in PRIMARY_SCORES:
+            raise ValueError(f"the primary score is one of {', '.join(PRIMARY_SCORES)}")
         return self
 
 
@@ -124,9 +131,29 @@ def select_labelled(rule: Labelled, dataset: str, folder: Path, fix: str = "") -
     if lacking := [row["path"] for row in rows if row["path"] not in sizes]:
         check = f"ldmbench check {dataset} lists them all; {fix}"
         raise BenchError(f"{len(lacking)} of {len(rows)} files of {dataset} are not here", some(lacking), check)
-    identity = tuple(f"{row['path']} {sizes[row['path']]} {row['label']} {row['split']}" for row in rows)
+    identity = [f"{row['path']} {sizes[row['path']]} {row['label']} {row['split']}" for row in rows]
+    primary = primary_score(rule, dataset, folder, fix)
+    if primary != "top1_acc":
+        identity.append(f"judged by {primary}")
     digest = list_digest([row["path"] for row in rows])[:12]
-    return Selection(tuple(rows), identity, (f"{dataset}: {len(rows)} clips of {folder}, list {digest}",))
+    notes = (f"{dataset}: {len(rows)} clips of {folder}, list {digest}",)
+    return Selection(tuple(rows), tuple(identity), notes, primary)
+
+
+def primary_score(rule: Labelled, dataset: str, folder: Path, fix: str = "") -> str:
+    """By which score HEAR judges the task: the first of its ``evaluation``, as hear-eval-kit takes it.
+
+    Raises:
+        BenchError: If a task of hear-preprocess names none that is of one label for each clip.
+    """
+    if not rule.hear:
+        return rule.primary_score
+    path = folder / "tasks" / rule.hear / "task_metadata.json"
+    first = next(iter(_json(path, dataset, fix).get("evaluation") or [""]))
+    if first not in PRIMARY_SCORES:
+        expected = f"its evaluation begins with one of {', '.join(PRIMARY_SCORES)}"
+        raise BenchError(f"{path} names no score that can be computed", repr(first), expected)
+    return str(first)
 
 
 def new_folds(keys: Sequence[str], labels: Sequence[str], count: int) -> dict[str, str]:

@@ -26,6 +26,7 @@ def load_dataset(name: str) -> Dataset:
         raise BenchError(f"dataset {name!r} has settings", "a dataset has none", "write NAME or NAME@CONDITION")
     condition = card.condition(asked.variant) if asked.variant else None
     notes: tuple[str, ...] = ()
+    primary = ""
     missing: Mapping[str, str] = {}
     identity: Sequence[str] = ()
     if rule := card.splits[card.default].rule:
@@ -34,6 +35,7 @@ def load_dataset(name: str) -> Dataset:
     elif labelled := card.splits[card.default].labelled:
         chosen = select_labelled(labelled, card.name, source_folder(card), obtain(card))
         rows, identity, notes = [filled(row) for row in chosen.rows], chosen.identity, chosen.notes
+        primary = chosen.primary_score
     else:
         rows = read_list(card, card.default)
     paths: Mapping[str, Path]
@@ -69,7 +71,7 @@ def load_dataset(name: str) -> Dataset:
         for row in rows
     )
     identity = identity or [digests[row["id"]] or row["path"] for row in rows]
-    return Dataset(name, card.title, card.content, clips, clips_digest(clips, identity), notes)
+    return Dataset(name, card.title, card.content, clips, clips_digest(clips, identity), notes, primary)
 
 
 def _clip(shared: Clip, row: Mapping[str, str]) -> Clip:

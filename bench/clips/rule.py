@@ -58,11 +58,13 @@ class Selection:
         rows: One for each clip, with the columns of a pinned list that are not empty.
         identity: Path and size of each file: a list that is not pinned is known by them.
         notes: What a user should see.
+        primary_score: By which HEAR judges a labelled dataset, empty for others.
     """
 
     rows: tuple[dict[str, str], ...]
     identity: tuple[str, ...]
     notes: tuple[str, ...]
+    primary_score: str = ""
 
 
 def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = "") -> Selection:

@@ -39,12 +39,14 @@ class Examples:
         features: ``[examples, dim]``.
         labels: Of each.
         splits: ``train``, ``valid`` and ``test``, or names of folds.
+        primary_score: By which HEAR judges the task, as it names it: what stops training and chooses.
     """
 
     ids: tuple[str, ...]
     features: Features
     labels: tuple[str, ...]
     splits: tuple[str, ...]
+    primary_score: str = "top1_acc"
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

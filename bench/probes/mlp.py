@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from ldmbench.audio.arrays import Features, Real
 from ldmbench.errors import BenchError
 from ldmbench.probes.examples import Index
+from ldmbench.probes.scores import Score
 from ldmbench.probes.stack import Point, Stack
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ EVERY, PATIENCE = 3, 20
 
 #: Networks that learn in one stack: two gigabytes of weights, gradients and moments at the most.
 LARGEST = 32
-
-#: How good probabilities ``[examples, classes]`` are for targets ``[examples]``; the higher the better.
-Score = Callable[[Real, Index], float]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from itertools import product
 
 import numpy as np
 
-from ldmbench.audio.arrays import Real
 from ldmbench.probes.examples import Examples, Fold, Index, Predictions
-from ldmbench.probes.mlp import Member, Score, Trained, train
+from ldmbench.probes.mlp import Member, Trained, train
+from ldmbench.probes.scores import SCORES
 from ldmbench.probes.stack import Point
 
 #: Points of the grid that hear-eval-kit tries (``--grid-points 8``), of the sixteen that there are.
@@ -33,12 +33,11 @@ def grid(points: int = POINTS) -> list[Point]:
     return every[:points]
 
 
-def hear_probe(
-    examples: Examples, score: Score, device: str = "cpu", points: int = POINTS, seed: int = 0
-) -> Predictions:
+def hear_probe(examples: Examples, judge: str, device: str = "cpu", points: int = POINTS, seed: int = 0) -> Predictions:
     """hear-eval-kit's protocol: nothing is standardised or shuffled, and the grid is searched on the first fold only.
 
-    The validation fold of the first division, by which the point is chosen, is the test fold of the second.
+    The validation fold of the first division, by which the point is chosen, is the test fold of the second. What stops
+    a network and chooses is the score ``judge``, of ``SCORES``.
 
     Source: hear-eval-kit 2021.1.3, ``task_predictions.py`` (``dataloader_from_split_name`` shuffles only where it is
     given a string, and is given lists) and ``task_embeddings.py`` (``memmap_embeddings`` fixes the order).
@@ -47,21 +46,19 @@ def hear_probe(
     order = _memmap_order(examples)
     tried = grid(points)
     first = [_member(point, folds[0], order, (seed, 0, number)) for number, point in enumerate(tried)]
-    searched = train(examples.features, examples.targets, first, score, device)
+    searched = train(examples.features, examples.targets, first, SCORES[judge], device)
     # The first of equals, as Python's stable sort gives it.
     chosen = max(range(len(tried)), key=lambda number: searched[number].valid)
     rest = [_member(tried[chosen], fold, order, (seed, number, chosen)) for number, fold in enumerate(folds[1:], 1)]
-    trained = [searched[chosen], *train(examples.features, examples.targets, rest, score, device)]
-    return _predictions(examples, folds, trained, [tried[chosen]] * len(folds))
+    trained = [searched[chosen], *train(examples.features, examples.targets, rest, SCORES[judge], device)]
+    return _predictions(examples, folds, trained, [tried[chosen]] * len(folds), judge)
 
 
-def mlp_probe(
-    examples: Examples, score: Score, device: str = "cpu", points: int = POINTS, seed: int = 0
-) -> Predictions:
+def mlp_probe(examples: Examples, judge: str, device: str = "cpu", points: int = POINTS, seed: int = 0) -> Predictions:
     """The same networks without the faults of the protocol.
 
     Features are standardised by the training split of each division, every epoch is shuffled, and each fold's point is
-    chosen on that fold's own validation split: nothing that is reported was looked at before.
+    chosen on that fold's own validation split by the score ``judge``: nothing that is reported was looked at before.
     """
     folds = examples.folds()
     order = _memmap_order(examples)
@@ -74,28 +71,11 @@ def mlp_probe(
         members = [
             _member(point, fold, order, (seed, number, index), shuffle=number) for index, point in enumerate(tried)
         ]
-        results = train(features.astype(np.float32), examples.targets, members, score, device)
+        results = train(features.astype(np.float32), examples.targets, members, SCORES[judge], device)
         best = max(range(len(tried)), key=lambda index: results[index].valid)
         trained.append(results[best])
         chosen.append(tried[best])
-    return _predictions(examples, folds, trained, chosen)
-
-
-def top1(scores: Real, targets: Index) -> float:
-    """Share of examples whose most probable class is theirs."""
-    return float((scores.argmax(axis=1) == targets).mean())
-
-
-def macro(measure: str) -> Score:
-    """``average_precision`` or ``roc_auc``, the mean over classes, as hear-eval-kit computes it with scikit-learn."""
-
-    def score(scores: Real, targets: Index) -> float:
-        from sklearn import metrics
-
-        found = getattr(metrics, f"{measure}_score")(np.eye(scores.shape[1])[targets], scores, average="macro")
-        return float(found)
-
-    return score
+    return _predictions(examples, folds, trained, chosen, judge)
 
 
 def _memmap_order(examples: Examples) -> Index:
@@ -121,7 +101,7 @@ def _member(point: Point, fold: Fold, order: Index, words: Sequence[int], shuffl
 
 
 def _predictions(
-    examples: Examples, folds: Sequence[Fold], trained: Sequence[Trained], points: Sequence[Point]
+    examples: Examples, folds: Sequence[Fold], trained: Sequence[Trained], points: Sequence[Point], judge: str
 ) -> Predictions:
     scores = np.full((len(examples.ids), len(examples.classes)), np.nan)
     number = np.full(len(examples.ids), -1)
@@ -129,5 +109,5 @@ def _predictions(
     for index, (fold, result, point) in enumerate(zip(folds, trained, points, strict=True)):
         scores[fold.test], number[fold.test] = result.scores, index
         record = {"layers": point.layers, "rate": point.rate, "init": "normal" if point.normal else "uniform"}
-        settings.append({**record, "valid": result.valid, "epoch": result.epoch})
+        settings.append({**record, "chosen_by": judge, "valid": result.valid, "epoch": result.epoch})
     return Predictions(scores, number, tuple(settings))

@@ -96,7 +96,10 @@ def make_plan(
             limit=limit if limit < longest else 0,
             identity=parts,
             datasets=tuple(
-                DatasetInfo(item.name, item.title, item.content, item.digest, item.notes, missing(clips, item))
+                DatasetInfo(
+                    *(item.name, item.title, item.content, item.digest, item.notes, missing(clips, item)),
+                    item.primary_score,
+                )
                 for item in datasets
             ),
             clips=tuple(map(ClipInfo.of, clips)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from ldmbench.host.progress import progress
 from ldmbench.metrics._base import Value, load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.probes.embedder import CACHED, LAYER, cached_layer
-from ldmbench.probes.examples import Examples
+from ldmbench.probes.examples import Examples, Predictions
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run
 from ldmbench.runs.store import RunWriter
+
+#: By ``ProbeMetric.learns``: labelled embeddings, and what was predicted from them. Several metrics read the same.
+Learned = dict[tuple[object, ...], tuple[Examples, Predictions]]
 
 
 def measure_probes(
@@ -42,10 +45,13 @@ def measure_probes(
         for name in names
         if _wanted(run, datasets[dataset], name, options.retry_failed)
     ]
+    learned: Learned = {}
     with progress("probe", len(jobs), options.quiet) as advance:
-        for position, dataset, name in jobs:
+        for number, (position, dataset, name) in enumerate(jobs):
             interrupt.check()
-            writers[position].add_scores(_rows(runs[position], datasets[dataset], name, options.device))
+            if number and jobs[number - 1][:2] != (position, dataset):
+                learned.clear()
+            writers[position].add_scores(_rows(runs[position], datasets[dataset], name, options.device, learned))
             advance(1, f"{runs[position].info.system} on {dataset}")
 
 
@@ -63,22 +69,34 @@ def _wanted(run: Run, clips: Sequence[Clip], name: str, retry_failed: bool) -> b
     return False
 
 
-def _rows(run: Run, clips: Sequence[Clip], name: str, device: str) -> list[ScoreRow]:
+def _rows(run: Run, clips: Sequence[Clip], name: str, device: str, learned: Learned) -> list[ScoreRow]:
     """A row for each clip of the test splits that has an embedding."""
     metric = load_metric(name)
     assert isinstance(metric, ProbeMetric)
     chosen = [(clip, row) for clip in clips if (row := run.outputs.get(clip.id)) is not None and row.status == "ok"]
     try:
-        values, _ = metric.measure_dataset(_examples(run, chosen), device)
+        if metric.learns not in learned:
+            examples = _examples(run, chosen)
+            learned[metric.learns] = examples, metric.predict(examples, device)
+        values = metric.values(*learned[metric.learns])
     except BaseException as error:
         if interrupt.from_keyboard(error):
             raise
         return [_failed(clip, row, metric, error) for clip, row in chosen if clip.split not in ("train", "valid")]
+    predictions = learned[metric.learns][1]
+    chosen_for = [_shown(settings) for settings in predictions.settings]
     return [
-        ScoreRow(clip.id, name, metric.facts.version, "ok", _plain(values[clip.id]), output=row.digest)
-        for clip, row in chosen
+        ScoreRow(clip.id, name, metric.facts.version, "ok", _plain(values[clip.id]), chosen_for[fold], row.digest)
+        for (clip, row), fold in zip(chosen, predictions.fold, strict=True)
         if clip.id in values
     ]
+
+
+def _shown(settings: Mapping[str, object]) -> str:
+    """What was chosen for a fold, as the settings of a name are written."""
+    return ",".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in settings.items()
+    )
 
 
 def _examples(run: Run, chosen: Sequence[tuple[Clip, OutputRow]]) -> Examples:
@@ -96,7 +114,8 @@ def _examples(run: Run, chosen: Sequence[tuple[Clip, OutputRow]]) -> Examples:
     if len(widths) > 1:
         raise BenchError(f"the layer {layer} of {run.info.system} differs in size between clips", f"{widths}")
     names, labels, splits = zip(*((clip.id, clip.label, clip.split) for clip, _ in chosen), strict=True)
-    return Examples(names, np.stack(vectors), labels, splits)
+    primary = {item.name: item.primary_score for item in run.info.datasets}[chosen[0][0].dataset]
+    return Examples(names, np.stack(vectors), labels, splits, primary or "top1_acc")
 
 
 def _plain(value: Value) -> float | list[float]:

@@ -148,7 +148,10 @@ class ClipInfo:
 @_checked
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a report needs to know of a dataset; ``missing`` counts planned clips without their reference file."""
+    """What a report needs to know of a dataset; ``missing`` counts planned clips without their reference file.
+
+    ``primary_score`` is HEAR's of a labelled dataset, and empty for others.
+    """
 
     name: str
     title: str
@@ -156,6 +159,7 @@ class DatasetInfo:
     digest: str
     notes: tuple[str, ...] = ()
     missing: int = 0
+    primary_score: str = ""
 
 
 @_checked
@@ -291,7 +295,7 @@ class ScoreRow:
         version: Its version.
         status: ``ok``, ``failed`` or ``unscored``.
         value: A number, the two numbers of a ratio, or the file name of a stored vector.
-        message: Why there is no value.
+        message: Why there is no value; of a probe's value, which networks were chosen, and how well they did there.
         output: Digest of the output that was scored (empty for metrics that hear nothing).
     """
 

@@ -41,7 +41,8 @@ def trainers(clips: int, dims: int, classes: int, apart: float, epochs: int, thr
     import torch
 
     from ldmbench.probes import mlp
-    from ldmbench.probes.protocols import hear_probe, top1
+    from ldmbench.probes.protocols import hear_probe
+    from ldmbench.probes.scores import top1
     from tests.probes.plain_torch import probe, synthetic
 
     torch.set_num_threads(threads)
@@ -50,11 +51,11 @@ def trainers(clips: int, dims: int, classes: int, apart: float, epochs: int, thr
     print(f"{clips} clips, {dims} numbers, {classes} classes, 5 folds, 8 points, {epochs} epochs, {threads} threads")
     # Torch imports half of itself at the first step of an optimiser.
     small = synthetic(30, 2, 4, 3, apart)
-    hear_probe(small, top1, points=2)
+    hear_probe(small, "top1_acc", points=2)
     probe(small, 0, points=2, epochs=3)
     for seed in range(seeds):
         start = time.perf_counter()
-        told = hear_probe(found, top1, seed=seed)
+        told = hear_probe(found, "top1_acc", seed=seed)
         middle = time.perf_counter()
         plain = probe(found, seed, epochs=epochs)
         end = time.perf_counter()

@@ -68,7 +68,10 @@ def hear(root: Path, name: str, rates: Sequence[int] = (16_000, 8_000)) -> Path:
     metadata = {
         "task_name": task.rsplit("-", 2)[0], "splits": list(splits), "sample_duration": seconds,
         "split_mode": "trainvaltest" if "train" in splits else "presplit_kfold",
-        "embedding_type": "scene", "prediction_type": "multiclass", "evaluation": ["top1_acc"],
+        "embedding_type": "scene", "prediction_type": "multiclass",
+        "evaluation": {"hear-vocal-imitations": ["mAP", "d_prime", "aucroc", "top1_acc"],
+                       "hear-nsynth-5h": ["pitch_acc", "chroma_acc"],
+                       "hear-nsynth-50h": ["pitch_acc", "chroma_acc"]}.get(name, ["top1_acc"]),
     }  # fmt: skip
     (folder / "task_metadata.json").write_text(json.dumps(metadata))
     with (folder / "labelvocabulary.csv").open("w", newline="") as handle:
@@ -102,6 +105,14 @@ def test_tasks_of_hear_preprocess(
     ]
     assert [clip.id for clip in dataset.clips] == listed
     assert not list(verify(name))
+    # The first of its scores is the one that stops and chooses, and runs by another are others.
+    assert dataset.primary_score == json.loads((folder / "task_metadata.json").read_text())["evaluation"][0]
+    metadata = json.loads((folder / "task_metadata.json").read_text())
+    (folder / "task_metadata.json").write_text(json.dumps({**metadata, "evaluation": ["aucroc"]}))
+    assert load_dataset(name).digest != dataset.digest
+    (folder / "task_metadata.json").write_text(json.dumps({**metadata, "evaluation": ["event_onset_50ms_fms"]}))
+    with pytest.raises(BenchError, match="names no score that can be computed: 'event_onset_50ms_fms'"):
+        load_dataset(name)
 
 
 def test_everything_that_is_wrong_with_a_copy_is_listed(
@@ -211,6 +222,7 @@ def test_releases(
             folds.setdefault(str(clip.group), set()).add(clip.split)
         assert len(folds) == 20
         assert all(len(found) == 1 for found in folds.values())
+    assert dataset.primary_score == ("mAP" if name == "vocal-imitations" else "top1_acc")
     if name.startswith("nsynth"):
         assert {clip.label for clip in dataset.clips} == {"21", "22"}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ldmbench.metrics._base import load_metric
-from ldmbench.metrics.probe import ProbeMetric, accuracy
+from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.probes.examples import Examples, Predictions
 from ldmbench.probes.linear import linear_probe
 from tests.present import present
@@ -26,7 +26,7 @@ def examples(clips: int = 160, classes: int = 4, seed: int = 0, shuffled: bool =
 def percent(found: Examples) -> float:
     metric = load_metric("accuracy_linear")
     assert isinstance(metric, ProbeMetric)
-    values, _ = metric.measure_dataset(found, "cpu")
+    values = metric.values(found, metric.predict(found, "cpu"))
     return present(metric.aggregate([np.asarray(value) for value in values.values()]).value)
 
 
@@ -60,6 +60,8 @@ def test_accuracy_is_the_mean_of_the_folds() -> None:
     scores = np.eye(4)[found.targets]
     scores[0] = [0, 0, 1, 0]
     fold = np.array([0] * 2 + [1] * 4 + [2] * 5)
-    values = np.array(accuracy(found, Predictions(scores, fold)))
+    metric = load_metric("accuracy_linear")
+    assert isinstance(metric, ProbeMetric)
+    values = np.array(list(metric.values(found, Predictions(scores, fold)).values()))
     assert values[:, 0].sum() / values[:, 1].sum() == pytest.approx((50.0 + 100.0 + 100.0) / 3, abs=1e-12)
     assert values[:, 1].mean() == pytest.approx(1.0)

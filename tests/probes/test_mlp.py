@@ -15,7 +15,8 @@ import torch
 from ldmbench.errors import BenchError
 from ldmbench.probes import mlp, stack
 from ldmbench.probes.mlp import Member, train
-from ldmbench.probes.protocols import grid, hear_probe, mlp_probe, top1
+from ldmbench.probes.protocols import grid, hear_probe, mlp_probe
+from ldmbench.probes.scores import top1
 from ldmbench.probes.stack import Point, Stack
 from tests.probes.plain_torch import CONFIGURATIONS, network, probe, synthetic
 
@@ -131,10 +132,10 @@ def test_training_stops_and_keeps_the_first_of_the_best(monkeypatch: pytest.Monk
 def test_separable_classes_are_told_and_shuffled_ones_guessed(protocol: object) -> None:
     assert callable(protocol)
     found = synthetic(120, 3, 8, 4, 30.0)
-    told = protocol(found, top1, points=2)
+    told = protocol(found, "top1_acc", points=2)
     assert top1(told.scores, found.targets) == 1.0
     labels = tuple(np.random.default_rng(3).permutation(found.labels))
-    guessed = protocol(type(found)(found.ids, found.features, labels, found.splits), top1, points=1)
+    guessed = protocol(type(found)(found.ids, found.features, labels, found.splits), "top1_acc", points=1)
     targets = np.array([sorted(set(labels)).index(label) for label in labels])
     assert top1(guessed.scores, targets) == pytest.approx(1 / 3, abs=3 * (2 / 9 / 120) ** 0.5)
 
@@ -145,8 +146,8 @@ def test_the_reported_fold_decides_nothing_in_the_corrected_protocol() -> None:
     moved = found.features.copy()
     own = np.array(found.splits) == "fold00"
     moved[own] = np.random.default_rng(1).standard_normal(moved[own].shape)
-    first = mlp_probe(found, top1, points=2)
-    second = mlp_probe(type(found)(found.ids, moved, found.labels, found.splits), top1, points=2)
+    first = mlp_probe(found, "top1_acc", points=2)
+    second = mlp_probe(type(found)(found.ids, moved, found.labels, found.splits), "top1_acc", points=2)
     assert first.settings[0] == second.settings[0]
 
 
@@ -157,7 +158,7 @@ def test_accuracies_are_those_of_plain_torch_over_seeds(monkeypatch: pytest.Monk
     found = synthetic(240, 8, 16, 3, 0.55)
     ours, plain = [], []
     for seed in range(10):
-        told = hear_probe(found, top1, points=1, seed=seed)
+        told = hear_probe(found, "top1_acc", points=1, seed=seed)
         ours.append(np.mean([top1(told.scores[told.fold == f], found.targets[told.fold == f]) for f in range(3)]))
         plain.append(np.mean(probe(found, seed, points=1, epochs=45)))
     error = np.sqrt((np.var(ours, ddof=1) + np.var(plain, ddof=1)) / 10)

@@ -13,6 +13,7 @@ from ldmbench.audio.sound import Audio, write
 from ldmbench.errors import BenchError
 from ldmbench.extractors import cache
 from ldmbench.probes.embedder import CACHED
+from ldmbench.probes.examples import Examples, Predictions
 from ldmbench.reports import render
 from ldmbench.reports.table_spec import TableSpec
 from ldmbench.runs.results import Run
@@ -105,6 +106,9 @@ def test_layers_are_rows_and_each_sound_is_embedded_once(bench: Path, card: Path
     assert [done.info.settings["layer"] for done in (plain, constant)] == ["all", "constant"]
     assert plain.info.id != constant.info.id
     assert present(present(plain.estimate("accuracy_linear")).value) == 100.0
+    # What was chosen for a clip's fold is in its row.
+    assert {row.message.split(",")[0] for row in plain.scores.values()} == {"C=0.001"}
+    assert all(row.message.endswith(",valid=1") for row in plain.scores.values())
     # Nothing is in a constant layer: a guess, of two classes.
     assert present(present(constant.estimate("accuracy_linear")).value) == 50.0
     assert "Accuracy (linear)" in "".join(render.table([plain, constant], TableSpec(to="md")))
@@ -171,3 +175,28 @@ def test_the_quickstart_tells_timbre_from_log_mel_spectra(tmp_path: Path) -> Non
     assert told > 60
     # Level and length alone tell a little; chance is 12.5 %.
     assert guessed < 30
+
+
+def test_metrics_share_what_one_probe_predicts(bench: Path, card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ldmbench.probes import protocols
+    from ldmbench.probes.linear import linear_probe
+
+    asked: list[tuple[str, int]] = []
+
+    def told(examples: Examples, judge: str, device: str, points: int, seed: int) -> Predictions:
+        asked.append((judge, points))
+        return linear_probe(examples)
+
+    # What networks learn is tested elsewhere, and takes torch.
+    monkeypatch.setattr(protocols, "hear_probe", told)
+    names = [f"{measure}:points=1" for measure in ("accuracy_hear", "map_hear", "auc_hear", "d_prime_hear")]
+    (done,) = ldmbench.evaluate(
+        str(bench / "bands.toml"), [str(card)], audio=bench / "sounds", out=bench / "runs", metrics=names, quiet=True
+    )
+    assert asked == [("top1_acc", 1)]
+    # Two classes that are told without an error have no finite d-prime, and every other score.
+    values = [present(done.estimate(name)).value for name in names]
+    assert values == [100.0, 100.0, 100.0, None]
+    row = done.scores["sounds/00", names[3]]
+    assert (row.status, "its d-prime is infinite" in row.message) == ("unscored", True)
+    assert done.scores["sounds/00", names[1]].message == "C=0.001,valid=1"
