@@ -91,7 +91,13 @@ def fit(
     return best
 
 
-def probe(examples: Examples, seed: int, points: int = 8, epochs: int = 500) -> list[float]:
+def probe(
+    examples: Examples,
+    seed: int,
+    points: int = 8,
+    epochs: int = 500,
+    configurations: Sequence[tuple[int, str, float]] = CONFIGURATIONS,
+) -> list[float]:
     """Test accuracy of each fold, as hear-eval-kit gets it."""
     torch.manual_seed(seed)
     names = sorted(set(examples.splits))
@@ -115,10 +121,10 @@ def probe(examples: Examples, seed: int, points: int = 8, epochs: int = 500) -> 
         _, valid, train = division
         return fit(data, [row for name in train for row in rows[name]], rows[valid], configuration, classes, epochs)
 
-    searched = [learn(divisions[0], configuration) for configuration in CONFIGURATIONS[:points]]
+    searched = [learn(divisions[0], configuration) for configuration in configurations[:points]]
     order = sorted(range(len(searched)), key=lambda index: searched[index].valid, reverse=True)
     chosen = order[0]
-    trained = [searched[chosen], *(learn(division, CONFIGURATIONS[chosen]) for division in divisions[1:])]
+    trained = [searched[chosen], *(learn(division, configurations[chosen]) for division in divisions[1:])]
     return [
         accuracy(outcome.network, DataLoader(Subset(data, rows[division[0]]), batch_size=1024))
         for outcome, division in zip(trained, divisions, strict=True)

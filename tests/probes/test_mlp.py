@@ -13,7 +13,7 @@ if importlib.util.find_spec("torch") is None:
 import torch
 
 from ldmbench.errors import BenchError
-from ldmbench.probes import mlp, stack
+from ldmbench.probes import mlp, protocols, stack
 from ldmbench.probes.mlp import Member, train
 from ldmbench.probes.protocols import grid, hear_probe, mlp_probe
 from ldmbench.probes.scores import top1
@@ -152,15 +152,20 @@ def test_the_reported_fold_decides_nothing_in_the_corrected_protocol() -> None:
 
 
 @pytest.mark.slow
-def test_accuracies_are_those_of_plain_torch_over_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("point", [2, 1], ids=["one layer", "two layers"])
+def test_accuracies_are_those_of_plain_torch_over_seeds(point: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seeds of each on the same embeddings and folds: the means differ by less than their standard errors allow."""
-    monkeypatch.setattr(mlp, "EPOCHS", 45)
-    found = synthetic(240, 8, 16, 3, 0.55)
+    monkeypatch.setattr(mlp, "EPOCHS", 21)
+    tried = [grid()[point]]
+    monkeypatch.setattr(protocols, "grid", lambda points: tried)
+    own = CONFIGURATIONS[point : point + 1]
+    assert (tried[0].layers, tried[0].rate) == (own[0][0], own[0][2])
+    found = synthetic(210, 7, 16, 3, 0.55)
     ours, plain = [], []
     for seed in range(10):
-        told = hear_probe(found, "top1_acc", points=1, seed=seed)
+        told = hear_probe(found, "top1_acc", seed=seed)
         ours.append(np.mean([top1(told.scores[told.fold == f], found.targets[told.fold == f]) for f in range(3)]))
-        plain.append(np.mean(probe(found, seed, points=1, epochs=45)))
+        plain.append(np.mean(probe(found, seed, epochs=21, configurations=own)))
     error = np.sqrt((np.var(ours, ddof=1) + np.var(plain, ddof=1)) / 10)
     assert 0.3 < np.mean(plain) < 0.95
     assert abs(np.mean(ours) - np.mean(plain)) < 3 * error + 0.005

@@ -70,7 +70,8 @@ def test_the_spread_of_terms_is_that_of_the_score(
 ) -> None:
     """Against the jackknife: the score with each example left out, by scikit-learn."""
     scores, targets = guesses(120, 3, 7)
-    _, terms = over_classes(of_class, scores, targets)
+    value, terms = over_classes(of_class, scores, targets)
+    assert terms.mean() == pytest.approx(value)
     without = [
         theirs(np.delete(scores, place, 0), np.delete(np.eye(3)[targets], place, 0)) for place in range(len(targets))
     ]
