@@ -70,13 +70,20 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def ask(self, function: Callable[..., Iterator[Any]], *args: Any, timeout: float | None = None) -> Iterator[Any]:
+    def ask(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *args: Any,
+        timeout: float | None = None,
+        each: bool = False,
+    ) -> Iterator[Any]:
         """Yield what ``function(*args)`` yields there.
 
         Args:
             function: A generator function that the process can import.
             args: Picklable arguments.
             timeout: Seconds for all of it; None for no limit.
+            each: Whether every answer may take so long, from when it is waited for.
 
         Raises:
             ChildEndedError: If the process ended before it was done, or took too long and was ended.
@@ -91,6 +98,8 @@ class Child:
             except OSError:
                 raise self._ended(process) from None
             while True:
+                if each and timeout is not None:
+                    deadline = time.monotonic() + timeout
                 kind, value = self._receive(connection, process, deadline, timeout)
                 if kind == "end":
                     done = True

@@ -6,13 +6,21 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import BufferedWriter
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ldmbench.errors import BenchError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+#: Files that are put on the disk at once.
+_SIDE_BY_SIDE = 8
 
 #: Characters of a file name; most file systems allow 255 bytes, suffixes and temporary names included.
 _LONGEST_NAME = 180
@@ -67,13 +75,42 @@ def not_written(path: Path, error: OSError, fix: str = OTHER_OUT) -> BenchError:
     return BenchError(f"cannot write {path}", error.strerror or str(error), fix, exit_code=1)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Put a folder's names on the disk: a file is there after a loss of power only if its name is."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Put a file, or a folder's names, on the disk: a file is there after a loss of power only if its name is."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync(paths: Collection[Path]) -> None:
+    """Put files and their names on the disk, side by side: a disk that is waited for once writes many in that time.
+
+    Raises:
+        BenchError: If one cannot be written.
+    """
+    if not paths:
+        return
+    for group in (paths, {path.parent for path in paths}):
+        for path, error in zip(group, _threads().map(_synced, group), strict=True):
+            if error is not None:
+                raise not_written(path, error)
+
+
+def _synced(path: Path) -> OSError | None:
+    try:
+        _sync(path)
+    except OSError as error:
+        return error
+    return None
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(_SIDE_BY_SIDE, "sync")
 
 
 @contextmanager
@@ -106,7 +143,7 @@ def replacing(path: Path, fix: str = OTHER_OUT, durable: bool = False) -> Iterat
                 os.fsync(handle.fileno())
         temporary.replace(path)
         if durable:
-            _sync_folder(path.parent)
+            _sync(path.parent)
     except OSError as error:
         raise not_written(path, error, fix) from None
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from ldmbench.clips.clip import Clip
@@ -11,6 +12,7 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host import interrupt
 from ldmbench.host.child import Child, ChildEndedError
 from ldmbench.host.progress import progress
+from ldmbench.host.together import Together
 from ldmbench.metrics.tokens import changes_of
 from ldmbench.probes import embedder
 from ldmbench.runs import produce
@@ -26,6 +28,9 @@ from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
 from ldmbench.system.registry import load_system
+
+#: Clips of a system that gets one at a time, that are sent to its process together.
+_ONE_BY_ONE = 64
 
 
 def generate(
@@ -75,11 +80,12 @@ def generate(
             try:
                 writer.set_parameters(studio.start(spec))
                 writer.set_problem("")
-                for start in range(0, len(clips), options.batch):
-                    part = clips[start : start + options.batch]
-                    for made in _kept(studio.process(part, options.batch == 1), writer, spec):
-                        advance(made, spec.label)
-                        rest -= made
+                with Together(partial(_store, writer, spec), _bytes) as storing:
+                    for made in _made(studio, clips, options.batch):
+                        interrupt.check()
+                        storing.put(made)
+                        advance(1, spec.label)
+                        rest -= 1
             except _NotReadyError as error:
                 writer.set_problem(str(error))
                 not_started.append((spec.label, str(error)))
@@ -104,32 +110,31 @@ def pending(
     return [clip for clip in clips if clip.id not in run.outputs or clip.id in again]
 
 
-def _kept(batch: Iterator[Made], writer: RunWriter, spec: SystemSpec) -> Iterator[int]:
-    """Store what a batch makes; yields how many rows were stored: sounds one by one, embeddings of a batch together."""
-    rows: list[OutputRow] = []
-    try:
-        for made in batch:
-            interrupt.check()
-            if embedder.CACHED in made.row.details and made.tokens is None:
-                rows.append(made.row)
-            else:
-                _store(writer, spec, made)
-                yield 1
-    finally:
-        writer.add_outputs(rows)
-    yield len(rows)
+def _made(studio: _Here | _Apart, clips: Sequence[Clip], batch: int) -> Iterator[Made]:
+    """What becomes of clips that a system gets in batches; many batches of one are asked for with one question."""
+    size = batch if batch > 1 else _ONE_BY_ONE
+    for start in range(0, len(clips), size):
+        yield from studio.process(clips[start : start + size], batch == 1)
 
 
-def _store(writer: RunWriter, spec: SystemSpec, made: Made) -> None:
-    """Store a row with its sound; what no file or record can hold is the clip's failure."""
-    row, sound, tokens = made
+def _bytes(made: Made) -> int:
+    sound = 0 if made.sound is None else made.sound.samples.nbytes
+    return sound + (0 if made.tokens is None else made.tokens.nbytes)
+
+
+def _store(writer: RunWriter, spec: SystemSpec, made: Sequence[Made]) -> None:
+    """Store rows with their sounds; what no file or record can hold is the clip's failure."""
     try:
-        writer.add_output(row, sound, tokens)
-    except BenchError:
-        raise
+        writer.add_outputs(made)
     except Exception as error:
+        if len(made) > 1:  # Nothing of them is in the journal: what comes before the one to blame is to be there.
+            for one in made:
+                _store(writer, spec, [one])
+            return
+        if isinstance(error, BenchError):
+            raise
         message = f"{spec.card.name} returned an output that cannot be stored: {describe(error)}"
-        writer.add_output(OutputRow(row.clip, "failed", message))
+        writer.add_output(OutputRow(made[0].row.clip, "failed", message))
 
 
 class _NotReadyError(Exception):
@@ -153,9 +158,10 @@ class _Here:
         return self._producer.parameters
 
     def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
-        """Rows and sounds of a batch."""
+        """Rows and sounds of a batch, or of clips one by one."""
         assert self._producer is not None, "start comes first"
-        yield from self._producer.process(clips, alone)
+        for batch in [[clip] for clip in clips] if alone else [clips]:
+            yield from self._producer.process(batch, alone)
 
 
 class _Apart:
@@ -202,18 +208,26 @@ class _Apart:
         return answer
 
     def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
-        """Rows and sounds of a batch; after a crash in a batch each clip that has no row is tried alone."""
+        """Rows and sounds of a batch, or of clips one by one.
+
+        After a crash in a batch each clip that has no row is tried alone; of clips that go one by one it is the first.
+        """
         left = {clip.id: clip for clip in clips}
-        try:
-            for made in self._ask(clips, alone):
-                del left[made[0].clip]
-                yield made
-        except RuntimeError as error:
-            if len(clips) > 1:
-                for clip in list(left.values()):
-                    yield from self.process([clip], alone=False)
-            else:
-                yield self._once_more(clips[0], alone, error)
+        while left:
+            try:
+                for made in self._ask(list(left.values()), alone):
+                    del left[made[0].clip]
+                    yield made
+                return
+            except RuntimeError as error:
+                first = next(iter(left.values()))
+                if alone or len(clips) == 1:
+                    del left[first.id]
+                    yield self._once_more(first, alone, error)
+                    continue
+            for clip in left.values():
+                yield from self.process([clip], alone=False)
+            return
 
     def _once_more(self, clip: Clip, alone: bool, error: RuntimeError) -> Made:
         """A clip whose process was killed from outside is tried again; another crash is the system's failure."""
@@ -230,7 +244,8 @@ class _Apart:
     def _ask(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
         if not self._child.started and self._spec is not None:
             self.start(self._spec)
-        yield from self._child.ask(produce.process, clips, alone, timeout=self._timeout * len(clips))
+        timeout = self._timeout * (1 if alone else len(clips))
+        yield from self._child.ask(produce.process, clips, alone, timeout=timeout, each=alone)
 
 
 def _shares(spec: SystemSpec) -> bool:

@@ -34,6 +34,8 @@ class Journal:
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows; either all of them are in the file afterwards, or none."""
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        if not text:
+            return
         left = memoryview(text.encode())
         size = self._size + len(left)
         try:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ldmbench.audio.arrays import Real
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host import interrupt
 from ldmbench.host.apart import Apart
 from ldmbench.host.executor import Executor, Processes, WorkerDiedError, executor
 from ldmbench.host.progress import progress
+from ldmbench.host.together import Together
 from ldmbench.metrics._base import DeviceMetric, homes, load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import some
 from ldmbench.runs.probe import measure_probes
+from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.scoring import Absent, Job, ModelTask, Scored, Task, all_failed, metric_of, score, score_with_model
@@ -65,20 +69,21 @@ def measure(
     tasks.sort(key=_weight, reverse=True)
     absent: dict[str, str] = {}
     total = sum(len(job.metrics) for task in tasks for job in task.jobs)
-    with progress("score", total, options.quiet) as advance:
+    with progress("score", total, options.quiet) as advance, _storing(writers) as storing:
         workers = executor(options.jobs, len(tasks), apart)
         for task, rows in _scored(workers, apart, tasks, options.timeout):
-            _store(rows, writers, absent)
+            storing.put(_present(rows, absent))
             advance(len(rows), task.clip.id)
     with_model = [name for name in metrics if name not in local and name not in probes]
     jobs = [(task.clip, job) for task in missing(runs, clips, with_model, options.retry_failed) for job in task.jobs]
     models = _Models(apart, options.timeout)
-    with progress("score with models", sum(len(job.metrics) for _, job in jobs), options.quiet) as advance:
+    total = sum(len(job.metrics) for _, job in jobs)
+    with progress("score with models", total, options.quiet) as advance, _storing(writers) as storing:
         for batch in _batches(jobs, with_model, options, modules):
             if batch.metric in absent:
                 continue
             for rows in models.rows(batch):
-                _store(rows, writers, absent)
+                storing.put(_present(rows, absent))
                 advance(len(rows), batch.metric)
     measure_probes(runs, clips, probes, options, writers)
     if absent:
@@ -90,21 +95,27 @@ def measure(
         )
 
 
-def _store(rows: Sequence[Scored], writers: Sequence[RunWriter], absent: dict[str, str]) -> None:
-    """Append rows to the journals of their runs; of a metric that lacks something only the reason is kept."""
+def _present(rows: Sequence[Scored], absent: dict[str, str]) -> list[Scored]:
+    """The rows that are to be stored; of a metric that lacks something only the reason is kept, in ``absent``."""
     interrupt.check()
-    for position in {position for position, _, _ in rows}:
-        writer, stored = writers[position], []
-        for owner, row, vector in rows:
-            if owner != position:
-                continue
-            if isinstance(row, Absent):
-                absent.setdefault(row.metric, row.message)
-                continue
-            if vector is not None:
-                row = replace(row, value=writer.store_vector(row.clip, row.metric, vector))
-            stored.append(row)
-        writer.add_scores(stored)
+    for _, row, _ in rows:
+        if isinstance(row, Absent):
+            absent.setdefault(row.metric, row.message)
+    return [scored for scored in rows if not isinstance(scored[1], Absent)]
+
+
+def _storing(writers: Sequence[RunWriter]) -> Together[list[Scored]]:
+    """Appends the rows that it is given to the journals of their runs, those that wait together in one flush."""
+
+    def store(groups: Sequence[Sequence[Scored]]) -> None:
+        by_run: dict[int, list[tuple[ScoreRow, Real | None]]] = {}
+        for position, row, vector in itertools.chain(*groups):
+            assert isinstance(row, ScoreRow), "what is absent was left out"
+            by_run.setdefault(position, []).append((row, vector))
+        for position, stored in by_run.items():
+            writers[position].add_scores(stored)
+
+    return Together(store, lambda rows: sum(vector.nbytes for _, _, vector in rows if vector is not None))
 
 
 def _scored(

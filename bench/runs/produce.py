@@ -270,5 +270,6 @@ def start(
 
 
 def process(clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
-    """In a process of its own: ``Producer.process`` of the system that ``start`` made."""
-    yield from _here[0].process(clips, alone)
+    """In a process of its own: ``Producer.process`` of the system that ``start`` made; one by one where alone."""
+    for batch in [[clip] for clip in clips] if alone else [clips]:
+        yield from _here[0].process(batch, alone)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.store import read_tokens
 from ldmbench.system.protocol import Cost, Output
 from ldmbench.weights.record import CheckpointError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 @dataclass(frozen=True)
@@ -142,12 +147,10 @@ Scored = tuple[int, ScoreRow | Absent, Real | None]
 
 def score(task: Task) -> list[Scored]:
     """Score the outputs of one clip: a row for every job and metric."""
-    from threadpoolctl import threadpool_limits
-
     _import(task.modules)
     rows: list[Scored] = []
     # One thread, here as in worker processes: the number of threads can change the last digit of a sum.
-    with threadpool_limits(1):
+    with _thread_pools(len(sys.modules)).limit(limits=1):
         clip = task.clip.load() if task.clip.path is not None else task.clip
         digest = clip.loaded.digest() if clip.loaded is not None else ""
         for job in task.jobs:
@@ -178,6 +181,14 @@ def score_with_model(task: ModelTask) -> list[Scored]:
     values = {id(item.job): value for item, value in zip(ready, _values(metric, ready), strict=True)}
     values |= {id(item.job): item.error for item in loaded.values() if item.error is not None}
     return [_row(metric, clip, job, values[id(job)]) for clip, job in task.items]
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(_modules: int) -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded; looked for anew, which takes milliseconds, after imports."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def all_failed(task: Task | ModelTask, error: Exception) -> Iterator[Scored]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from ldmbench.audio.arrays import Real, Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.sound import write as write_audio
 from ldmbench.errors import BenchError, describe
-from ldmbench.host.files import replacing, safe_name
+from ldmbench.host.files import replacing, safe_name, sync
 from ldmbench.names import parse
 from ldmbench.runs.journal import BrokenRunError, Journal, lock, read_journal
 from ldmbench.runs.records import SCHEMA, OutputRow, RunInfo, ScoreRow, as_record
@@ -225,9 +225,30 @@ class RunWriter:
 
     def add_output(self, row: OutputRow, audio: Audio | None = None, tokens: Tokens | None = None) -> OutputRow:
         """Store the audio and the tokens, then the row that refers to them; returns the row as stored."""
+        (stored,) = self.add_outputs([(row, audio, tokens)])
+        return stored
+
+    def add_outputs(self, made: Sequence[tuple[OutputRow, Audio | None, Tokens | None]]) -> list[OutputRow]:
+        """Store sounds and tokens of several clips, then the rows that refer to them, in one flush."""
+        rows, files = [], []
+        for row, audio, tokens in made:
+            stored, own = self._with_files(row, audio, tokens, durable=len(made) == 1)
+            rows.append(stored)
+            files += own
+        if len(made) > 1:
+            sync(files)
+        self._outputs.append([asdict(row) for row in rows])
+        return rows
+
+    def _with_files(
+        self, row: OutputRow, audio: Audio | None, tokens: Tokens | None, durable: bool
+    ) -> tuple[OutputRow, list[Path]]:
+        """Write the files of an output; returns its row with their names, and the files."""
+        files = []
         if audio is not None and not row.audio:
             relative = Path(_AUDIO) / f"{_file_name(row.clip)}.wav"
-            write_audio(self.path / relative, audio, durable=True)
+            write_audio(self.path / relative, audio, durable)
+            files.append(self.path / relative)
             row = replace(row, audio=relative.as_posix())
         if audio is not None and not row.digest:
             row = replace(
@@ -236,26 +257,30 @@ class RunWriter:
         if tokens is not None:
             # In the smallest type that holds them and the -1 of "none here".
             small = tokens.astype(np.min_scalar_type(-int(tokens.max(initial=0)) - 1))
-            row = replace(row, token_file=self._store_array(Path(_TOKENS) / f"{_file_name(row.clip)}.npy", small))
-        self._outputs.append([asdict(row)])
-        return row
+            relative = Path(_TOKENS) / f"{_file_name(row.clip)}.npy"
+            self._write_array(relative, small, durable)
+            files.append(self.path / relative)
+            row = replace(row, token_file=relative.as_posix())
+        return row, files
 
-    def add_outputs(self, rows: Iterable[OutputRow]) -> None:
-        """Append rows of outputs that have no sound, in one flush."""
-        self._outputs.append([asdict(row) for row in rows])
+    def add_scores(self, rows: Iterable[ScoreRow | tuple[ScoreRow, Real | None]]) -> list[ScoreRow]:
+        """Store the vectors of score rows, then the rows that refer to them, in one flush; returns these as stored."""
+        stored, files = [], []
+        for item in rows:
+            row, vector = item if isinstance(item, tuple) else (item, None)
+            if vector is not None:
+                relative = Path(_VECTORS) / safe_name(row.metric) / f"{_file_name(row.clip)}.npy"
+                self._write_array(relative, vector, durable=False)
+                files.append(self.path / relative)
+                row = replace(row, value=relative.as_posix())
+            stored.append(row)
+        sync(files)
+        self._scores.append([asdict(row) for row in stored])
+        return stored
 
-    def add_scores(self, rows: Iterable[ScoreRow]) -> None:
-        """Append score rows in one flush."""
-        self._scores.append([asdict(row) for row in rows])
-
-    def store_vector(self, clip: str, metric: str, vector: Real) -> str:
-        """Store a vector beside the journal; returns the name to put into the score row."""
-        return self._store_array(Path(_VECTORS) / safe_name(metric) / f"{_file_name(clip)}.npy", vector)
-
-    def _store_array(self, relative: Path, array: NDArray[Any]) -> str:
-        with replacing(self.path / relative, durable=True) as handle:
+    def _write_array(self, relative: Path, array: NDArray[Any], durable: bool) -> None:
+        with replacing(self.path / relative, durable=durable) as handle:
             np.save(handle, array, allow_pickle=False)
-        return relative.as_posix()
 
     def set_parameters(self, parameters: int | None) -> None:
         """Record the number of learned parameters once the system is built."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ldmbench.errors import BenchError
-from ldmbench.host.files import OTHER_CACHE, absent, replacing
+from ldmbench.host.files import OTHER_CACHE, absent, replacing, sync
 
 
 def names(folder: Path) -> list[str]:
@@ -128,3 +128,24 @@ def test_absent_files_are_named_in_order(tmp_path: Path) -> None:
     (tmp_path / "b").touch()
     (tmp_path / "d").mkdir()
     assert absent(tmp_path, ["c", "b", "a", "d"]) == ["a", "c", "d"]
+
+
+def test_files_and_their_names_are_put_on_the_disk_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    sync_one = os.fsync
+
+    def syncing(number: int) -> None:
+        happened.append("folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file")
+        sync_one(number)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    paths = [tmp_path / folder / str(index) for folder in "ab" for index in range(20)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    sync(paths)
+    assert happened == ["file"] * 40 + ["folder"] * 2
+    sync([])
+    assert len(happened) == 42
+    with pytest.raises(BenchError, match=r"cannot write .*gone"):
+        sync([*paths, tmp_path / "gone"])

@@ -39,8 +39,8 @@ def with_vectors(path: Path) -> dict[str, Real]:
         for clip, row in run.outputs.items():
             if row.status == "ok":
                 vectors[clip] = pack(generator.standard_normal((1, 8)), generator.standard_normal((1, 8)))
-                name = writer.store_vector(clip, "fd_panns", vectors[clip])
-                writer.add_scores([ScoreRow(clip, "fd_panns", 1, "ok", name, output=row.digest)])
+                score = ScoreRow(clip, "fd_panns", 1, "ok", output=row.digest)
+                writer.add_scores([(score, vectors[clip])])
     return vectors
 
 

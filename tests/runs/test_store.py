@@ -169,10 +169,11 @@ def test_no_estimate_where_the_metric_does_not_apply(tmp_path: Path) -> None:
 
 def test_vectors_lie_beside_the_journal(tmp_path: Path) -> None:
     with RunWriter(tmp_path, INFO) as writer:
-        name = writer.store_vector("d/a", "fad@vggish", np.array([1.0, 2.0]))
-        assert writer.store_vector("d/a", "fad@pann", np.array([3.0])) != name
+        rows = [ScoreRow("d/a", f"fad@{network}", 1, "ok") for network in ("vggish", "pann")]
+        row, other = writer.add_scores(zip(rows, (np.array([1.0, 2.0]), np.array([3.0])), strict=True))
+    name = str(row.value)
+    assert other.value != name
     run = open_run(tmp_path)
-    row = ScoreRow("d/a", "fad@vggish", 1, "ok", name)
     assert run._value(row).tolist() == [1.0, 2.0]
     (tmp_path / name).write_bytes(b"\x93NUMPY")
     with pytest.raises(BenchError, match="cannot be read"):
@@ -186,7 +187,7 @@ def test_a_vector_that_cannot_be_written(tmp_path: Path) -> None:
     with RunWriter(tmp_path, INFO) as writer:
         (tmp_path / "vectors").touch()
         with pytest.raises(BenchError, match=r"cannot write .*\.npy"):
-            writer.store_vector("d/a", "fad", np.zeros(2))
+            writer.add_scores([(ScoreRow("d/a", "fad", 1, "ok"), np.zeros(2))])
 
 
 # Opening what is no run
