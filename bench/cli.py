@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import audit, baseline, compare, export, fetch, look, mushra, report, run, score, validate
+from ldmbench.commands import audit, baseline, compare, export, fetch, look, merge, mushra, report, run, score, validate
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
 
@@ -78,6 +78,7 @@ for _command in (
     look.check,
     fetch.fetch,
     run.run,
+    merge.merge,
     score.score,
     report.report,
     compare.compare,

@@ -70,6 +70,11 @@ timeout = click.option(
 align = click.option(
     "--align", is_flag=True, help="Remove each output's delay before it is compared; the columns say 'aligned'."
 )
+shard = click.option(
+    "--shard",
+    metavar="I/N",
+    help="Only the I-th of N parts of the clips (1/16 to 16/16), as in a job array; joined by ldmbench merge.",
+)
 quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")
 audio = click.option(

@@ -10,7 +10,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ldmbench.runs.request import Options
     from ldmbench.runs.results import Run
+    from ldmbench.runs.shard import Shard
 
 
 def show_runs(runs: list[Run], as_json: bool) -> None:
@@ -19,6 +21,29 @@ def show_runs(runs: list[Run], as_json: bool) -> None:
     from ldmbench.reports.table_spec import TableSpec
 
     click.echo("\n".join(render.table(runs, TableSpec(to="json" if as_json else "terminal"))))
+
+
+def show_shard(runs: Sequence[Run], shard: Shard, settings: Options, out: Path, as_json: bool) -> list[Run]:
+    """Print how much of a shard is done, which is no table yet; returns the runs with this shard's clips alone."""
+    import json
+
+    from ldmbench.runs.carry_out import part_of
+    from ldmbench.runs.named import command
+
+    own = [part_of(run, shard, settings) for run in runs]
+    if as_json:
+        rows = [
+            {"shard": str(shard), "system": run.info.system, "path": str(run.path), "clips": len(run.info.clips),
+             "outputs": len(run.outputs), "failures": len(run.failures)}
+            for run in own
+        ]  # fmt: skip
+        click.echo(json.dumps(rows))
+    else:
+        for run in own:
+            count = f"{len(run.outputs)} of {len(run.info.clips)} outputs"
+            click.echo(f"shard {shard} of {run.info.system}: {count}, {len(run.scores)} scores")
+        click.echo(f"when all shards are done: {command('merge', own[0].info.suite, root=out)}", err=True)
+    return own
 
 
 def where(runs: Sequence[Run], out: Path, asked: str = "") -> str:

@@ -10,7 +10,7 @@ import click
 
 from ldmbench.commands import complete, options
 from ldmbench.commands.gate import FILES, STRICTNESS, finish, gate_options, rules_of
-from ldmbench.commands.outcome import end, show_runs, where
+from ldmbench.commands.outcome import end, show_runs, show_shard, where
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @options.timeout
 @click.option("--skip-unavailable", is_flag=True, help="Leave out systems whose preflight fails, and say so.")
 @options.jobs
+@options.shard
 @options.allow
 @options.quiet
 @click.option(
@@ -61,6 +62,7 @@ def run(
     retry_failed: bool,
     timeout: float,
     skip_unavailable: bool,
+    shard: str | None,
     allow_failures: bool,
     quiet: bool,
     against: str | None,
@@ -76,13 +78,17 @@ def run(
     from ldmbench.host.executor import cores
     from ldmbench.runs.prepare import open_runs, prepare
     from ldmbench.runs.request import Options, Request
+    from ldmbench.runs.shard import Shard
 
     gate = {name: others.pop(name) for name in (*STRICTNESS, *FILES, "noise", "fail_fast")}
-    settings = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout)
+    part = Shard.parse(shard) if shard else None
+    settings = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout, part)
     request = Request(suite, **others)
     if against is not None:
         if repeats > 1:
             raise BenchError("--repeats and --against do not go together", fix="make the repeats of BASE first")
+        if part:
+            raise BenchError("--shard and --against do not go together", fix="join the shards, then ldmbench compare")
         if skip_unavailable:
             raise BenchError("--skip-unavailable and --against do not go together", fix="choose systems with -s")
         _against(request, settings, open_runs((against,), request.out), as_json, **gate)
@@ -93,9 +99,12 @@ def run(
     plan = console.ready(prepared)
     with no_noise():
         runs = _repeated(request, settings, plan, repeats, not (quiet or as_json))
-    show_runs(runs, as_json)
-    if not (quiet or as_json):
-        click.echo(where(runs, request.out, suite), err=True)
+    if part:
+        runs = show_shard(runs, part, settings, request.out, as_json)
+    else:
+        show_runs(runs, as_json)
+        if not (quiet or as_json):
+            click.echo(where(runs, request.out, suite), err=True)
     end(runs, allow_failures, prepared.left_out)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
+from ldmbench.metrics._base import load_metric
+from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.metrics.tokens import changes_of
 from ldmbench.probes.embedder import build_embedder
 from ldmbench.runs.estimate import took_of
@@ -22,6 +24,8 @@ from ldmbench.runs.measure import measure
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
+from ldmbench.runs.shard import Shard
+from ldmbench.runs.shard_writer import open_writer
 from ldmbench.runs.store import RunWriter, rows_in
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
@@ -52,29 +56,30 @@ def carry_out(
         _refuse_other("device", spec, spec.device, options.device)
         if not spec.own_weights:
             _refuse_other("weights", spec, spec.weights, options.weights)
-    before, start = [rows_in(path) for path in plan.paths], time.perf_counter()
+    options = replace(options, batch=_batch(plan.suite.task, options))
+    if options.shard is not None:
+        part = options.shard.part(plan.clips if part is None else part, options.batch)
+    before, start = [rows_in(_journals(path, options)) for path in plan.paths], time.perf_counter()
     if plan.suite.task == "embed":
         build = partial(
             build_embedder, {spec.label: embedding_id(spec) for spec in plan.specs}, changes_of(plan.metrics)
         )
-        # Nothing is timed, since what is in the cache costs nothing; more at once costs fewer questions.
-        together = replace(options, batch=max(options.batch, BATCH))
-        problems = dict(generate(plan, together, build, isolate=True, part=part))
-    else:
-        problems = dict(generate(plan, options, build, isolate=True, part=part))
+    problems = dict(generate(plan, options, build, isolate=True, part=part))
     generated = time.perf_counter()
     broken: dict[Path, str] = {}
     with ExitStack() as stack:
         writers = []
         for path, info in zip(plan.paths, plan.runs, strict=True):
             try:
-                writers.append(stack.enter_context(RunWriter(path, info)))
+                writers.append(stack.enter_context(open_writer(path, info, options.shard, options.batch)))
             except BrokenRunError as error:
                 broken[path] = str(error)
         apart = stack.enter_context(Apart())
         clips = plan.clips if part is None else part
-        measure([writer.path for writer in writers], clips, plan.metrics, options, writers, apart)
-        _record_time(writers, dict(zip(plan.paths, before, strict=True)), start, generated)
+        # A probe learns from whole datasets: it waits until the shards are joined.
+        metrics = [name for name in plan.metrics if not (options.shard and isinstance(load_metric(name), ProbeMetric))]
+        measure([writer.path for writer in writers], clips, metrics, options, writers, apart)
+        _record_time(writers, options, dict(zip(plan.paths, before, strict=True)), start, generated)
     runs = []
     for path, info in zip(plan.paths, plan.runs, strict=True):
         done = Run(path, info, {}, {}, broken[path]) if path in broken else open_run(path)
@@ -82,12 +87,35 @@ def carry_out(
     return runs
 
 
+def part_of(run: Run, shard: Shard, options: Options) -> Run:
+    """A run as if the clips of a shard were all of it."""
+    clips = tuple(shard.part(run.info.clips, _batch(run.info.task, options)))
+    ids = {clip.id for clip in clips}
+    outputs = {clip: row for clip, row in run.outputs.items() if clip in ids}
+    scores = {key: row for key, row in run.scores.items() if key[0] in ids}
+    return replace(run, info=replace(run.info, clips=clips), outputs=outputs, scores=scores)
+
+
+def _batch(task: str, options: Options) -> int:
+    # Embeddings are not timed, since what is in the cache costs nothing; more at once costs fewer questions.
+    return max(options.batch, BATCH) if task == "embed" else options.batch
+
+
+def _journals(path: Path, options: Options) -> Path:
+    """The folder whose journals are written."""
+    return path if options.shard is None else options.shard.folder(path)
+
+
 def _record_time(
-    writers: Sequence[RunWriter], before: Mapping[Path, tuple[int, int]], start: float, generated: float
+    writers: Sequence[RunWriter],
+    options: Options,
+    before: Mapping[Path, tuple[int, int]],
+    start: float,
+    generated: float,
 ) -> None:
     """Record what each run took: its share, by rows, of the time of all."""
     now = time.perf_counter()
-    after = {writer.path: rows_in(writer.path) for writer in writers}
+    after = {writer.path: rows_in(_journals(writer.path, options)) for writer in writers}
     made = sum(after[path][0] - before[path][0] for path in after)
     scored = sum(after[path][1] - before[path][1] for path in after)
     for writer in writers:

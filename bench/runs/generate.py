@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ldmbench.runs.produce import Made, Producer
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.request import SETUP_S, Options
 from ldmbench.runs.results import open_run
+from ldmbench.runs.shard_writer import open_writer
 from ldmbench.runs.store import RunWriter, is_run
 from ldmbench.runs.verify import changed_outputs
 from ldmbench.system import beside
@@ -66,7 +68,7 @@ def generate(
         for spec, path, info in zip(plan.specs, plan.paths, plan.runs, strict=True):
             try:
                 # What is pending is read while nobody else writes.
-                writer = stack.enter_context(RunWriter(path, info))
+                writer = stack.enter_context(open_writer(path, info, options.shard, options.batch))
                 jobs.append((spec, writer, pending(path, wanted, options.retry_failed, changes)))
             except BrokenRunError as error:
                 not_started.append((spec.label, str(error)))
@@ -103,6 +105,9 @@ def pending(
     if not is_run(path):
         return list(clips)
     run = open_run(path)
+    names = {clip.id for clip in clips}
+    # Other clips are other shards' affair.
+    run = replace(run, outputs={clip: row for clip, row in run.outputs.items() if clip in names})
     again = changed_outputs(run)
     again |= {clip for clip, row in run.outputs.items() if embedder.is_lost(row.details, changes)}
     if retry_failed:

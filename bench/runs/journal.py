@@ -90,18 +90,27 @@ def _whole_lines(path: Path) -> int:
     return 0
 
 
-def lock(path: Path) -> IO[bytes]:
-    """Hold the folder ``path`` for this process until the returned file is closed; refuse if another holds it."""
+def lock(path: Path, shared: bool = False) -> IO[bytes]:
+    """Hold the folder ``path`` for this process until the returned file is closed; refuse if another holds it.
+
+    Args:
+        path: The folder, which is made.
+        shared: Hold it together with others that do so, each with a part of its own.
+    """
     import fcntl
 
     try:
         path.mkdir(parents=True, exist_ok=True)
-        handle = (path / ".lock").open("ab")
+        handle = (path / ".lock").open("a+b")  # NFS wants a file that can be read to share it.
     except OSError as error:
         raise not_written(path, error) from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.close()
         raise BenchError(f"{path} is in use", "another ldmbench writes to it", "wait until it is done") from None
+    except OSError as error:  # A file system without locks.
+        handle.close()
+        fix = "mount it with locks (NFS: lockd or version 4; Lustre: flock), or choose another --out"
+        raise BenchError(f"{path} cannot be locked", error.strerror or str(error), fix, exit_code=1) from None
     return handle

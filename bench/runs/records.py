@@ -306,3 +306,29 @@ class ScoreRow:
     value: float | list[float] | str | None = None
     message: str = ""
     output: str = ""
+
+
+@_checked
+@dataclass(frozen=True)
+class ShardInfo:
+    """``shards/3-of-16/shard.json``: what a part of a run, made beside others, has to add to the run's record.
+
+    Attributes:
+        shard: Which one of how many, ``3/16``.
+        batch: Clips that a system got at once; with it the shard's clips follow from the run's.
+        metrics: As in ``RunInfo``, like the rest.
+        environment: Where it was made.
+        parameters: Learned parameters.
+        problem: Why the system could not be set up.
+        asked: When the run was asked for after another one of the system.
+        took: Seconds and counts of this part.
+    """
+
+    shard: str
+    batch: int
+    metrics: tuple[str, ...]
+    environment: Mapping[str, str]
+    parameters: int | None = None
+    problem: str = ""
+    asked: str = ""
+    took: Mapping[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ldmbench.clips.card import Content
 from ldmbench.errors import BenchError
+from ldmbench.runs.shard import Shard
 
 #: Seconds that a clip may take in a system or a metric, where nothing else is asked for.
 TIMEOUT_S = 3600.0
@@ -72,6 +73,7 @@ class Options:
         skip_unavailable: Leave out systems whose preflight fails.
         quiet: Show no progress.
         timeout: Seconds that a clip may take in a system or a metric; then it has failed.
+        shard: The part of the clips that is done here, None for all of them.
 
     Raises:
         BenchError: If ``batch`` or ``jobs`` is below 1, or ``timeout`` not above 0.
@@ -85,6 +87,7 @@ class Options:
     skip_unavailable: bool = False
     quiet: bool = False
     timeout: float = TIMEOUT_S
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         if self.weights is not None:

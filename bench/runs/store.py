@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -20,12 +22,14 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host.files import replacing, safe_name, sync
 from ldmbench.names import parse
 from ldmbench.runs.journal import BrokenRunError, Journal, lock, read_journal
-from ldmbench.runs.records import SCHEMA, OutputRow, RunInfo, ScoreRow, as_record
+from ldmbench.runs.records import SCHEMA, OutputRow, RunInfo, ScoreRow, ShardInfo, as_record
+from ldmbench.runs.shard import read_shard, remove_shard, shard_folders, with_shards
 from ldmbench.system.card import Role
 from ldmbench.system.registry import list_systems, load_system_card
 
 #: What lies in a run folder.
 _RECORD, _OUTPUTS, _SCORES = "run.json", "outputs.jsonl", "scores.jsonl"
+_JOURNALS = (_OUTPUTS, _SCORES)
 _AUDIO, _VECTORS, _TOKENS = "audio", "vectors", "tokens"
 
 T = TypeVar("T")
@@ -92,20 +96,29 @@ def read_info(content: dict[str, Any]) -> RunInfo:
 
 
 def _records(path: Path, content: dict[str, Any]) -> Records:
-    info = read_info(content)
+    shards = shard_folders(path)
+    # What a shard says comes after what it began with.
+    folders = [path, *shards]
+    info = with_shards(read_info(content), map(read_shard, shards))
     outputs = {}
-    for line in read_journal(path / _OUTPUTS):
+    for line in chain.from_iterable(read_journal(folder / _OUTPUTS) for folder in folders):
         made = as_record(OutputRow, line)
         outputs[made.clip] = made
     scores = {}
-    for line in read_journal(path / _SCORES):
+    for line in chain.from_iterable(read_journal(folder / _SCORES) for folder in folders):
         row = as_record(ScoreRow, line)
         if isinstance(row.value, str) and not (row.value.startswith(f"{_VECTORS}/") and ".." not in row.value):
             raise ValueError(f"the {row.metric} of {row.clip} is {row.value}")
         output = outputs.get(row.clip)
         if output is not None and row.output == output.digest:
             scores[row.clip, row.metric] = row
-    return info, outputs, scores
+    return info, _as_planned(info, outputs), scores
+
+
+def _as_planned(info: RunInfo, outputs: dict[str, OutputRow]) -> dict[str, OutputRow]:
+    """Rows in the order of the clips, in whichever order several workers made them."""
+    ordered = {clip.id: outputs[clip.id] for clip in info.clips if clip.id in outputs}
+    return ordered | outputs
 
 
 def _role_of(system: str) -> Role:
@@ -117,6 +130,21 @@ def _role_of(system: str) -> Role:
 def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
     """Where a run lies: ``ROOT/SUITE/SYSTEM/ID``."""
     return root / safe_name(suite) / safe_name(system) / run_id
+
+
+def write_record(target: Path, record: RunInfo | ShardInfo) -> None:
+    """Write a record, unless it is there as it is."""
+    text = json.dumps(asdict(record), indent=1, ensure_ascii=False)
+    if target.exists() and target.read_text(encoding="utf-8") == text:
+        return
+    with replacing(target, durable=True) as handle:
+        handle.write(text.encode())
+
+
+def begin_run(path: Path, info: RunInfo) -> None:
+    """Write the record of a run that is not there yet, whoever else may do so at the same moment."""
+    if not is_run(path):
+        write_record(path / _RECORD, info)
 
 
 def is_run(path: Path) -> bool:
@@ -135,14 +163,16 @@ def suites_in(root: Path) -> list[str]:
 
 
 def rows_in(path: Path) -> tuple[int, int]:
-    """How many lines the journals of outputs and of scores of a run have; 0 where there is no run."""
-    counts = []
-    for name in (_OUTPUTS, _SCORES):
-        try:
-            counts.append((path / name).read_bytes().count(b"\n"))
-        except OSError:
-            counts.append(0)
-    return counts[0], counts[1]
+    """How many lines the journals of outputs and of scores of a run, or of a shard, have; 0 where there is none."""
+    outputs, scores = (sum(_lines(folder / name) for folder in (path, *shard_folders(path))) for name in _JOURNALS)
+    return outputs, scores
+
+
+def _lines(journal: Path) -> int:
+    try:
+        return journal.read_bytes().count(b"\n")
+    except OSError:
+        return 0
 
 
 def last_asked(info: RunInfo) -> str:
@@ -150,7 +180,7 @@ def last_asked(info: RunInfo) -> str:
     return info.asked or info.created
 
 
-def _asked_last(folder: Path) -> str:
+def asked_last(folder: Path) -> str:
     """When any of the runs in a system's folder was last asked for; those that cannot be read do not count."""
     times = [""]
     for path in folder.glob(f"*/{_RECORD}"):
@@ -187,17 +217,51 @@ def _read_array(path: Path) -> NDArray[Any]:
     return array
 
 
+def keep_output(
+    path: Path, row: OutputRow, audio: Audio | None, tokens: Tokens | None, durable: bool = True
+) -> tuple[OutputRow, list[Path]]:
+    """Put the audio and the tokens of a clip into the run folder ``path``, whoever writes its journal.
+
+    Returns:
+        The row, which refers to them now, and the files.
+    """
+    files = []
+    if audio is not None and not row.audio:
+        relative = Path(_AUDIO) / f"{_file_name(row.clip)}.wav"
+        write_audio(path / relative, audio, durable)
+        files.append(path / relative)
+        row = replace(row, audio=relative.as_posix())
+    if audio is not None and not row.digest:
+        row = replace(
+            row, digest=audio.digest(), rate=audio.rate, channels=audio.channels, seconds_audio=audio.duration
+        )
+    if tokens is not None:
+        # In the smallest type that holds them and the -1 of "none here".
+        small = tokens.astype(np.min_scalar_type(-int(tokens.max(initial=0)) - 1))
+        relative = Path(_TOKENS) / f"{_file_name(row.clip)}.npy"
+        _write_array(path / relative, small, durable)
+        files.append(path / relative)
+        row = replace(row, token_file=relative.as_posix())
+    return row, files
+
+
+def _write_array(path: Path, array: NDArray[Any], durable: bool) -> None:
+    with replacing(path, durable=durable) as handle:
+        np.save(handle, array, allow_pickle=False)
+
+
 class RunWriter:
-    """The single writer of a run folder; use as a context manager.
+    """The single writer of a run folder; use as a context manager. What shards have made is joined first.
 
     Raises:
-        BenchError: If another process writes to the same run, or the folder cannot be written.
+        BenchError: If another process writes to the same run or a shard of it, or the folder cannot be written.
     """
 
     def __init__(self, path: Path, info: RunInfo) -> None:
         self.path = path
-        self._lock = lock(path)
+        self._lock: IO[bytes] | ExitStack = lock(path)
         try:
+            self._join()
             if is_run(path):
                 old = read_records(path)[0]
                 # What was asked for before stays part of the run; what it is and when it began does not change. What is
@@ -205,15 +269,17 @@ class RunWriter:
                 metrics = (*old.metrics, *(name for name in info.metrics if name not in old.metrics))
                 parameters = info.parameters or old.parameters
                 # Nothing is written as long as it is the one that was asked for last all the same.
-                asked = info.asked if _asked_last(path.parent) > last_asked(old) else old.asked
+                asked = info.asked if asked_last(path.parent) > last_asked(old) else old.asked
                 info = replace(old, metrics=metrics, parameters=parameters, datasets=info.datasets, asked=asked)
             self.info = info
             self._write_info()
-            self._outputs = Journal(path / _OUTPUTS)
-            self._scores = Journal(path / _SCORES)
+            self._open_journals(path)
         except BaseException:
             self._lock.close()
             raise
+
+    def _open_journals(self, folder: Path) -> None:
+        self._outputs, self._scores = Journal(folder / _OUTPUTS), Journal(folder / _SCORES)
 
     def __enter__(self) -> RunWriter:
         return self
@@ -222,6 +288,27 @@ class RunWriter:
         self._outputs.close()
         self._scores.close()
         self._lock.close()
+
+    def _join(self) -> None:
+        """Take over what shards have journalled; a kill at any moment leaves rows twice, never none."""
+        folders = shard_folders(self.path)
+        if not folders:
+            return
+        self.info, _, _ = read_records(self.path)
+        shards = [read_shard(folder) for folder in folders]
+        took = {key: value - sum(shard.took.get(key, 0.0) for shard in shards) for key, value in self.info.took.items()}
+        order = {clip.id: position for position, clip in enumerate(self.info.clips)}
+        for name in _JOURNALS:
+            rows = [row for folder in folders for row in read_journal(folder / name)]
+            with closing(Journal(self.path / name)) as journal:
+                journal.append(sorted(rows, key=lambda row: order.get(row["clip"], len(order))))
+        # Seconds are added last: rather lost than counted twice.
+        joined, self.info = self.info, replace(self.info, took=took)
+        self._write_info()
+        for folder in folders:
+            remove_shard(folder)
+        self.info = joined
+        self._write_info()
 
     def add_output(self, row: OutputRow, audio: Audio | None = None, tokens: Tokens | None = None) -> OutputRow:
         """Store the audio and the tokens, then the row that refers to them; returns the row as stored."""
@@ -232,36 +319,13 @@ class RunWriter:
         """Store sounds and tokens of several clips, then the rows that refer to them, in one flush."""
         rows, files = [], []
         for row, audio, tokens in made:
-            stored, own = self._with_files(row, audio, tokens, durable=len(made) == 1)
+            stored, own = keep_output(self.path, row, audio, tokens, durable=len(made) == 1)
             rows.append(stored)
             files += own
         if len(made) > 1:
             sync(files)
         self._outputs.append([asdict(row) for row in rows])
         return rows
-
-    def _with_files(
-        self, row: OutputRow, audio: Audio | None, tokens: Tokens | None, durable: bool
-    ) -> tuple[OutputRow, list[Path]]:
-        """Write the files of an output; returns its row with their names, and the files."""
-        files = []
-        if audio is not None and not row.audio:
-            relative = Path(_AUDIO) / f"{_file_name(row.clip)}.wav"
-            write_audio(self.path / relative, audio, durable)
-            files.append(self.path / relative)
-            row = replace(row, audio=relative.as_posix())
-        if audio is not None and not row.digest:
-            row = replace(
-                row, digest=audio.digest(), rate=audio.rate, channels=audio.channels, seconds_audio=audio.duration
-            )
-        if tokens is not None:
-            # In the smallest type that holds them and the -1 of "none here".
-            small = tokens.astype(np.min_scalar_type(-int(tokens.max(initial=0)) - 1))
-            relative = Path(_TOKENS) / f"{_file_name(row.clip)}.npy"
-            self._write_array(relative, small, durable)
-            files.append(self.path / relative)
-            row = replace(row, token_file=relative.as_posix())
-        return row, files
 
     def add_scores(self, rows: Iterable[ScoreRow | tuple[ScoreRow, Real | None]]) -> list[ScoreRow]:
         """Store the vectors of score rows, then the rows that refer to them, in one flush; returns these as stored."""
@@ -270,17 +334,13 @@ class RunWriter:
             row, vector = item if isinstance(item, tuple) else (item, None)
             if vector is not None:
                 relative = Path(_VECTORS) / safe_name(row.metric) / f"{_file_name(row.clip)}.npy"
-                self._write_array(relative, vector, durable=False)
+                _write_array(self.path / relative, vector, durable=False)
                 files.append(self.path / relative)
                 row = replace(row, value=relative.as_posix())
             stored.append(row)
         sync(files)
         self._scores.append([asdict(row) for row in stored])
         return stored
-
-    def _write_array(self, relative: Path, array: NDArray[Any], durable: bool) -> None:
-        with replacing(self.path / relative, durable=durable) as handle:
-            np.save(handle, array, allow_pickle=False)
 
     def set_parameters(self, parameters: int | None) -> None:
         """Record the number of learned parameters once the system is built."""
@@ -302,12 +362,7 @@ class RunWriter:
             self._write_info()
 
     def _write_info(self) -> None:
-        text = json.dumps(asdict(self.info), indent=1, ensure_ascii=False)
-        target = self.path / _RECORD
-        if target.exists() and target.read_text(encoding="utf-8") == text:
-            return
-        with replacing(target, durable=True) as handle:
-            handle.write(text.encode())
+        write_record(self.path / _RECORD, self.info)
 
 
 def _file_name(name: str) -> str:

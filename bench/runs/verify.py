@@ -16,13 +16,13 @@ from ldmbench.runs.results import Run
 
 
 def changed_outputs(run: Run) -> set[str]:
-    """Clips whose output is gone, empty, unreadable, or another sound than the one the system made.
+    """Clips among a run's outputs whose sound is gone, empty, unreadable, or another than the one the system made.
 
     Every file is read once; what was read is remembered in the cache home until something about the file changes.
     """
     note = cache_home() / "outputs" / f"{hashlib.sha256(os.fsencode(run.path.absolute())).hexdigest()}.json"
     before = _remembered(note)
-    after: dict[str, dict[str, int | str]] = {}
+    after: dict[str, dict[str, int | str]] = {clip: state for clip, state in before.items() if clip not in run.outputs}
     changed = set()
     for clip, row in run.outputs.items():
         path = run.audio_path(clip)
