@@ -122,7 +122,7 @@ def _is_reference(run: Run, clip: ClipInfo) -> bool:
 
 def _reference(clip: ClipInfo) -> tuple[Stimulus, Audio | None]:
     try:
-        return Stimulus(-1, "ok"), audio_io.read(clip.path, clip.start, clip.end)
+        return Stimulus(-1, "ok"), audio_io.read(clip.path, clip.start, clip.end, clip.stream)
     except BenchError as error:
         return Stimulus(-1, "missing", str(error)), None
 

@@ -19,7 +19,9 @@ from ldmbench.audio.decoders.source import BLOCK, Source
 LARGEST = 1 << 31
 
 
-def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[Waveform, int, float, tuple[str, ...]]:
+def decode(
+    path: Path, start: float = 0.0, end: float | None = None, stream: int | None = None
+) -> tuple[Waveform, int, float, tuple[str, ...]]:
     """Samples ``[channels, time]`` between two seconds, the rate in Hz, the duration of what was decoded, and notes.
 
     Reading stops at ``end``: what lies behind is not decoded. Of the rest nothing is missing: a file that ends
@@ -28,7 +30,7 @@ def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[Wa
     Raises:
         Damaged: If the file is not whole, not audio, or larger than ``LARGEST``.
     """
-    with _opened(path, start) as source:
+    with _opened(path, start, stream) as source:
         first, last = round(start * source.rate), None if end is None else round(end * source.rate)
         samples, position = _gather(source, first, last)
         stopped = last is not None and position >= last
@@ -37,13 +39,13 @@ def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[Wa
         return samples, source.rate, position / source.rate, tuple(source.notes)
 
 
-def duration(path: Path) -> float:
+def duration(path: Path, stream: int | None = None) -> float:
     """Seconds of sound in a file: by its header where that is exact, by decoding it where it only estimates.
 
     Raises:
         Damaged: If the file is not whole or not audio.
     """
-    with _opened(path, 0.0) as source:
+    with _opened(path, 0.0, stream) as source:
         if source.seconds is not None:
             return source.seconds
         return sum(len(block) for block in source.blocks) / source.rate
@@ -82,12 +84,14 @@ def _refuse_long(source: Source, length: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path, start: float) -> Iterator[Source]:
+def _opened(path: Path, start: float, stream: int | None) -> Iterator[Source]:
     container = inspect(path)
     if container.decoder != "ffmpeg":
         with open_sndfile(path, container, start) as source:
             if source is not None:
+                if stream:
+                    raise Damaged("lacks an audio stream", f"stream {stream} is asked for, it holds 1")
                 yield source
                 return
-    with open_ffmpeg(path, container) as source:
+    with open_ffmpeg(path, container, stream) as source:
         yield source

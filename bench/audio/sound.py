@@ -147,7 +147,7 @@ class Audio:
         return self._views[key]
 
 
-def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audio:
+def read(path: str | Path, start: float = 0.0, end: float | None = None, stream: int | None = None) -> Audio:
     """Read an audio file by its content, whatever its name ends in.
 
     WAV, FLAC, MP3, Ogg and AIFF go through libsndfile, everything else (m4a, aac, ...) through FFmpeg's
@@ -159,6 +159,7 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
         path: The file.
         start: First second to return.
         end: Last second (exclusive), or None for the end of the file.
+        stream: Number of the audio stream in the file; None for the first, with a note where there are others.
 
     Raises:
         BenchError: If the file is missing, unreadable, not audio, truncated, damaged, too long, empty, or holds NaN
@@ -166,7 +167,7 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
     """
     path = Path(path)
     with _named(path):
-        samples, rate, seconds, notes = decode.decode(path, start, end)
+        samples, rate, seconds, notes = decode.decode(path, start, end, stream)
         asked = None if end is None else round(end * rate) - round(start * rate)
         if (start and not samples.size) or (asked is not None and samples.shape[1] < asked):
             raise BenchError(
@@ -180,14 +181,14 @@ def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audi
         return Audio(samples, rate, notes)
 
 
-def duration(path: Path) -> float:
+def duration(path: Path, stream: int | None = None) -> float:
     """Seconds of sound in a file, decoded where its header only estimates them.
 
     Raises:
         BenchError: As ``read``.
     """
     with _named(path):
-        return decode.duration(path)
+        return decode.duration(path, stream)
 
 
 @contextmanager

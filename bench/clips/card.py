@@ -25,7 +25,7 @@ Content = Literal["speech", "music", "general"]
 
 COLUMNS = (
     *("id", "path", "start", "end", "text", "group", "language", "sha256"),
-    *("youtube_id", "start_time", "label", "split", "seconds"),
+    *("youtube_id", "start_time", "label", "split", "seconds", "stream"),
 )
 
 
@@ -34,11 +34,15 @@ _named_by_path: dict[str, Path] = {}
 
 
 class Archive(Card):
-    """An archive at its publisher's, with a checksum that he or somebody who checks it has published."""
+    """An archive at its publisher's, with a checksum that he or somebody who checks it has published.
+
+    It is unpacked into ``folder`` below the dataset's, where its own paths do not say where they belong.
+    """
 
     url: str
     sha256: str = ""
     md5: str = ""
+    folder: str = ""
 
 
 class Source(Card):

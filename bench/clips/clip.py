@@ -40,6 +40,7 @@ class Clip:
         label: What a probe is to tell of it; empty where there is nothing to tell.
         split: The part of the dataset that it belongs to: ``train``, ``valid``, ``test``, or the name of its fold.
         seconds: Length to which its audio is cut, or padded with zeros at the end; 0 leaves it as it is.
+        stream: Number of the audio stream in its file; None for the first, whatever else the file holds.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Clip:
     label: str = ""
     split: str = ""
     seconds: float = 0.0
+    stream: int | None = None
 
     @property
     def audio(self) -> Audio:
@@ -72,7 +74,7 @@ class Clip:
             return self.loaded
         if self.path is None:
             raise NoReference(f"{self.id} has no reference audio", self.missing)
-        sound = audio_io.read(self.path, self.start, self.end)
+        sound = audio_io.read(self.path, self.start, self.end, self.stream)
         if self.seconds:
             sound = sound.fit(round(self.seconds * sound.rate))
         if self.sha256 and sound.digest() != self.sha256:
@@ -140,7 +142,9 @@ def clips_digest(clips: Iterable[Clip], extra: Iterable[str] = ()) -> str:
     for clip in clips:
         condition = clip.condition.digest() if clip.condition else ""
         parts = (clip.id, clip.sha256, clip.start, clip.end, clip.text, condition)
-        total.update(repr(parts if not clip.label else (*parts, clip.label, clip.split, clip.seconds)).encode())
+        labelled = (clip.label, clip.split, clip.seconds) if clip.label else ()
+        stream = () if clip.stream is None else ("stream", clip.stream)
+        total.update(repr((*parts, *labelled, *stream)).encode())
     for text in extra:
         total.update(text.encode())
     return total.hexdigest()

@@ -33,7 +33,7 @@ def _unpacked(card: DatasetCard, progress: Progress | None) -> Path:
         if done.is_file() and done.read_text(encoding="utf-8") == checksum:
             continue
         target = cache_home() / "downloads" / file
-        extract(download(archive.url, target, archive.sha256, progress, archive.md5), folder)
+        extract(download(archive.url, target, archive.sha256, progress, archive.md5), folder / archive.folder)
         with replacing(done) as handle:
             handle.write(checksum.encode())
     load_dataset(card.name)

@@ -9,12 +9,13 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from ldmbench.cards import Card
 from ldmbench.clips.rule import Selection, list_digest
+from ldmbench.clips.speech_commands import speech_commands
 from ldmbench.errors import BenchError
 from ldmbench.names import some
 
@@ -33,6 +34,7 @@ class Labelled(Card):
 
     Attributes:
         hear: A task of hear-preprocess: its folder below ``tasks/``. Nothing else is needed then.
+        release: ``speech-commands``, whose lists and silence follow rules of their own.
         table: A CSV with columns, or a JSON file of objects by id; with ``{split}`` there is one for each of ``parts``.
         delimiter: Of the CSV.
         parts: Splits that have a table each.
@@ -46,12 +48,14 @@ class Labelled(Card):
         key: What must not be on two sides of a new fold: all clips with one key are in one.
         folds: Number of new folds, 0 for none.
         hours: Hours that train, valid and test together have at the most, 0 for no cap.
+        whole: Splits that are not capped.
         seconds: Length to which clips are cut or padded with zeros at the end, 0 for as they are.
         count: Clips of the official release, 0 where that is not pinned.
         primary_score: Of ``PRIMARY_SCORES``, by which HEAR judges the task; of ``hear`` the task itself says it.
     """
 
     hear: str = ""
+    release: Literal["", "speech-commands"] = ""
     table: str = ""
     delimiter: str = ","
     parts: tuple[str, ...] = ()
@@ -65,15 +69,20 @@ class Labelled(Card):
     key: str = "{stem}"
     folds: int = 0
     hours: float = 0.0
+    whole: tuple[str, ...] = ()
     seconds: float = 0.0
     count: int = 0
     primary_score: str = "top1_acc"
 
     @model_validator(mode="after")
     def _one_source(self) -> Labelled:
-        if [bool(self.hear), bool(self.table), bool(self.files)].count(True) != 1:
-            raise ValueError("needs one of hear, table and files")
-        if not self.hear and (not self.label or bool(self.folds) == bool(self.split or self.parts)):
+        if [bool(self.hear), bool(self.release), bool(self.table), bool(self.files)].count(True) != 1:
+            raise ValueError("needs one of hear, release, table and files")
+        if (
+            not self.hear
+            and not self.release
+            and (not self.label or bool(self.folds) == bool(self.split or self.parts))
+        ):
             raise ValueError("needs a label, and one of split, parts and folds")
         if self.table and not self.path:
             raise ValueError("a table needs the path of a clip")
@@ -101,7 +110,11 @@ def read_labelled(rule: Labelled, dataset: str, folder: Path, fix: str = "") -> 
     if rule.hear:
         rows = _hear(folder / "tasks" / rule.hear, dataset, fix)
     else:
-        rows = [_row(rule, fields, dataset) for fields in _fields(rule, dataset, folder, fix)]
+        if rule.release:
+            padded = {"seconds": f"{rule.seconds:g}"}
+            rows = [{**row, **padded} for row in speech_commands(dataset, folder, fix)]
+        else:
+            rows = [_row(rule, fields, dataset) for fields in _fields(rule, dataset, folder, fix)]
         rows = _capped(rule, rows) if rule.hours else rows
         rows = _folded(rule, rows, dataset) if rule.folds else rows
     if not rows:
@@ -154,6 +167,15 @@ def primary_score(rule: Labelled, dataset: str, folder: Path, fix: str = "") -> 
         expected = f"its evaluation begins with one of {', '.join(PRIMARY_SCORES)}"
         raise BenchError(f"{path} names no score that can be computed", repr(first), expected)
     return str(first)
+
+
+def task_seconds(rule: Labelled, dataset: str, folder: Path) -> float:
+    """How long every clip of a task of hear-preprocess is, 0 where it does not say.
+
+    Raises:
+        BenchError: If the task is not there.
+    """
+    return float(_json(folder / "tasks" / rule.hear / "task_metadata.json", dataset, "").get("sample_duration") or 0)
 
 
 def new_folds(keys: Sequence[str], labels: Sequence[str], count: int) -> dict[str, str]:
@@ -265,14 +287,18 @@ def _capped(rule: Labelled, rows: Sequence[dict[str, str]]) -> list[dict[str, st
 
     kept = []
     for split in dict.fromkeys(row["split"] for row in rows):
-        own = sorted((row for row in rows if row["split"] == split), key=lambda row: Path(row["path"]).stem)
+        own = sorted((row for row in rows if row["split"] == split), key=_stem)
         most = int(rule.hours * 3600 * _SHARES[split] / 90 / rule.seconds)
-        if len(own) > most:
+        if len(own) > most and split not in rule.whole:
             seed = int(hashlib.sha1(f"SubsampleSplit({split})".encode()).hexdigest(), 16) % (2**32 - 1)
             order = np.random.RandomState(seed).permutation(len(own))
             own = [own[position] for position in order[:most]]
         kept += own
     return kept
+
+
+def _stem(row: Mapping[str, str]) -> str:
+    return row.get("stem") or Path(row["path"]).stem
 
 
 def _folded(rule: Labelled, rows: Sequence[dict[str, str]], dataset: str) -> list[dict[str, str]]:

@@ -87,6 +87,7 @@ def _clip(shared: Clip, row: Mapping[str, str]) -> Clip:
         label=row["label"],
         split=row["split"],
         seconds=float(row["seconds"] or 0.0),
+        stream=int(row["stream"]) if row["stream"] else None,
     )
 
 

@@ -26,6 +26,7 @@ class Rule(Card):
         take: Keep so many of what is left, 0 for all: those whose paths have the lowest SHA-256.
         start: First second of each file that belongs to the clip.
         end: Last second (exclusive), 0 for the end of the file.
+        streams: Names of the audio streams of every file, each of which is a clip; none for files of one.
         text: Ending of the transcript that lies beside a file, such as ``.normalized.txt``; with a star, which file of
             the folder has all of its transcripts, a line each behind the file's name: ``*.trans.txt``.
         language: BCP 47 tag of the transcripts.
@@ -38,6 +39,7 @@ class Rule(Card):
     take: int = 0
     start: float = 0.0
     end: float = 0.0
+    streams: tuple[str, ...] = ()
     text: str = ""
     language: str = ""
     group: int = -1
@@ -117,12 +119,12 @@ def select(rule: Rule, dataset: str, folder: Path, sha256: str = "", fix: str = 
         kept = sorted(sorted(kept, key=lambda path: hashlib.sha256(path.encode()).digest())[: rule.take])
     if not kept:
         raise BenchError(f"no file of {dataset} fits its rule", f"looked at {len(paths)} in {folder}", fix)
-    rows = [_row(rule, folder, path) for path in kept]
+    rows = [row for path in kept for row in _rows(rule, folder, path)]
     if silent := [row["path"] for row in rows if rule.text and not row["text"]]:
         notes.append(f"{dataset}: no transcript ({rule.text}) beside {some(silent)}")
     if not sha256:
         notes.append(
-            f"{dataset}: {len(kept)} clips chosen by rule from {len(paths)} files, list {list_digest(kept)[:12]};"
+            f"{dataset}: {len(rows)} clips chosen by rule from {len(paths)} files, list {list_digest(kept)[:12]};"
             " the release's list is not pinned"
         )
     identity = [f"{path} {(folder / path).stat().st_size}" for path in kept]
@@ -145,6 +147,14 @@ def _seconds(path: Path) -> float | BenchError:
 def _fitting(folder: Path, pattern: str) -> list[str]:
     """Relative paths that fit; what begins with a dot (macOS leaves such copies in archives) is no clip."""
     return [path.relative_to(folder).as_posix() for path in folder.glob(pattern) if not path.name.startswith(".")]
+
+
+def _rows(rule: Rule, folder: Path, path: str) -> list[dict[str, str]]:
+    """The clips of a file: one, or one for each of its streams."""
+    row = _row(rule, folder, path)
+    if not rule.streams:
+        return [row]
+    return [{**row, "id": f"{row['id']}/{name}", "stream": str(number)} for number, name in enumerate(rule.streams)]
 
 
 def _row(rule: Rule, folder: Path, path: str) -> dict[str, str]:

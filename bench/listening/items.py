@@ -103,7 +103,10 @@ def from_runs(runs: Sequence[Run], named: Sequence[str] = ()) -> Material:
     planned = [{clip.id: clip for clip in run.info.planned()} for run in kept]
     for clip in planned[0].values():
         same = [clips[clip.id] for clips in planned if clip.id in clips]
-        if any((other.path, other.start, other.end) != (clip.path, clip.start, clip.end) for other in same):
+        if any(
+            (other.path, other.start, other.end, other.stream) != (clip.path, clip.start, clip.end, clip.stream)
+            for other in same
+        ):
             raise BenchError(f"{clip.id} is another clip in another run", fix="export runs of one list of clips")
         paths = {run.info.system: run.audio_path(clip.id) for run in kept}
         if any(path is None for path in paths.values()):

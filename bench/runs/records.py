@@ -75,6 +75,7 @@ class ClipInfo:
         label: What a probe is to tell of it, empty where there is nothing to tell.
         split: The part of the dataset that it belongs to.
         seconds: Length to which it is cut or padded, 0 for as it is.
+        stream: Number of the audio stream in its file, None for the first.
     """
 
     id: str
@@ -92,6 +93,7 @@ class ClipInfo:
     label: str = ""
     split: str = ""
     seconds: float = 0.0
+    stream: int | None = None
 
     @classmethod
     def of(cls, clip: Clip) -> ClipInfo:
@@ -112,6 +114,7 @@ class ClipInfo:
             label=clip.label,
             split=clip.split,
             seconds=clip.seconds,
+            stream=clip.stream,
         )
 
     def clip(self, content: Content) -> Clip:
@@ -142,6 +145,7 @@ class ClipInfo:
             label=self.label,
             split=self.split,
             seconds=self.seconds,
+            stream=self.stream,
         )
 
 

@@ -50,4 +50,4 @@ class Shuffled:
 
 
 def _recording(clip: Clip) -> tuple[object, ...]:
-    return (clip.path, clip.start, clip.end) if clip.path else (clip.id,)
+    return (clip.path, clip.start, clip.end, clip.stream) if clip.path else (clip.id,)

@@ -126,17 +126,19 @@ def test_everything_that_is_wrong_with_a_copy_is_listed(
     (folder / "16000" / "fold01" / "ANG-0-fold01.wav").write_bytes(b"RIFF")
     sound(folder / "16000" / "fold02" / "ANG-0-fold02.wav", 5.0, 22_050)
     sound(folder / "16000" / "fold03" / "more.wav", 1.0)
+    sound(folder / "16000" / "fold04" / "NEU-0-fold04.wav", 1.5)
     with pytest.raises(BenchError, match=r"1 of 20 files of hear-crema-d are not here: tasks/.*ANG-0-fold00\.wav"):
         load_dataset(name)
     done = CliRunner().invoke(cli, ["check", name])
     assert done.exit_code == 2
     lines = done.output.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     for text in (
         "ANG-0-fold00.wav is missing",
         "ANG-0-fold01.wav",
         "22050 Hz, its folder says 16000",
         "more.wav is in no",
+        "NEU-0-fold04.wav is 1.50 s long, its task says 5 s",
     ):
         assert sum(text in line for line in lines) == 1, done.output
     (folder / "fold04.json").unlink()
@@ -190,6 +192,20 @@ def vocal_imitations(root: Path) -> None:
             sound(folder / "vocal_imitations" / "included" / f"00{n}.wav", 2.0)
 
 
+def speech_commands(root: Path) -> None:
+    """Both archives with files of the same names, as they unpack; three seconds and a bit of each background sound."""
+    train, test = root / "speech_commands_v0.02", root / "speech_commands_test_set_v0.02"
+    for word in ("yes", "no", "marvin"):
+        for n in range(4):
+            sound(train / word / f"0{n}a_nohash_0.wav", 1.0 if n else 0.7)
+        sound(test / ("_unknown_" if word == "marvin" else word) / "03a_nohash_0.wav", 1.0)
+    sound(test / "_silence_" / "noise_0.wav", 1.0)
+    for name in ("running_tap", "pink_noise"):
+        sound(train / "_background_noise_" / f"{name}.wav", 3.1)
+    (train / "validation_list.txt").write_text("yes/01a_nohash_0.wav\nmarvin/01a_nohash_0.wav\n")
+    (train / "testing_list.txt").write_text("yes/02a_nohash_0.wav\n")
+
+
 RELEASES: Mapping[str, tuple[Callable[[Path], None], str, int, float, int]] = {
     "esc50": (esc50, "ESC50", 20, 5.0, 5),
     "nsynth-5h": (nsynth, "NSYNTH", 6, 4.0, 3),
@@ -198,6 +214,9 @@ RELEASES: Mapping[str, tuple[Callable[[Path], None], str, int, float, int]] = {
     "crema-d": (crema_d, "CREMA_D", 80, 5.0, 5),
     "crema-d-speakers": (crema_d, "CREMA_D", 80, 5.0, 5),
     "vocal-imitations": (vocal_imitations, "VOCAL_IMITATIONS", 12, 11.26, 3),
+    # Twelve words less one, four of the test archive, and 0, 0.5 ... 2 s of two background sounds.
+    "speech-commands": (speech_commands, "SPEECH_COMMANDS", 25, 1.0, 3),
+    "speech-commands-5h": (speech_commands, "SPEECH_COMMANDS", 25, 1.0, 3),
 }
 
 
@@ -212,7 +231,7 @@ def test_releases(
     dataset = load_dataset(name)
     assert len(dataset.clips) == count
     assert len({clip.split for clip in dataset.clips}) == splits
-    assert len({clip.label for clip in dataset.clips}) == 2
+    assert len({clip.label for clip in dataset.clips}) == (4 if name.startswith("speech") else 2)
     # As long as HEAR cuts and pads them.
     assert dataset.clips[0].audio.duration == pytest.approx(seconds)
     assert not [fault for fault in verify(name) if fault.level == "error"]
@@ -225,6 +244,126 @@ def test_releases(
     assert dataset.primary_score == ("mAP" if name == "vocal-imitations" else "top1_acc")
     if name.startswith("nsynth"):
         assert {clip.label for clip in dataset.clips} == {"21", "22"}
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_faults_of_a_release(
+    name: str, tmp_path: Path, cards: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip that is too short is padded as in HEAR; another rate is said; sounds that nothing lists do no harm."""
+    make, variable, count, seconds, _ = RELEASES[name]
+    make(tmp_path / "release")
+    cards(name, count)
+    monkeypatch.setenv(f"LDMBENCH_{variable}", str(tmp_path / "release"))
+    first, second, *_ = [clip for clip in load_dataset(name).clips if clip.end is None and clip.split != "test"]
+    assert first.path is not None
+    assert second.path is not None
+    rate = first.audio.rate
+    sound(first.path, 0.25, rate)
+    sound(second.path, 1.0, 12_000)
+    # Neither a copy of macOS nor a text is a clip.
+    (first.path.parent / "._copy.wav").write_bytes(b"macOS")
+    (first.path.parent / "notes.txt").write_text("no sound")
+    clips = {clip.id: clip for clip in load_dataset(name).clips}
+    assert len(clips) == count
+    short = clips[first.id].audio
+    assert (short.duration, int(np.count_nonzero(short.samples))) == (seconds, rate // 4)
+    (fault,) = verify(name)
+    assert (fault.level, "has 12000 Hz, most files" in fault.text) == ("warning", True)
+    assert second.path.name in fault.text
+    # One more where the card's pattern finds it is another release; where a table lists the clips it is named.
+    more = {"libricount": "0_9-9-9.wav", "esc50": "5-999-A.wav"}.get(name, "1099_IEO_ANG_XX.wav")
+    shutil.copy(second.path, second.path.with_name(more))
+    if name in ("libricount", "crema-d", "crema-d-speakers"):
+        with pytest.raises(BenchError, match=f"{count + 1} clips in .*, the release has {count}"):
+            load_dataset(name)
+    elif name == "esc50":
+        assert sum("is in no list" in fault.text for fault in verify(name)) == 1
+
+
+def test_speech_commands_are_split_as_hear_preprocess_splits_them(
+    tmp_path: Path, cards: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech_commands(tmp_path)
+    cards("speech-commands", 25)
+    monkeypatch.setenv("LDMBENCH_SPEECH_COMMANDS", str(tmp_path))
+    clips = {clip.id.partition("/")[2]: clip for clip in load_dataset("speech-commands").clips}
+    assert Counter((clip.split, clip.label) for clip in clips.values()) == Counter(
+        {
+            ("train", "yes"): 2, ("train", "no"): 4, ("train", "_unknown_"): 3, ("train", "_silence_"): 5,
+            ("valid", "yes"): 1, ("valid", "_unknown_"): 1, ("valid", "_silence_"): 5,
+            ("test", "yes"): 1, ("test", "no"): 1, ("test", "_unknown_"): 1, ("test", "_silence_"): 1,
+        }
+    )  # fmt: skip
+    assert "train/yes_02a_nohash_0" not in clips
+    assert clips["test/yes_03a_nohash_0"].path != clips["train/yes_03a_nohash_0"].path
+    taps = [clip for clip in clips.values() if clip.split == "valid" and clip.label == "_silence_"]
+    assert sorted((clip.start, clip.end) for clip in taps) == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5), (2, 3)]
+    assert "valid/_silence__running_tap-32000" in clips
+    # A word that is shorter than a second is padded at its end.
+    short = clips["train/no_00a_nohash_0"].audio.samples[0]
+    assert (len(short), int(np.count_nonzero(short))) == (16_000, 11_200)
+    (tmp_path / "speech_commands_v0.02" / "validation_list.txt").unlink()
+    with pytest.raises(BenchError, match=r"no .*validation_list\.txt"):
+        load_dataset("speech-commands")
+
+
+def test_hours_do_not_cap_a_split_that_stays_whole(
+    tmp_path: Path, cards: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech_commands(tmp_path)
+    cards("speech-commands-5h", 13)
+    path = tmp_path / "cards" / "speech-commands-5h" / "card.toml"
+    # Eight clips to learn from, one to choose by, and the test split's four.
+    path.write_text(path.read_text().replace("hours = 5", f"hours = {9 / 3600}"))
+    monkeypatch.setenv("LDMBENCH_SPEECH_COMMANDS", str(tmp_path))
+    assert Counter(clip.split for clip in load_dataset("speech-commands-5h").clips) == {
+        "train": 8, "valid": 1, "test": 4,
+    }  # fmt: skip
+
+
+def stems(path: Path, seconds: float, count: int = 5) -> None:
+    """A song of MUSDB18: tones of 100, 200 ... Hz as AAC, one a stream."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(seconds * 44_100)) / 44_100
+    with av.open(str(path), "w", format="mp4") as container:
+        tracks = [container.add_stream("aac", rate=44_100, layout="stereo") for _ in range(count)]
+        for number, track in enumerate(tracks):
+            tone = (0.3 * np.sin(2 * np.pi * 100 * (number + 1) * time)).astype(np.float32)
+            for start in range(0, len(tone), 1024):
+                part = tone[start : start + 1024]
+                frame = av.AudioFrame.from_ndarray(np.stack([part, part]), format="fltp", layout="stereo")
+                frame.sample_rate, frame.pts = 44_100, start
+                container.mux(track.encode(frame))
+            container.mux(track.encode(None))
+
+
+def test_stems_are_streams_of_a_song(
+    tmp_path: Path, cards: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "musdb18-stems-test"
+    stems(tmp_path / "test" / "A - B.stem.mp4", 3.0)
+    cards(name, 1)
+    path = tmp_path / "cards" / name / "card.toml"
+    path.write_text(path.read_text().replace("start = 30\nend = 40", "start = 1\nend = 2.5"))
+    monkeypatch.setenv("LDMBENCH_MUSDB18_STEMS", str(tmp_path))
+    dataset = load_dataset(name)
+    assert [clip.id.rpartition("/")[2] for clip in dataset.clips] == ["mixture", "drums", "bass", "other", "vocals"]
+    for number, clip in enumerate(dataset.clips):
+        sounding = clip.audio
+        assert (sounding.channels, sounding.length, sounding.notes) == (2, 66_150, ())
+        peak = np.abs(np.fft.rfft(sounding.samples[0])).argmax() / 1.5
+        assert peak == pytest.approx(100 * (number + 1), abs=1)
+    assert not list(verify(name))
+    # Too short for its place, and a song that lacks its vocals.
+    stems(tmp_path / "test" / "A - B.stem.mp4", 2.0, 4)
+    faults = [fault.text for fault in verify(name)]
+    assert sum("its clip ends at 2.5 s" in text for text in faults) == 4
+    assert "stream 4 is asked for, it holds 4" in faults[-1]
+    with pytest.raises(BenchError, match="lacks an audio stream"):
+        load_dataset(name).clips[4].load()
 
 
 def test_a_release_of_another_size_is_refused(

@@ -27,8 +27,17 @@ _log = threading.Lock()
 
 
 @contextmanager
-def open_ffmpeg(path: Path, description: Container) -> Iterator[Source]:
-    """The file through FFmpeg's libraries, which conceal damage: whatever they log as an error is one."""
+def open_ffmpeg(path: Path, description: Container, stream: int | None = None) -> Iterator[Source]:
+    """The file through FFmpeg's libraries, which conceal damage: whatever they log as an error is one.
+
+    Args:
+        path: The file.
+        description: What its container says.
+        stream: Number of its audio stream; None for the first, with a note where there are others.
+
+    Raises:
+        Damaged: If it cannot be opened or decoded, or has no such stream.
+    """
     import av
 
     source = None
@@ -37,7 +46,7 @@ def open_ffmpeg(path: Path, description: Container) -> Iterator[Source]:
         with _logged() as logs, Patched(path, description.patches, description.end) as file:
             options = {"format_whitelist": description.demuxers}
             with av.open(file, options=options, metadata_errors="ignore") as container:
-                source = _source(container, description, logs)
+                source = _source(container, description, logs, stream)
                 yield source
     except (av.FFmpegError, ValueError, IndexError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -61,10 +70,13 @@ def _logged() -> Iterator[list[tuple[int, str, str]]]:
             logging.set_level(level)
 
 
-def _source(container: Any, description: Container, logs: list[tuple[int, str, str]]) -> Source:
-    if not container.streams.audio:
+def _source(container: Any, description: Container, logs: list[tuple[int, str, str]], number: int | None) -> Source:
+    count = len(container.streams.audio)
+    if not count:
         raise Damaged("holds no audio", "a file without an audio stream")
-    stream = container.streams.audio[0]
+    if number is not None and number >= count:
+        raise Damaged("lacks an audio stream", f"stream {number} is asked for, it holds {count}")
+    stream = container.streams.audio[number or 0]
     if stream.codec_context is None:
         raise Damaged("cannot be decoded", "FFmpeg has no decoder for it")
     # Threads of the decoder would keep their errors to themselves; checksums are compared only when asked for.
@@ -89,8 +101,8 @@ def _source(container: Any, description: Container, logs: list[tuple[int, str, s
             slack = 2 * _CODEC_FRAME if container.format.name == "asf" else _CODEC_FRAME
             promised = max(0, round(seconds * rate) - slack)
     notes = []
-    if len(container.streams.audio) > 1:
-        notes.append(f"holds {len(container.streams.audio)} audio streams, the first is read")
+    if count > 1 and number is None:
+        notes.append(f"holds {count} audio streams, the first is read")
     return Source(rate, channels, _blocks(first, frames, logs), promised=promised, seconds=seconds, notes=notes)
 
 
