@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ldmbench.clips.load import load_dataset
     from ldmbench.errors import BenchError, Unscored
     from ldmbench.metrics._base import load_metric, metric
-    from ldmbench.runs.prepare import evaluate
+    from ldmbench.notebook import Results, evaluate, open_results
     from ldmbench.runs.results import Run, open_run
     from ldmbench.stats import Estimate
     from ldmbench.suite import load_suite
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from ldmbench.system.protocol import Output
 
 __all__ = [
-    "Audio", "BenchError", "Clip", "Codec", "Estimate", "Output", "Run", "Stream", "Unscored",
-    "evaluate", "load_dataset", "load_metric", "load_suite", "metric", "open_run",
+    "Audio", "BenchError", "Clip", "Codec", "Estimate", "Output", "Results", "Run", "Stream", "Unscored",
+    "evaluate", "load_dataset", "load_metric", "load_suite", "metric", "open_results", "open_run",
 ]  # fmt: skip
 
 _HOMES = {
     "Audio": "audio.sound", "BenchError": "errors", "Clip": "clips.clip", "Codec": "system.codec", "Estimate": "stats",
     "Output": "system.protocol", "Run": "runs.results", "Stream": "system.codec", "Unscored": "errors",
-    "evaluate": "runs.prepare", "load_dataset": "clips.load", "load_metric": "metrics._base", "load_suite": "suite",
-    "metric": "metrics._base", "open_run": "runs.results",
+    "evaluate": "notebook", "load_dataset": "clips.load", "load_metric": "metrics._base", "load_suite": "suite",
+    "metric": "metrics._base", "open_results": "notebook", "open_run": "runs.results", "Results": "notebook",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -128,6 +129,13 @@ def to_csv(table: Table) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
+    for line in records(table):
+        writer.writerow({key: spreadsheet_safe(item) if isinstance(item, str) else item for key, item in line.items()})
+    return stream.getvalue()
+
+
+def records(table: Table) -> Iterator[dict[str, Any]]:
+    """What is known of each cell, by the names of ``CSV_COLUMNS``."""
     for row in table.rows:
         pairs = list(zip(table.columns, row.cells, strict=True))
         rates = {
@@ -138,7 +146,7 @@ def to_csv(table: Table) -> str:
         for column, cell in pairs:
             if cell.estimate is None and cell.published is None:
                 continue
-            line = {
+            yield {
                 "system": row.label,
                 "run": row.run,
                 "marks": "+".join(row.marks),
@@ -153,10 +161,6 @@ def to_csv(table: Table) -> str:
                 "p": cell.p,
                 **(asdict(cell.estimate) if cell.estimate else {}),
             }
-            writer.writerow(
-                {key: spreadsheet_safe(item) if isinstance(item, str) else item for key, item in line.items()}
-            )
-    return stream.getvalue()
 
 
 def to_json(table: Table) -> str:

@@ -39,7 +39,7 @@ FLOORS = (
     ("compare",),
     ("listening",),
     ("reports",),
-    ("console",),
+    ("console", "notebook"),
     ("commands",),
     ("cli", "systems"),
 )

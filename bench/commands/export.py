@@ -1,9 +1,8 @@
-"""``ldmbench export``: scores and outputs of runs as Parquet or CSV."""
+"""``ldmbench export``: scores and outputs of runs as tables, for loggers, and for model cards."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,18 +11,50 @@ from ldmbench.commands import complete, options
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="SUITE|RUN...", shell_complete=complete.suites)
-@click.option("--to", "kind", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["parquet", "csv", "tensorboard", "wandb", "model-card"]),
+    default="parquet",
+    show_default=True,
+)
 @click.option(
     "-o", "--output", type=options.folder, default=Path("export"), show_default=True, help="Folder to write to."
 )
+@options.systems
 @options.runs
 @options.as_json
-def export(targets: tuple[str, ...], kind: Any, output: Path, out: Path, as_json: bool) -> None:
-    """Write all scores and outputs of runs as Parquet or CSV."""
+def export(
+    targets: tuple[str, ...], kind: str, output: Path, systems: tuple[str, ...], out: Path, as_json: bool
+) -> None:
+    """Write runs for other programs.
+
+    parquet and csv hold every score and output; tensorboard and wandb the scores of each training over its steps, with
+    intervals, and of other systems at step 0 (wandb writes offline runs and sends nothing); model-card a file for each
+    system, with the evaluation results that Hugging Face reads and a table.
+    """
     import json
 
-    from ldmbench.runs.export import export as export_runs
     from ldmbench.runs.prepare import open_runs
 
-    files = export_runs(open_runs(targets, out), output, kind)
+    runs = open_runs(targets, out, systems)
+    if kind in ("parquet", "csv"):
+        from ldmbench.runs.export import export as export_runs
+
+        files = export_runs(runs, output, "csv" if kind == "csv" else "parquet")
+    elif kind == "tensorboard":
+        from ldmbench.reports.exports import tensorboard
+
+        files = tensorboard.write(runs, output)
+    elif kind == "wandb":
+        from ldmbench.reports.exports import wandb_offline
+
+        files = wandb_offline.write(runs, output)
+    else:
+        from ldmbench.reports.exports import model_card
+
+        files = model_card.write(runs, output)
     click.echo(json.dumps([str(path) for path in files]) if as_json else "\n".join(f"wrote {path}" for path in files))
+    if kind in ("tensorboard", "wandb") and not as_json:
+        see = f"tensorboard --logdir {output}" if kind == "tensorboard" else f"wandb sync {output}/wandb/offline-run-*"
+        click.echo(f"see them with: {see}", err=True)

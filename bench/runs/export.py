@@ -6,12 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ldmbench.host.files import replacing
 from ldmbench.names import spreadsheet_safe
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Format = Literal["parquet", "csv"]
 
@@ -26,14 +29,8 @@ def export(runs: Sequence[Run], folder: Path, kind: Format) -> list[Path]:
     Returns:
         The files written.
     """
-    import pandas as pd
-
-    tables = {
-        "scores": pd.DataFrame([row for run in runs for row in _scores(run)], columns=list(_SCORE_COLUMNS)),
-        "outputs": pd.DataFrame([row for run in runs for row in _outputs(run)], columns=list(_OUTPUT_COLUMNS)),
-    }
     written = []
-    for name, table in tables.items():
+    for name, table in frames(runs).items():
         path = folder / f"{name}.{kind}"
         with replacing(path) as handle:
             if kind == "parquet":
@@ -44,6 +41,16 @@ def export(runs: Sequence[Run], folder: Path, kind: Format) -> list[Path]:
                 texts.to_csv(handle, index=False, mode="wb")
         written.append(path)
     return written
+
+
+def frames(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
+    """``scores`` and ``outputs`` of runs, as ``export`` writes them."""
+    import pandas as pd
+
+    return {
+        "scores": pd.DataFrame([row for run in runs for row in _scores(run)], columns=list(_SCORE_COLUMNS)),
+        "outputs": pd.DataFrame([row for run in runs for row in _outputs(run)], columns=list(_OUTPUT_COLUMNS)),
+    }
 
 
 _SCORE_COLUMNS = (
