@@ -220,5 +220,5 @@ def test_real_sound_for_the_wrong_prompt_wins_nothing(fake_runs: Callable[[str],
     ranks = {row.system: {cell.rank for cell in row.cells} for row in table.rows}
     assert ranks["shuffled"] == ranks["noise"] == ranks["reference"] == {0}
     assert ranks["audioldm@s-full"] != {0}
-    assert load_system_card("unprocessed").tasks == ("enhance",)
+    assert load_system_card("unprocessed").tasks == ("codec", "enhance")
     assert load_system_card("unprocessed").role == "anchor"

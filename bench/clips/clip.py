@@ -64,7 +64,7 @@ class Clip:
 
     @property
     def audio(self) -> Audio:
-        """The reference audio.
+        """The reference audio: of a condition whose reference is its input, that input.
 
         Raises:
             NoReference: If the clip has no file.
@@ -83,12 +83,18 @@ class Clip:
                 f"{self.path} decodes to {sound.digest()[:12]}, the list says {self.sha256[:12]}",
                 "fetch the dataset again",
             )
-        return sound
+        return self.condition.apply(sound, self.seed) if self._compared_with_input and self.condition else sound
+
+    @property
+    def _compared_with_input(self) -> bool:
+        return self.condition is not None and self.condition.reference == "input"
 
     @property
     def input(self) -> Audio:
-        """What an ``enhance`` system receives: ``audio`` under the dataset's condition."""
-        return self.audio if self.condition is None else self.condition.apply(self.audio, self.seed)
+        """What a codec or an ``enhance`` system receives: ``audio`` under the dataset's condition."""
+        if self.condition is None or self._compared_with_input:
+            return self.audio
+        return self.condition.apply(self.audio, self.seed)
 
     def load(self) -> Clip:
         """This clip with its audio held in memory."""

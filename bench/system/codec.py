@@ -70,7 +70,7 @@ class Codec:
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the decoded clips with their bits."""
         for clip in clips:
-            source, details = self.adapt(clip.audio)
+            source, details = self.adapt(clip.input)
             stream = self.encode(source)
             decoded = self.decode(stream)
             fitted = decoded.fit(round(source.duration * decoded.rate))

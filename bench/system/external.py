@@ -144,7 +144,7 @@ class ExternalSystem:
             return None, {}
         if self.task == "enhance":
             return clip.input, {}
-        return Codec(self.spec).adapt(clip.audio)
+        return Codec(self.spec).adapt(clip.input)
 
     def _weights(self) -> str | None:
         if self.card.weights and not self.spec.untrained:

@@ -100,7 +100,7 @@ class LaDiffCodec(Codec):
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the decoded clips with their bits and tokens; clips of equal padded length are sampled together."""
-        adapted = [self.adapt(clip.audio) for clip in clips]
+        adapted = [self.adapt(clip.input) for clip in clips]
         streams = [self.encode(audio) for audio, _ in adapted]
         decoded = self._decoded(streams, [clip.seed for clip in clips], [audio.length for audio, _ in adapted])
         for (_, details), stream, audio in zip(adapted, streams, decoded, strict=True):

@@ -86,7 +86,7 @@ class SemantiCodec(Codec):
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the decoded clips with their bits and tokens; the windows of all clips are computed together."""
-        adapted = [self.adapt(clip.audio) for clip in clips]
+        adapted = [self.adapt(clip.input) for clip in clips]
         streams = self._coded([audio for audio, _ in adapted])
         decoded = self._decoded(streams, [clip.seed for clip in clips], [audio.length for audio, _ in adapted])
         for (_, details), stream, audio in zip(adapted, streams, decoded, strict=True):

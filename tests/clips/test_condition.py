@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
+from ldmbench.system.registry import load_system, resolve
 
 Sound = Callable[..., Audio]
 
@@ -144,3 +149,64 @@ def test_silence_gets_no_noise_and_other_conditions_keep_their_digests(tone: Sou
     assert white.digest() != pink.digest()
     with pytest.raises(ValueError, match="colour: white or pink for kind = 'noise'"):
         Condition(kind="noise")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "reverb", "rt60_s": 0.4, "drr_db": 3.0},
+        {"kind": "clip", "below_peak_db": 6.0},
+        {"kind": "telephone", "law": "mu"},
+        {"kind": "noise", "snr_db": 10.0, "colour": "pink"},
+    ],
+)
+def test_a_codec_is_given_the_input_and_compared_as_the_condition_says(tone: Sound, fields: dict[str, Any]) -> None:
+    """Clean: the reference is the sound. Input: it is what the codec was given, degraded once and not twice."""
+    sound = tone()
+    clean = Clip("d/c", "d@x", condition=Condition.model_validate(fields), seed=3)
+    kept = Clip("d/c", "d@x", condition=Condition.model_validate({**fields, "reference": "input"}), seed=3)
+    wanted = Condition.model_validate(fields).apply(sound, 3).digest()
+    assert wanted != sound.digest()
+    loaded = replace(clean, loaded=sound)
+    assert (loaded.audio.digest(), loaded.input.digest()) == (sound.digest(), wanted)
+    assert (
+        Condition.model_validate(fields).digest() != Condition.model_validate({**fields, "reference": "input"}).digest()
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip.wav")
+        audio_io.write(path, sound)
+        read = replace(kept, path=path)
+        assert read.audio.digest() == wanted
+        assert read.load().input.digest() == read.load().audio.digest() == wanted
+
+
+@pytest.mark.parametrize("name", ["opus@12kbps", "mp3@64kbps"])
+def test_codecs_code_the_input(tone: Sound, name: str) -> None:
+    system = load_system(resolve(name))
+    gap = Clip("d/c", "d@gap", condition=Condition(kind="gap", start_s=0.5, end_s=1.0), loaded=tone())
+    (output,) = system.process([gap])
+    assert output.audio is not None
+    heard = output.audio.at(16_000).samples[0]
+    assert np.abs(heard[11_000:]).max() < 0.05 < np.abs(heard[1000:7000]).max()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "reverb"}, "rt60_s: seconds in which the tail falls by 60 dB"),
+        ({"kind": "gap", "rt60_s": 0.5}, "rt60_s: seconds in which"),
+        ({"kind": "clip"}, "below_peak_db: dB under the peak"),
+        ({"kind": "telephone"}, "law: mu or a"),
+        ({"kind": "restyle", "text": "rain", "reference": "input"}, "a text has no sound"),
+    ],
+)
+def test_a_condition_that_says_too_little_or_too_much_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Condition.model_validate(fields)
+
+
+def test_older_conditions_keep_their_digests() -> None:
+    """As they were before there were rooms, overloads and telephones: runs stay comparable."""
+    assert Condition(kind="lowpass", cutoff_hz=4000).digest().startswith("9bfc14752a9b51fb")
+    assert Condition(kind="noise", snr_db=5, colour="pink").digest().startswith("65d0c2bc1e351bb0")
+    assert Condition(kind="restyle", text="Rain.").digest().startswith("9d4150d25dd79005")

@@ -182,7 +182,9 @@ def test_conditions_apply_to_every_clip(built: Built, name: str) -> None:
             assert changed.rate == clip.audio.rate
             assert changed.samples.shape == clip.audio.samples.shape
             restyled = card.conditions[condition].kind == "restyle"
-            assert np.array_equal(changed.samples, clip.audio.samples) == restyled, clip.id
+            kept = card.conditions[condition].reference == "input"
+            assert np.array_equal(changed.samples, clip.audio.samples) == (restyled or kept), clip.id
+            assert not kept or clip.audio.digest() != clip.sha256
             assert not restyled or clip.text == card.conditions[condition].text
 
 
