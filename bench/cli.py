@@ -8,7 +8,21 @@ from typing import Any
 
 import click
 
-from ldmbench.commands import audit, baseline, compare, export, fetch, look, merge, mushra, report, run, score, validate
+from ldmbench.commands import (
+    audit,
+    baseline,
+    compare,
+    demo,
+    export,
+    fetch,
+    look,
+    merge,
+    mushra,
+    report,
+    run,
+    score,
+    validate,
+)
 from ldmbench.errors import BenchError
 from ldmbench.host.interrupt import interruptible
 
@@ -87,6 +101,7 @@ for _command in (
     audit.audit,
     mushra.mushra,
     validate.validate,
+    demo.demo,
 ):
     cli.add_command(_command)
 

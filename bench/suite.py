@@ -250,26 +250,29 @@ def with_datasets(suite: Suite, names: Sequence[str]) -> Suite:
     return suite.model_copy(update={"datasets": chosen, "lists": lists})
 
 
-def with_folder(suite: Suite, folder: Dataset) -> tuple[Suite, list[Dataset]]:
+def with_folder(
+    suite: Suite, folder: Dataset, asked: Mapping[str, Condition] | None = None
+) -> tuple[Suite, list[Dataset]]:
     """The suite on a folder in place of its datasets, under a name of its own; and what the folder becomes.
 
-    Where the suite's datasets have input conditions, the folder takes the place of each: ``mine@4khz``.
+    Where the suite's datasets have input conditions, the folder takes the place of each: ``mine@4khz``. Those that are
+    ``asked`` for, by name, take their place.
 
     Raises:
         BenchError: If two datasets of the suite mean different things by one condition.
     """
-    conditions: dict[str, Condition] = {}
-    for name in suite.datasets:
-        asked = parse(name)
-        if asked.variant:
-            condition = load_dataset_card(asked.name).condition(asked.variant)
-            if conditions.setdefault(asked.variant, condition) != condition:
+    conditions: dict[str, Condition] = dict(asked or {})
+    for name in () if asked else suite.datasets:
+        own = parse(name)
+        if own.variant:
+            condition = load_dataset_card(own.name).condition(own.variant)
+            if conditions.setdefault(own.variant, condition) != condition:
                 raise BenchError(
-                    f"condition {asked.variant} differs between the datasets of suite {suite.name}",
+                    f"condition {own.variant} differs between the datasets of suite {suite.name}",
                     fix=f"choose one of them with --dataset, such as {name}",
                 )
     datasets = [folder.under(variant, condition) for variant, condition in conditions.items()]
-    if not datasets or any(not parse(name).variant for name in suite.datasets):
+    if not datasets or (not asked and any(not parse(name).variant for name in suite.datasets)):
         datasets.insert(0, folder)
     changes = {"datasets": tuple(item.name for item in datasets), "lists": {}, "clips": 0}
     return suite.model_copy(update={"name": f"{suite.name}+{folder.name}", **changes}), datasets

@@ -39,7 +39,7 @@ FLOORS = (
     ("compare",),
     ("listening",),
     ("reports",),
-    ("console", "notebook"),
+    ("console", "demo", "notebook"),
     ("commands",),
     ("cli", "systems"),
 )

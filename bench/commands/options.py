@@ -80,6 +80,20 @@ allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although cli
 audio = click.option(
     "--audio", type=folder, help="Folder of audio in place of the suite's datasets, under their input conditions."
 )
+conditions = click.option(
+    "-c",
+    "--condition",
+    "conditions",
+    multiple=True,
+    help="Input condition of --audio in place of the suite's: DATASET@CONDITION, or KIND:setting=value,..., such as "
+    "lowpass:cutoff_hz=4000,filter=cheby1; repeatable.",
+)
+prompts = click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    help="Text in place of the suite's datasets, for systems that generate; repeatable.",
+)
 limit = click.option(
     "--limit",
     type=click.IntRange(1),
@@ -91,5 +105,5 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def of_request(command: Command) -> Command:
     """Everything that decides what is run: the fields of ``ldmbench.runs.request.Request``, device and weights."""
-    shared = (systems, metrics, datasets, audio, table, content, limit, device, weights, untrained)
+    shared = (systems, metrics, datasets, audio, conditions, table, content, prompts, limit, device, weights, untrained)
     return reduce(lambda decorated, option: option(decorated), reversed(shared), command)

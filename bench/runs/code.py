@@ -36,6 +36,7 @@ SILENT: Mapping[str, str] = {
     "ldmbench.suite": "chooses datasets and systems, which are in the ID",
     "ldmbench.host": "where files lie, how they come there, and how far the work is",
     "ldmbench.synthesis": "built-in clips are in the ID by their sound",
+    "ldmbench.clips.adhoc": "conditions are in the ID by their fields, as those of a card are",
     "ldmbench.clips.captions": "clips are in the ID by their fields, and datasets by their digests",
     "ldmbench.clips.card": "as above",
     "ldmbench.clips.fetch": "as above",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ldmbench.clips import adhoc
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Dataset
 from ldmbench.clips.folder import load_folder
@@ -22,7 +23,7 @@ from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
 from ldmbench.runs.store import is_run
-from ldmbench.suite import load_datasets, load_suite, runs_of, with_datasets, with_folder
+from ldmbench.suite import Suite, load_datasets, load_suite, runs_of, with_datasets, with_folder
 from ldmbench.system.checkpoints import distinct, expand
 from ldmbench.system.registry import resolve
 
@@ -58,15 +59,7 @@ def prepare(request: Request, options: Options) -> Prepared:
     suite = load_suite(request.suite)
     if request.datasets:
         suite = with_datasets(suite, request.datasets)
-    datasets: list[Dataset]
-    if request.audio is not None:
-        name = reference_label(request.out, suite.name, request.audio)
-        folder = load_folder(request.audio, request.content, request.table, name)
-        suite, datasets = with_folder(suite, folder)
-    elif request.table is not None:
-        raise BenchError("a CSV of texts belongs to a folder", fix="name the folder with --audio as well")
-    else:
-        datasets = load_datasets(suite)
+    suite, datasets = _sources(request, suite)
     metrics = (*suite.metrics, *request.metrics)
     if request.untrained:
         # The whole path runs without any checkpoint; the metrics' names then say so, as the systems' rows do.
@@ -91,6 +84,25 @@ def prepare(request: Request, options: Options) -> Prepared:
     return Prepared(plan, (*findings, *check_plan(plan, options)), tuple(left_out))
 
 
+def _sources(request: Request, suite: Suite) -> tuple[Suite, list[Dataset]]:
+    """The suite on what is asked for, and its datasets: its own, a folder, or prompts."""
+    if request.prompts:
+        if suite.task != "generate" or request.audio is not None:
+            fix = "choose a suite of task generate, and leave out --audio"
+            raise BenchError(f"suite {suite.name} cannot be run on prompts", f"its task is {suite.task}", fix)
+        suite, datasets = with_folder(suite, adhoc.prompts(request.prompts))
+    elif request.audio is not None:
+        name = reference_label(request.out, suite.name, request.audio)
+        folder = load_folder(request.audio, request.content, request.table, name)
+        suite, datasets = with_folder(suite, folder, dict(map(adhoc.condition_of, request.conditions)))
+    else:
+        datasets = load_datasets(suite)
+    for option, value in (("--csv", request.table), ("--condition", request.conditions)):
+        if value and request.audio is None:
+            raise BenchError(f"{option} belongs to a folder", fix="name the folder with --audio as well")
+    return suite, datasets
+
+
 def evaluate(
     suite: str,
     systems: Sequence[str] = (),
@@ -105,6 +117,8 @@ def evaluate(
     untrained: bool = False,
     out: str | Path = "runs",
     align: bool = False,
+    conditions: Sequence[str] = (),
+    prompts: Sequence[str] = (),
     device: str = "cpu",
     weights: str | Path | None = None,
     batch: int = 1,
@@ -114,7 +128,7 @@ def evaluate(
     quiet: bool = False,
     timeout: float = TIMEOUT_S,
 ) -> list[Run]:
-    """Run systems on a suite; what is already in the run folder is not computed again.
+    """Run systems on a suite, and return the runs as they then are on disk; what is there is not computed again.
 
     Args:
         suite: Name or TOML file of a suite.
@@ -129,6 +143,8 @@ def evaluate(
         untrained: Build models with seeded random weights.
         out: Folder of all runs.
         align: Remove each output's delay before metrics compare it with its reference.
+        conditions: Input conditions of that folder in place of the suite's (``ldmbench.clips.adhoc``).
+        prompts: Texts in place of the suite's datasets, for systems that generate.
         device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ...
         weights: Folder of official checkpoints of both, None for the weights home.
         batch: Clips handed to a system at once; time and memory are measured at 1 only.
@@ -138,19 +154,15 @@ def evaluate(
         quiet: Show no progress.
         timeout: Seconds that a clip may take in a system or a metric.
 
-    Returns:
-        The runs as they are on disk.
-
     Raises:
         BenchError: If the preflight finds an error; nothing was started then.
     """
-    return _evaluate(
-        Request(
-            suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
-            untrained, Path(out), align,
-        ),
-        Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout),
+    wanted = Request(
+        suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
+        untrained, Path(out), align, tuple(conditions), tuple(prompts),
     )  # fmt: skip
+    how = Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout)
+    return _evaluate(wanted, how)
 
 
 def _evaluate(request: Request, options: Options) -> list[Run]:

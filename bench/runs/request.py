@@ -33,6 +33,8 @@ class Request:
         untrained: Build models with seeded random weights.
         out: Folder of all runs.
         align: Remove each output's delay before metrics compare it with its reference.
+        conditions: Input conditions of that folder in place of the suite's (``ldmbench.clips.adhoc``).
+        prompts: Texts in place of the suite's datasets, for systems that generate.
 
     Raises:
         BenchError: If the limit is below 1.
@@ -50,6 +52,8 @@ class Request:
     untrained: bool = False
     out: Path = Path("runs")
     align: bool = False
+    conditions: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # What systems and metrics do to the current folder is then of no consequence.

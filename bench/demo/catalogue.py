@@ -1,0 +1,94 @@
+"""Which systems of a task can be tried here, and why others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ldmbench.demo.settings import Settings
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
+from ldmbench.names import parse
+from ldmbench.runs.check import check_systems, look_at_model, missing_extras
+from ldmbench.system.card import SystemSpec, Task
+from ldmbench.system.registry import list_systems, load_system_card, resolve
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A system that can be chosen, or cannot.
+
+    Attributes:
+        label: Its name and variant.
+        family: Its name.
+        title: What its card calls it.
+        reason: Why it cannot be run here, empty where it can.
+        fix: What to do about that, such as ``ldmbench fetch NAME``.
+        untrained: Whether it would have random weights.
+        settings: Names of its settings.
+    """
+
+    label: str
+    family: str
+    title: str
+    reason: str = ""
+    fix: str = ""
+    untrained: bool = False
+    settings: tuple[str, ...] = ()
+
+
+def choices(task: Task, settings: Settings) -> list[Choice]:
+    """Every system of a task with every variant, or those that were named, in the order of the list.
+
+    Raises:
+        BenchError: If a name means nothing.
+    """
+    specs = [
+        resolve(label, settings.options.device, settings.untrained, settings.options.weights)
+        for name in settings.systems or list_systems()
+        if task in load_system_card(parse(name).name).tasks
+        for label in _variants(name)
+    ]
+    return _looked_at(specs)
+
+
+def _variants(name: str) -> list[str]:
+    """A name that says which variant, or else all of them."""
+    asked = parse(name)
+    card = load_system_card(asked.name)
+    if asked.variant or asked.settings or not card.variants:
+        return [name]
+    return [f"{name}@{variant}" for variant in card.variants]
+
+
+def _looked_at(specs: Sequence[SystemSpec]) -> list[Choice]:
+    # Variants of a system without weights need the same; those of others have files of their own.
+    asked = {spec.label: spec.label if spec.card.weights else spec.card.name for spec in specs}
+    first = {asked[spec.label]: spec for spec in reversed(specs)}
+    found = {key: next(iter(check_systems([spec]))) for key, spec in first.items()}
+    made = []
+    for spec in specs:
+        finding = found[asked[spec.label]]
+        ready = finding.level != "error"
+        made.append(
+            Choice(
+                spec.label,
+                spec.card.name,
+                spec.card.title,
+                "" if ready else finding.text,
+                "" if ready else finding.fix,
+                spec.untrained,
+                tuple(spec.card.settings),
+            )
+        )
+    return made
+
+
+def is_ready(metric: str, settings: Settings) -> bool:
+    """Whether a metric with a model can be computed here: its libraries and its checkpoint are there."""
+    if missing_extras(load_metric(metric).facts.extras):
+        return False
+    try:
+        return not look_at_model(metric, settings.options.device, settings.options.weights)
+    except BenchError:
+        return False

@@ -1,0 +1,76 @@
+"""The one place where trials are carried out: one at a time, each of which its visitor can cancel."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from ldmbench.demo import trial
+from ldmbench.demo.home import Served
+from ldmbench.demo.settings import Settings
+from ldmbench.demo.trial import Event
+from ldmbench.host.child import Child
+from ldmbench.runs.request import Request
+
+
+class CancelledError(Exception):
+    """A visitor cancelled a trial."""
+
+
+class Desk:
+    """Trials of all visitors; use as a context manager.
+
+    Args:
+        settings: What the server is told.
+        home: Its folder.
+    """
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        self.settings = settings
+        self.home = home
+        self.served = Served(home)
+        self._child = Child()
+        self._one_at_a_time = threading.Lock()
+        self._cancelled: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.end()
+
+    def begin(self, visitor: str) -> None:
+        """What a visitor cancelled before is of no matter to what comes now."""
+        self._cancelled[visitor].clear()
+
+    def cancel(self, visitor: str) -> None:
+        """End a visitor's trial, now or as soon as its turn comes."""
+        self._cancelled[visitor].set()
+
+    def leave(self, visitor: str) -> None:
+        """A visitor is gone: nothing is worked on for nobody."""
+        self._cancelled[visitor].set()
+
+    def carry_out(self, request: Request, visitor: str) -> Iterator[Event]:
+        """What happens, as it happens.
+
+        Raises:
+            CancelledError: If the visitor cancelled it; what runs are finished stay.
+            RuntimeError: If the process that works ended.
+        """
+        with self._one_at_a_time:
+            steps = str(self.home / "steps.txt")
+            events = self._child.ask(trial.carry, request, self.settings.options, steps)
+            try:
+                while True:
+                    if self._cancelled[visitor].is_set():
+                        raise CancelledError
+                    event = next(events, None)
+                    if event is None:
+                        return
+                    yield event
+            finally:
+                # What is not read to its end is ended, with everything that it started.
+                events.close()  # type: ignore[attr-defined]
