@@ -18,6 +18,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.metrics._aligned import AlignedBatches
+from ldmbench.metrics._notes import NOTES
 from ldmbench.metrics._packages import import_packages, importable
 from ldmbench.metrics._pair import signals, without_delay
 from ldmbench.names import Name, Setting, parse, show, typed, unknown
@@ -305,6 +306,8 @@ def load_metric(name: str) -> Metric:
             raise unknown(f"setting of {asked.name}", key, entry.defaults)
         settings[key] = typed(asked.name, key, value, entry.defaults[key])
     built = entry.build(replace(asked, settings=own), settings)
+    if not built.facts.note and asked.name in NOTES:
+        built.facts = replace(built.facts, note=NOTES[asked.name])
     if built.facts.device is not isinstance(built, DeviceMetric):
         what = f"{type(built).__name__} is {'no' if built.facts.device else 'a'} DeviceMetric"
         raise BenchError(

@@ -1,0 +1,65 @@
+"""What audits brought to light: a note to each metric, to read before its number is quoted.
+
+A step is what the metric sees between Opus at 12 and at 24 kbit/s; the numbers are in ``docs/reference/audit.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_FLOOR = (
+    "Its floor under the logarithm is absolute: quiet clips score better. 20 dB less of reference and output is "
+    "worth about half a step, and silence behind both dilutes it. Normalise loudness, or compare equal sets only."
+)
+
+#: Base name of a metric -> what to know.
+NOTES: Mapping[str, str] = {
+    "mel_dac": _FLOOR + " 1 ms of delay costs a fifth of a step, 6 dB of gain half a step.",
+    "mel_audiotools": _FLOOR,
+    "stft_dac": _FLOOR,
+    "lsd": _FLOOR
+    + (
+        " A clipped or louder output can score better, since both fill quiet high bands; another clip's output "
+        "costs only half a step."
+    ),
+    "lsd_audiosr": (
+        "What a rate or a codec leaves empty above its band decides most of it: the same output at 16 kHz, "
+        "reference too, is 2.5 steps better. Quote the rate. Another clip's output costs less than a step."
+    ),
+    "lsd_ssr_eval": (
+        "What a rate or a codec leaves empty above its band decides most of it: the same output at 16 kHz, "
+        "reference too, is nearly 3 steps better. A second of silence behind both costs a step, silence as output "
+        "15."
+    ),
+    "si_sdr": (
+        "One sample of delay at 48 kHz costs a third of a step, 1 ms nine: for codecs that keep no waveform, or are "
+        "not aligned, it says nothing of quality (--align removes a delay)."
+    ),
+    "snr": (
+        "Gain counts: 6 dB quieter costs more than a step, as does any delay of 1 ms. A silent output has 0 dB, "
+        "more than one that is turned upside down."
+    ),
+    "stoi": (
+        "10 ms of delay costs nearly five steps, 1 ms hardly any. Gain, DC and silent parts of the reference do not "
+        "count."
+    ),
+    "estoi": (
+        "10 ms of delay costs three steps, 1 ms hardly any. Gain, DC and silent parts of the reference do not count."
+    ),
+    "pesq_wb": (
+        "It aligns in time and level itself: delays to 100 ms, gain, DC and polarity do not count. What lies above "
+        "8 kHz is not heard at all."
+    ),
+    "pesq_nb": (
+        "It aligns in time and level itself: delays to 100 ms, gain, DC and polarity do not count. What lies above "
+        "4 kHz is not heard at all."
+    ),
+    "visqol_speech_lattice": (
+        "It aligns in time and level itself. An offset of 0.01 (DC) is worth three quarters of a step better, where "
+        "the exponential mapping of the same features takes it for worse."
+    ),
+    "visqol_speech_exponential": (
+        "It aligns in time and level itself, but 20 dB less of reference and output, or an offset of 0.01 (DC), "
+        "cost more than half a step."
+    ),
+}
