@@ -9,6 +9,7 @@ from ldmbench.metrics._base import MetricFacts, load_metric
 from ldmbench.names import Name, show
 from ldmbench.reports.cells import marks_of, unique
 from ldmbench.reports.heatmaps import grids
+from ldmbench.reports.layers import by_layer, has_layers
 from ldmbench.runs.results import Run
 from ldmbench.system.card import WEIGHTS
 from ldmbench.system.checkpoints import series_of, step_of
@@ -18,6 +19,9 @@ RATE = "kbps"
 
 #: And of probes also this one.
 TOKENS = "tokens_per_second"
+
+#: The number of a codebook, from the first on.
+LAYER = "layer"
 
 #: Axes that are measured, and drawn on a logarithmic scale.
 MEASURED = (RATE, TOKENS)
@@ -60,14 +64,14 @@ class Family:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric on one dataset against the bitrate, the tokens per second, or a setting.
+    """One metric on one dataset against the bitrate, the tokens per second, the layer, or a setting.
 
     Attributes:
         dataset: Dataset with its condition.
         facts: What the metric declares.
         families: One line each.
         levels: Systems without a bitrate (reference, anchors) as (label, value): horizontal lines.
-        axis: ``kbps``, ``tokens_per_second``, or the setting that is swept.
+        axis: ``kbps``, ``tokens_per_second``, ``layer``, or the setting that is swept.
     """
 
     dataset: str
@@ -91,7 +95,7 @@ def build(
 ) -> tuple[Curve, ...]:
     """The curves of these runs, dataset by dataset: against the bitrate, then against each setting that is swept.
 
-    Accuracies of probes are drawn against the tokens per second, too.
+    Accuracies of probes are drawn against the tokens per second, too, and measures of tokens against the layer.
 
     Args:
         runs: Runs of codecs; those without a bitrate become horizontal lines.
@@ -101,6 +105,7 @@ def build(
     # What is swept two settings at a time is a heat map, and neither a line nor a point of its own.
     gridded = {index for grid in grids(runs) for index in grid.places}
     runs = [run for index, run in enumerate(runs) if index not in gridded]
+    asked = unique(name for run in runs for name in run.info.metrics) if metrics is None else metrics
     if metrics is None:
         metrics = quality_metrics(runs)
     if datasets is None:
@@ -115,6 +120,7 @@ def build(
         probed = [metric for metric in metrics if "embedding" in load_metric(metric).facts.needs]
         curves += [_measured(shown, TOKENS, metric, dataset) for metric in probed]
         curves += [_sweep(runs, axis, positions, m, dataset) for axis, positions in swept for m in metrics]
+        curves += [_layered(runs, metric, dataset) for metric in asked if has_layers(metric)]
     return tuple(curve for curve in curves if curve.families)
 
 
@@ -133,6 +139,21 @@ def _measured(runs: Sequence[Run], axis: str, metric: str, dataset: str) -> Curv
         families.setdefault(family_of(run), []).append(Point(run.info.system, *numbers, estimate.n, estimate.failed))
     lines = (Family(name, tuple(sorted(p, key=lambda point: point.x))) for name, p in families.items())
     return Curve(dataset, load_metric(metric).facts, tuple(lines), tuple(levels), axis)
+
+
+def _layered(runs: Sequence[Run], metric: str, dataset: str) -> Curve:
+    """A measure of tokens of each layer; a line for each run, nothing where all have one layer."""
+    families = []
+    for run in runs:
+        points = tuple(
+            Point(run.info.system, float(number), None, None, item.value, item.low, item.high, item.n, item.failed)
+            for number, item in enumerate(by_layer(run, metric, dataset), 1)
+            if item.value is not None
+        )
+        if points:
+            families.append(Family(run.info.system + _marks(run), points))
+    layered = any(len(family.points) > 1 for family in families)
+    return Curve(dataset, load_metric(metric).facts, tuple(families) if layered else (), (), LAYER)
 
 
 def swept_settings(runs: Sequence[Run]) -> tuple[str, ...]:

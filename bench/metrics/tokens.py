@@ -71,21 +71,32 @@ class TokenMetric(BaseMetric):
         """The estimate of the layer, or the mean of all layers' estimates."""
         if not values:
             return Estimate(None)
-        clips = [_unpacked(np.asarray(value, np.float64)) for value in values]
-        sizes = clips[0][1]
         layer = cast(int, self.settings["layer"])
         try:
-            found = [
-                self.function([rows[index] for _, _, rows in clips], sizes[index], [label for label, _, _ in clips],
-                              self.settings)
-                for index in ([layer - 1] if layer else range(len(sizes)))
-            ]  # fmt: skip
+            found = self._measured(values, [layer - 1] if layer else None)
         except Unscored as reason:
             return Estimate(None, n=len(values), note=str(reason))
         if len(found) == 1:
             return found[0]
         numbers = [estimate.value for estimate in found if estimate.value is not None]
         return Estimate(float(np.mean(numbers)) if numbers else None, n=len(values), note="a mean over layers")
+
+    def by_layer(self, values: Sequence[Stored]) -> list[Estimate]:
+        """The estimate of each layer; without a value where it cannot be had of any."""
+        try:
+            return self._measured(values, None) if values else []
+        except Unscored as reason:
+            return [Estimate(None, n=len(values), note=str(reason))]
+
+    def _measured(self, values: Sequence[Stored], layers: Sequence[int] | None) -> list[Estimate]:
+        """Estimates of some layers, all where None."""
+        clips = [_unpacked(np.asarray(value, np.float64)) for value in values]
+        sizes = clips[0][1]
+        labels = [label for label, _, _ in clips]
+        return [
+            self.function([rows[index] for _, _, rows in clips], sizes[index], labels, self.settings)
+            for index in (range(len(sizes)) if layers is None else layers)
+        ]
 
     def differences(self, base: Sequence[Real], new: Sequence[Real]) -> Real:
         """Refused: counts are pooled over clips.
@@ -180,8 +191,17 @@ class SteadyMetric(BaseMetric):
         numbers = found[self.field]
         if layer > len(numbers):
             raise Unscored(f"it has {len(numbers)} layers")
-        value = numbers[layer - 1] if layer else float(np.mean(numbers))
-        return 100 * value if self.field == "equal" else value
+        return self._scale * (numbers[layer - 1] if layer else float(np.mean(numbers)))
+
+    def by_layer(self, details: Sequence[Mapping[str, Any]]) -> list[Estimate]:
+        """The mean over clips of each layer, from what was recorded of their outputs."""
+        layers = [one["steadiness"][key(*self.change)][self.field] for one in details]
+        columns = self._scale * np.array(layers, np.float64).T
+        return [stats.mean(column, self.facts.low, self.facts.high) for column in columns]
+
+    @property
+    def _scale(self) -> float:
+        return 100.0 if self.field == "equal" else 1.0
 
 
 def changes_of(names: Sequence[str]) -> list[tuple[str, float]]:

@@ -12,8 +12,11 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics._base import load_metric
+from ldmbench.metrics.tokens import SteadyMetric, TokenMetric
 from ldmbench.names import Name
 from ldmbench.probes.steadiness import steadiness
+from ldmbench.reports import curves, drawing
+from ldmbench.reports.layers import has_layers
 from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.codec import Codec, Stream
 from ldmbench.system.protocol import Output
@@ -70,6 +73,26 @@ def test_layers_are_measured_alone_and_as_their_mean() -> None:
         load_metric("token_entropy:estimator=guess")
 
 
+def test_layers_are_had_from_the_scores_of_their_mean(codec: Levels) -> None:
+    clip = Clip("d/a", "d", label="x")
+    outputs = [output([[0, 1, 2, 3], [0, 0, 0, 1]]), output([[0, 1, 2, 3], [1, 1, 1, 1]])]
+    metric = load_metric("token_entropy")
+    assert isinstance(metric, TokenMetric)
+    stored = [metric.measure(clip, one) for one in outputs]
+    layers = [present(item.value) for item in metric.by_layer(stored)]
+    assert layers == [present(load_metric(f"token_entropy:layer={n}").aggregate(stored).value) for n in (1, 2)]
+    assert np.mean(layers) == present(metric.aggregate(stored).value)
+    assert not metric.by_layer([])
+    steady = load_metric("token_identity@noise")
+    assert isinstance(steady, SteadyMetric)
+    details = [{"steadiness": steadiness(codec, ramp(), [steady.change], seed)} for seed in range(4)]
+    first, second = steady.by_layer(details)
+    assert (present(first.value), second.value) == (pytest.approx(90, abs=10), 100.0)
+    assert first.n == 4
+    assert has_layers("token_entropy")
+    assert not any(map(has_layers, ("token_entropy:layer=2", "accuracy_linear")))
+
+
 def test_codes_that_stay_and_codes_that_change(codec: Levels) -> None:
     clip = ramp()
     found = steadiness(codec, clip, [("offset", 10.0), ("offset", 2.0), ("context", 0.0), ("noise", 60.0)], seed=1)
@@ -108,6 +131,14 @@ def test_a_run_with_tokens(tmp_path: Path) -> None:
     assert 0 < present(values["codebook_utilisation"].value) < 10
     assert 0 < present(values["token_ngram@2gram"].value) <= 12.5
     assert 0 < present(values["token_identity@context"].value) <= 100
+    # Layer by layer, from the same scores: each is what its own column would be, and their mean is the column.
+    drawn = {curve.facts.name: curve for curve in curves.build([done], names) if curve.axis == "layer"}
+    assert set(drawn) == set(names)
+    for name in names:
+        (family,) = drawn[name].families
+        assert [point.x for point in family.points] == [1.0, 2.0]
+        assert np.mean([point.value for point in family.points]) == pytest.approx(present(values[name].value), abs=1e-9)
+    assert drawing.render([drawn["token_labels"]]).startswith(b"<?xml")
     # One more change: only what is new is computed, and what was there stays.
     (again,) = ldmbench.evaluate(
         "token-quickstart", ["kmeans-mel@0.60kbps:train=builtin-training"], datasets=["builtin-timbre"], out=tmp_path,
