@@ -18,7 +18,7 @@ class NoReference(BenchError, Unscored):  # noqa: N818 - no fault of the system 
     """A clip has no reference audio: what needs it fails on the clip, and a metric that needs it is unscored."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One item of a dataset; audio is read when asked for, so a list of clips weighs nothing.
 

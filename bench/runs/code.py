@@ -45,6 +45,7 @@ SILENT: Mapping[str, str] = {
     "ldmbench.clips.load": "as above",
     "ldmbench.clips.pairs": "as above",
     "ldmbench.clips.rule": "as above",
+    "ldmbench.clips.speech_commands": "as above",
     "ldmbench.clips.verify": "as above",
     "ldmbench.clips.youtube": "as above",
     "ldmbench.extractors": "hear what was made; the cache keeps embeddings as they are",

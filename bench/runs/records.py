@@ -53,7 +53,7 @@ def _checked(kind: type[R]) -> type[R]:
 
 
 @_checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipInfo:
     """A planned clip: all that reports need to know of it, and all it takes to score its output once more.
 
@@ -239,7 +239,7 @@ class RunInfo:
 
 
 @_checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OutputRow:
     """A line of ``outputs.jsonl``: what became of one clip.
 
@@ -289,7 +289,7 @@ class OutputRow:
 
 
 @_checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreRow:
     """A line of ``scores.jsonl``: one metric of one clip.
 

@@ -171,6 +171,7 @@ def many(clips: int) -> None:
         start = time.perf_counter()
         listed = load_folder(folder / "sounds")
         print(f"{len(listed.clips)} clips listed in {time.perf_counter() - start:.1f} s")
+        del listed
         start = time.perf_counter()
         (run,) = ldmbench.evaluate(
             str(folder / "many.toml"), [str(folder / "sums.toml")], audio=folder / "sounds", out=folder / "runs",
