@@ -6,21 +6,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ldmbench.cards import kind_of
-from ldmbench.clips.card import list_datasets, load_dataset_card
+from ldmbench.clips.card import all_dataset_cards, list_datasets, load_dataset_card
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric
 from ldmbench.names import Name, parse, unknown
-from ldmbench.runs.check import Finding
-from ldmbench.runs.plan import Plan
-from ldmbench.runs.prepare import Prepared
-from ldmbench.runs.results import Run
-from ldmbench.suite import list_suites, load_suite
-from ldmbench.system.registry import list_systems, load_system_card, resolve
+from ldmbench.suite import all_suites, list_suites, load_suite
+from ldmbench.system.registry import all_system_cards, list_systems, load_system_card, resolve
+
+if TYPE_CHECKING:
+    from ldmbench.runs.check import Finding
+    from ldmbench.runs.plan import Plan
+    from ldmbench.runs.prepare import Prepared
+    from ldmbench.runs.results import Run
 
 #: Failures printed one by one; the rest is counted.
 _SHOWN = 20
@@ -171,8 +173,7 @@ def _system_record(asked: Name) -> dict[str, Any]:
 
 def _datasets() -> dict[str, str]:
     rows = {}
-    for name in list_datasets():
-        card = load_dataset_card(name)
+    for name, card in all_dataset_cards().items():
         conditions = f"; conditions {', '.join(f'@{key}' for key in card.conditions)}" if card.conditions else ""
         rows[name] = f"{card.title} ({card.content}, {card.licence}{conditions})"
     return rows
@@ -180,8 +181,7 @@ def _datasets() -> dict[str, str]:
 
 def _systems() -> dict[str, str]:
     rows = {}
-    for name in list_systems():
-        card = load_system_card(name)
+    for name, card in all_system_cards().items():
         variants = f": {' '.join(f'@{key}' for key in card.variants)}" if card.variants else ""
         role = "" if card.role == "system" else f"{card.role}; "
         rows[name] = f"{card.title} ({role}{', '.join(card.tasks)}){variants}"
@@ -193,7 +193,7 @@ def _metrics() -> dict[str, str]:
 
 
 def _suites() -> dict[str, str]:
-    return {name: load_suite(name).title for name in list_suites()}
+    return {name: suite.title for name, suite in all_suites().items()}
 
 
 def _fact_line(facts: MetricFacts) -> str:

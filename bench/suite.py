@@ -155,6 +155,15 @@ def load_suite(name: str) -> Suite:
     return _expanded(load_card(files[name], Suite))
 
 
+def all_suites() -> dict[str, Suite]:
+    """The suites that ship with the bench or with a package, by name.
+
+    Raises:
+        BenchError: If the file of one is not valid.
+    """
+    return {name: _expanded(load_card(path, Suite)) for name, path in suite_files().items()}
+
+
 def suite_of(name: str) -> Suite | None:
     """The suite whose runs are called ``NAME`` or ``NAME+FOLDER``: named by its path before, or known by name.
 

@@ -152,7 +152,20 @@ def load_dataset_card(name: str) -> DatasetCard:
     cards = dataset_cards()
     if name not in cards:
         raise unknown("dataset", name, cards)
-    return load_card(cards[name], DatasetCard, folder=cards[name].parent)
+    return _load(cards[name])
+
+
+def all_dataset_cards() -> dict[str, DatasetCard]:
+    """The cards of all datasets that ship with the bench or with a package, by name.
+
+    Raises:
+        BenchError: If one is not valid.
+    """
+    return {name: _load(path) for name, path in dataset_cards().items()}
+
+
+def _load(path: Path) -> DatasetCard:
+    return load_card(path, DatasetCard, folder=path.parent)
 
 
 def own_name(name: str) -> str:

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _log = logging.getLogger(__name__)
+
+
+def registered(group: str) -> list[EntryPoint]:
+    """The entry points of installed packages in one of our groups, as ``importlib.metadata.entry_points`` has them."""
+    return [point for point in _registered(tuple(sys.path)) if point.group == group]
+
+
+@cache
+def _registered(_path: tuple[str, ...]) -> list[EntryPoint]:
+    """Our entry points of the packages on ``sys.path``: hundreds are opened, and those parsed that name a group of ours."""
+    from importlib.metadata import distributions
+
+    names: set[str] = set()
+    points: list[EntryPoint] = []
+    for distribution in distributions():
+        text = distribution.read_text("entry_points.txt") or ""
+        # As Python has it, the first of a name hides those that follow.
+        if "[ldmbench." in text and (name := distribution.name) not in names:
+            names.add(name)
+            points += distribution.entry_points
+    return points
 
 
 def registered_folders(group: str) -> list[Path]:
@@ -15,10 +42,8 @@ def registered_folders(group: str) -> list[Path]:
 
     A package that is not there is named in a warning.
     """
-    from importlib.metadata import entry_points
-
     folders = []
-    for package in sorted({point.value for point in entry_points(group=group)}):
+    for package in sorted({point.value for point in registered(group)}):
         of_package = package_folders(package)
         folders += of_package
         if not of_package:

@@ -10,6 +10,7 @@ from ldmbench.errors import describe
 from ldmbench.host.apart import Apart
 from ldmbench.host.child import is_expendable
 from ldmbench.host.executor import WorkerDiedError
+from ldmbench.host.packages import registered
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +23,7 @@ def import_packages() -> None:
 
     One that cannot be imported is named in a warning: its metrics are then unknown by name, and all others are there.
     """
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group="ldmbench.metrics"):
+    for point in registered("ldmbench.metrics"):
         try:
             if not is_expendable():
                 # First where it does no harm: one that leaves, crashes or stalls would take the command along.

@@ -46,7 +46,20 @@ def load_system_card(name: str) -> SystemCard:
     cards = list_systems()
     if name not in cards:
         raise unknown("system", name, cards)
-    return load_card(cards[name], SystemCard, folder=cards[name].parent)
+    return _load(cards[name])
+
+
+def all_system_cards() -> dict[str, SystemCard]:
+    """The cards of all systems that ship with the bench or with a package, by name.
+
+    Raises:
+        BenchError: If one is not valid.
+    """
+    return {name: _load(path) for name, path in list_systems().items()}
+
+
+def _load(path: Path) -> SystemCard:
+    return load_card(path, SystemCard, folder=path.parent)
 
 
 def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weights: Path | None = None) -> SystemSpec:
