@@ -109,6 +109,7 @@ def _content(
     """What the template shows of runs: the table, the curves, and the chosen clips with their sounds."""
     facts = list({column.metric: column.facts for column in result.columns}.values())
     datasets = _datasets(runs)
+    failing = [{clip for clip, _, _ in run.failures} for run in runs]
     return {
         "suite": result.suite,
         "banners": [_banner(line) for line in result.banners],
@@ -121,7 +122,7 @@ def _content(
             **{item.name: item.title for item in datasets},
         },
         "ranked": any(cell.rank for row in result.rows for cell in row.cells),
-        "clips": [_clip_row(clip, runs, facts) for clip in chosen],
+        "clips": [_clip_row(clip, runs, facts, failing) for clip in chosen],
         "clip_counts": _clip_counts(runs, chosen),
         "groups": unique(clip.group for clip in chosen if clip.group),
         "runs": runs,
@@ -197,8 +198,10 @@ def _curves(runs: Sequence[Run], metrics: Sequence[str] | None, anchor: str | No
     }
 
 
-def _clip_row(clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts]) -> dict[str, Any]:
-    failed = [run.info.system for run in runs if any(name == clip.id for name, _, _ in run.failures)]
+def _clip_row(
+    clip: ClipInfo, runs: Sequence[Run], facts: Sequence[MetricFacts], failing: Sequence[set[str]]
+) -> dict[str, Any]:
+    failed = [run.info.system for run, clips in zip(runs, failing, strict=True) if clip.id in clips]
     unscored = sum(
         score is not None and score.status == "unscored"
         for run in runs

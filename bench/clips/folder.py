@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ldmbench.audio.sound import AUDIO_SUFFIXES
@@ -15,7 +15,7 @@ from ldmbench.clips.clip import Clip, Dataset, clips_digest
 from ldmbench.clips.table import read_table
 from ldmbench.errors import BenchError
 from ldmbench.host.files import why_no_file
-from ldmbench.host.homes import file_digest
+from ldmbench.host.homes import file_digests
 from ldmbench.names import some
 
 #: Looked for in the folder where no other CSV is named.
@@ -81,8 +81,8 @@ def load_folder(
         unlisted = [str(p.relative_to(folder)) for p in files if is_audio(p) and _real(p) not in chosen]
         if unlisted:
             notes.append(f"{name}: left out, not in {table.name}: {some(unlisted)}")
-    identities = [file_identity(path) for path in paths]
-    return Dataset(name, f"Folder {name}", content, tuple(clips), clips_digest(clips, identities), tuple(notes))
+    digest = clips_digest(clips, file_identities(paths))
+    return Dataset(name, f"Folder {name}", content, tuple(clips), digest, tuple(notes))
 
 
 def _clips(folder: Path, rows: Sequence[Mapping[str, str]], name: str, content: Content) -> list[Clip]:
@@ -176,12 +176,9 @@ def _read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def file_identity(path: Path) -> str:
-    """Digest of the file, or why there is none: a file that cannot be read is a clip that will fail."""
-    try:
-        return file_digest(path)
-    except (OSError, BenchError) as error:
-        return f"unreadable: {error}"
+def file_identities(paths: Iterable[Path]) -> list[str]:
+    """Digest of each file, or why there is none: a file that cannot be read is a clip that will fail."""
+    return [found if isinstance(found, str) else f"unreadable: {found}" for found in file_digests(paths)]
 
 
 def _real(path: Path) -> Path:

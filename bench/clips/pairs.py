@@ -11,7 +11,7 @@ from pathlib import Path
 from ldmbench.clips.captions import captions_for
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Dataset, clips_digest
-from ldmbench.clips.folder import file_identity, load_folder
+from ldmbench.clips.folder import file_identities, load_folder
 from ldmbench.errors import BenchError
 from ldmbench.names import some
 
@@ -97,7 +97,9 @@ def pair(generated: Path, references: Dataset) -> Pairs:
 
 def outputs_digest(pairs: Mapping[str, Path]) -> str:
     """SHA-256 (hex) over the generated files, by the names of the references that they stand for."""
-    entries = (f"{_label(clip_id)} {file_identity(path)}" for clip_id, path in sorted(pairs.items()))
+    names = sorted(pairs)
+    identities = file_identities(pairs[name] for name in names)
+    entries = (f"{_label(name)} {identity}" for name, identity in zip(names, identities, strict=True))
     return hashlib.sha256("\n".join(entries).encode()).hexdigest()
 
 

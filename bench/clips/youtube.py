@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldmbench.audio.sound import duration
-from ldmbench.clips.folder import file_identity, is_audio, walk
+from ldmbench.clips.folder import file_identities, is_audio, walk
 from ldmbench.errors import BenchError
 from ldmbench.names import some
 
@@ -158,7 +158,8 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
     captions = read_captions(card, rows)
     folder = clips_folder(card.source)
     clip_files = find_clips(folder, [(row["youtube_id"], float(row["start_time"])) for row in rows])
-    filled, identity = [], []
+    filled: list[dict[str, str]] = []
+    identity: list[str | Path] = []
     paths: dict[str, Path] = {}
     reasons: dict[str, str] = {}
     lost: dict[Segment, str] = {}
@@ -168,11 +169,13 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
         filled.append({**row, "id": name, "text": captions[row["id"]]})
         if path := clip_files.paths.get(segment):
             paths[name] = path
-            identity.append(file_identity(path))
+            identity.append(path)
         else:
             reasons[name] = clip_files.unusable.get(segment) or f"no file of clip {label(*segment)} in {folder}"
             lost[segment] = reasons[name]
             identity.append("missing")
+    digests = iter(file_identities(item for item in identity if isinstance(item, Path)))
+    identities = tuple(next(digests) if isinstance(item, Path) else item for item in identity)
     told = (*clip_files.notes, *clip_files.unusable.values())
     notes = [f"{card.name}: {text}" for text in dict.fromkeys(told)]
     if lost:
@@ -182,7 +185,7 @@ def locate(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> Located:
             f" (name them Y{next(iter(lost))[0]}.wav, or set {card.source.env}): "
             + some([label(*segment) for segment in lost])
         )
-    return Located(tuple(filled), paths, reasons, tuple(identity), tuple(notes))
+    return Located(tuple(filled), paths, reasons, identities, tuple(notes))
 
 
 def read_captions(card: DatasetCard, rows: Sequence[Mapping[str, str]]) -> dict[str, str]:

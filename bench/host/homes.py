@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ldmbench.errors import BenchError
@@ -66,6 +66,53 @@ def file_digest(path: Path) -> str:
         with contextlib.suppress(BenchError), replacing(note) as handle:
             handle.write(json.dumps({**state, "sha256": digest}).encode())
     return digest
+
+
+def file_digests(paths: Iterable[Path]) -> list[str | BenchError]:
+    """SHA-256 (hex) of each file, or the error that ``file_digest`` raises; remembered in one note for each folder."""
+    real = [Path(os.path.realpath(path)) for path in paths]
+    notes = {folder: _FolderNote(folder) for folder in {path.parent for path in real}}
+    digests = [notes[path.parent].digest(path) for path in real]
+    for note in notes.values():
+        note.keep()
+    return digests
+
+
+class _FolderNote:
+    """What the cache home remembers of the files of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = cache_home() / "digests" / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()}.json"
+        self._files: dict[str, dict[str, int | str]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            if isinstance(content, dict):
+                self._files = content
+        self._changed = False
+
+    def digest(self, path: Path) -> str | BenchError:
+        try:
+            before = path.stat()
+            if not stat.S_ISREG(before.st_mode):
+                return BenchError(f"{path} is not a file", fix="check the path")
+            state = state_of(before)
+            noted = self._files.get(path.name)
+            known = noted.get("sha256") if isinstance(noted, dict) else None
+            if isinstance(known, str) and len(known) == 64 and noted == {**state, "sha256": known}:
+                return known
+            digest = sha256(path)
+        except OSError as error:
+            return BenchError(f"{path} cannot be read", error.strerror or str(error), "check the path")
+        if settled(before):
+            self._files[path.name] = {**state, "sha256": digest}
+            self._changed = True
+        return digest
+
+    def keep(self) -> None:
+        if self._changed:
+            # The digests are right whether or not they can be remembered: a read-only cache home only costs time.
+            with contextlib.suppress(BenchError), replacing(self._path) as handle:
+                handle.write(json.dumps(self._files).encode("utf-8", "surrogateescape"))
 
 
 def state_of(facts: os.stat_result) -> dict[str, int]:

@@ -23,7 +23,7 @@ def registered(group: str) -> list[EntryPoint]:
 
 @cache
 def _registered(_path: tuple[str, ...]) -> list[EntryPoint]:
-    """Our entry points of the packages on ``sys.path``: hundreds are opened, and those parsed that name a group of ours."""
+    """Our entry points of the packages on ``sys.path``; of hundreds only those are parsed that name a group of ours."""
     from importlib.metadata import distributions
 
     names: set[str] = set()

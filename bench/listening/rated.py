@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from ldmbench.audio.sound import AUDIO_SUFFIXES
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
-from ldmbench.clips.folder import file_identity
+from ldmbench.clips.folder import file_identities
 from ldmbench.errors import BenchError
 from ldmbench.listening.votes import Ratings
 from ldmbench.names import some
@@ -130,7 +130,7 @@ def score_set(
     for system, files in sounds.outputs.items():
         # Only what was rated: what a test did not hold of a system has not failed.
         own = [clips[item] for item in clips if item in files]
-        digest = clips_digest(own, [file_identity(sounds.references[item]) for item in clips if item in files])
+        digest = clips_digest(own, file_identities(sounds.references[item] for item in clips if item in files))
         dataset = Dataset(label, f"Rated sounds of {label}", content, tuple(own), digest, sounds.notes)
         outputs = {clips[item].id: path for item, path in files.items()}
         runs.append(score_outputs(suite, dataset, system, outputs, root, options, sounds.folder))

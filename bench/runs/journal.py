@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -69,6 +70,18 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                     f"{path} line {number} is not valid JSON", str(error), f"remove {path.parent} and run it again"
                 ) from None
             yield row
+
+
+def journal_lines(path: Path, together: int = 1000) -> Iterator[list[bytes]]:
+    """Yield the whole lines of a journal, some at a time, as they are."""
+    if not path.exists():
+        return
+    with path.open("rb") as handle:
+        while lines := list(islice(handle, together)):
+            if not lines[-1].endswith(b"\n"):
+                del lines[-1]
+            if lines:
+                yield lines
 
 
 def _refuse(constant: str) -> None:

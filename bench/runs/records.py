@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,20 +25,35 @@ Status = Literal["ok", "failed", "unscored"]
 R = TypeVar("R")
 
 
-def as_record(kind: type[R], fields: object) -> R:
+def as_record(kind: type[R], content: object) -> R:
     """A record from its JSON: every field of the type that it is declared to have, and no other field.
 
     Raises:
         ValueError: If the fields are not that.
     """
     try:
-        record: R = _adapter(cast(Hashable, kind)).validate_python(fields)
+        record: R = _adapter(cast(Hashable, kind)).validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or kind.__name__
-        whose = [str(fields[key]) for key in ("metric", "clip") if key in fields] if isinstance(fields, dict) else []
+        whose = [str(content[key]) for key in ("metric", "clip") if key in content] if isinstance(content, dict) else []
         raise ValueError(": ".join([" of ".join(whose), where, first["msg"]]).removeprefix(": ")) from None
     return record
+
+
+def as_records(kind: type[R], lines: Sequence[bytes]) -> list[R]:
+    """Records from lines of JSON, read together, which takes a fraction of the time.
+
+    Raises:
+        ValueError: If one is not a record, or perhaps is not; ``as_record`` tells.
+    """
+    text = b",".join(lines)
+    if b"NaN" in text or b"Infinity" in text:  # Python's parser can refuse these numbers, and words are not them.
+        raise ValueError("a number that JSON has not, or a word like it")
+    records: list[R] = _adapter(cast(Hashable, list[kind])).validate_json(b"[%b]" % text)  # type: ignore[valid-type]
+    if len(records) != len(lines):
+        raise ValueError(f"{len(records)} records in {len(lines)} lines")
+    return records
 
 
 @cache

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -22,7 +22,15 @@ from ldmbench.errors import BenchError, describe
 from ldmbench.host.files import replacing, safe_name, sync
 from ldmbench.names import parse
 from ldmbench.runs.journal import BrokenRunError, Journal, lock, read_journal
-from ldmbench.runs.records import SCHEMA, OutputRow, RunInfo, ScoreRow, ShardInfo, as_record
+from ldmbench.runs.records import (
+    SCHEMA,
+    OutputRow,
+    RunInfo,
+    ScoreRow,
+    ShardInfo,
+    as_record,
+)
+from ldmbench.runs.rows import flat, record_text, rows_of, unless_read
 from ldmbench.runs.shard import read_shard, remove_shard, shard_folders, with_shards
 from ldmbench.system.card import Role
 from ldmbench.system.registry import list_systems, load_system_card
@@ -44,7 +52,7 @@ def read_records(path: Path) -> Records:
         BenchError: If the folder is not a run.
         BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
-    return _as_this_version(path, lambda content: _records(path, content))
+    return _as_this_version(path, lambda info: _records(path, info))
 
 
 def read_record(path: Path) -> RunInfo:
@@ -54,13 +62,26 @@ def read_record(path: Path) -> RunInfo:
         BenchError: If the folder is not a run.
         BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
-    return _as_this_version(path, read_info)
+    return _as_this_version(path, lambda info: info)
 
 
-def _as_this_version(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
-    """What ``read`` makes of the content of a record; see ``read_records`` for what it raises."""
+def _as_this_version(path: Path, read: Callable[[RunInfo], T]) -> T:
+    """What ``read`` makes of the record of a run; see ``read_records`` for what it raises."""
     try:
-        content = json.loads((path / _RECORD).read_text(encoding="utf-8"))
+        (info,) = unless_read(path / _RECORD, lambda: [read_info(_content(path))])
+        return read(info)
+    except BenchError:
+        raise
+    except Exception as error:
+        # Valid JSON with other fields or values: written by another version, or by hand.
+        fix = f"use the ldmbench that wrote it, or remove {path} and run it again"
+        raise BrokenRunError(f"{path} is not a run of this version", describe(error), fix) from None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The record of a run as JSON, of the layout of this version."""
+    try:
+        content: dict[str, Any] = json.loads((path / _RECORD).read_text(encoding="utf-8"))
         schema = content.get("schema")
     except (FileNotFoundError, NotADirectoryError):
         raise BenchError(
@@ -73,14 +94,7 @@ def _as_this_version(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
     if schema != SCHEMA:
         fix = f"use the ldmbench that wrote it, or remove {path} and run it again"
         raise BrokenRunError(f"{path} has layout {schema}", f"this version reads {SCHEMA}", fix)
-    try:
-        return read(content)
-    except BenchError:
-        raise
-    except Exception as error:
-        # Valid JSON with other fields or values: written by another version, or by hand.
-        fix = f"use the ldmbench that wrote it, or remove {path} and run it again"
-        raise BrokenRunError(f"{path} is not a run of this version", describe(error), fix) from None
+    return content
 
 
 def read_info(content: dict[str, Any]) -> RunInfo:
@@ -95,18 +109,16 @@ def read_info(content: dict[str, Any]) -> RunInfo:
     return as_record(RunInfo, content)
 
 
-def _records(path: Path, content: dict[str, Any]) -> Records:
+def _records(path: Path, info: RunInfo) -> Records:
     shards = shard_folders(path)
     # What a shard says comes after what it began with.
     folders = [path, *shards]
-    info = with_shards(read_info(content), map(read_shard, shards))
+    info = with_shards(info, map(read_shard, shards))
     outputs = {}
-    for line in chain.from_iterable(read_journal(folder / _OUTPUTS) for folder in folders):
-        made = as_record(OutputRow, line)
+    for made in chain.from_iterable(rows_of(folder / _OUTPUTS, OutputRow) for folder in folders):
         outputs[made.clip] = made
     scores = {}
-    for line in chain.from_iterable(read_journal(folder / _SCORES) for folder in folders):
-        row = as_record(ScoreRow, line)
+    for row in chain.from_iterable(rows_of(folder / _SCORES, ScoreRow) for folder in folders):
         if isinstance(row.value, str) and not (row.value.startswith(f"{_VECTORS}/") and ".." not in row.value):
             raise ValueError(f"the {row.metric} of {row.clip} is {row.value}")
         output = outputs.get(row.clip)
@@ -134,7 +146,7 @@ def run_path(root: Path, suite: str, system: str, run_id: str) -> Path:
 
 def write_record(target: Path, record: RunInfo | ShardInfo) -> None:
     """Write a record, unless it is there as it is."""
-    text = json.dumps(asdict(record), indent=1, ensure_ascii=False)
+    text = record_text(record)
     if target.exists() and target.read_text(encoding="utf-8") == text:
         return
     with replacing(target, durable=True) as handle:
@@ -324,7 +336,7 @@ class RunWriter:
             files += own
         if len(made) > 1:
             sync(files)
-        self._outputs.append([asdict(row) for row in rows])
+        self._outputs.append([flat(row) for row in rows])
         return rows
 
     def add_scores(self, rows: Iterable[ScoreRow | tuple[ScoreRow, Real | None]]) -> list[ScoreRow]:
@@ -339,7 +351,7 @@ class RunWriter:
                 row = replace(row, value=relative.as_posix())
             stored.append(row)
         sync(files)
-        self._scores.append([asdict(row) for row in stored])
+        self._scores.append([flat(row) for row in stored])
         return stored
 
     def set_parameters(self, parameters: int | None) -> None:
