@@ -55,7 +55,9 @@ datasets = click.option(
     shell_complete=complete.datasets,
     help="Dataset of the suite; repeatable.  [default: all of them]",
 )
-device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+device = click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...; several as cuda:0,cuda:1 work at once."
+)
 weights = click.option("--weights", type=folder, help="Folder with official checkpoints.  [default: the weights home]")
 untrained = click.option("--untrained", is_flag=True, help="Seeded random weights; every table says UNTRAINED.")
 jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")
@@ -74,6 +76,15 @@ shard = click.option(
     "--shard",
     metavar="I/N",
     help="Only the I-th of N parts of the clips (1/16 to 16/16), as in a job array; joined by ldmbench merge.",
+)
+ray = click.option("--ray", default="", metavar="auto|ADDRESS", help="Do the work on a Ray cluster.")
+gpus = click.option(
+    "--ray-gpus",
+    "gpus",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of a GPU that a system takes on Ray.",
 )
 quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 allow = click.option("--allow-failures", is_flag=True, help="Exit 0 although clips failed.")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 @click.option("--skip-unavailable", is_flag=True, help="Leave out systems whose preflight fails, and say so.")
 @options.jobs
 @options.shard
+@options.ray
+@options.gpus
 @options.allow
 @options.quiet
 @click.option(
@@ -63,6 +65,8 @@ def run(
     timeout: float,
     skip_unavailable: bool,
     shard: str | None,
+    ray: str,
+    gpus: float,
     allow_failures: bool,
     quiet: bool,
     against: str | None,
@@ -82,7 +86,9 @@ def run(
 
     gate = {name: others.pop(name) for name in (*STRICTNESS, *FILES, "noise", "fail_fast")}
     part = Shard.parse(shard) if shard else None
-    settings = Options(device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout, part)
+    settings = Options(
+        device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout, part, ray, gpus
+    )
     request = Request(suite, **others)
     if against is not None:
         if repeats > 1:

@@ -12,10 +12,12 @@ def check_device(device: str) -> str:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
 
     Raises:
-        BenchError: If it is not a device, or torch does not see it.
+        BenchError: If it is not a device, or torch is not there or does not see it.
     """
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        raise BenchError(f"device {device!r} needs torch", fix="pip install 'ldmbench[models]'") from None
     try:
         asked = torch.device(device)
     except RuntimeError:

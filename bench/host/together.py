@@ -28,7 +28,7 @@ class Together(Generic[T]):
             after that.
     """
 
-    def __init__(self, work: Callable[[list[T]], None], size: Callable[[T], int], room: int = 16 << 20) -> None:
+    def __init__(self, work: Callable[[list[T]], object], size: Callable[[T], int], room: int = 16 << 20) -> None:
         self._work, self._size, self._room = work, size, room
         self._changed = threading.Condition()
         self._waiting: list[T] = []

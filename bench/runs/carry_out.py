@@ -16,6 +16,7 @@ from ldmbench.metrics._base import load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.metrics.tokens import changes_of
 from ldmbench.probes.embedder import build_embedder
+from ldmbench.runs.crew import crew_of
 from ldmbench.runs.estimate import took_of
 from ldmbench.runs.generate import generate
 from ldmbench.runs.identity import embedding_id
@@ -64,10 +65,11 @@ def carry_out(
         build = partial(
             build_embedder, {spec.label: embedding_id(spec) for spec in plan.specs}, changes_of(plan.metrics)
         )
-    problems = dict(generate(plan, options, build, isolate=True, part=part))
-    generated = time.perf_counter()
     broken: dict[Path, str] = {}
     with ExitStack() as stack:
+        crew = stack.enter_context(crew_of(options))
+        problems = dict(generate(plan, options, build, isolate=True, part=part, crew=crew))
+        generated = time.perf_counter()
         writers = []
         for path, info in zip(plan.paths, plan.runs, strict=True):
             try:
@@ -78,7 +80,7 @@ def carry_out(
         clips = plan.clips if part is None else part
         # A probe learns from whole datasets: it waits until the shards are joined.
         metrics = [name for name in plan.metrics if not (options.shard and isinstance(load_metric(name), ProbeMetric))]
-        measure([writer.path for writer in writers], clips, metrics, options, writers, apart)
+        measure([writer.path for writer in writers], clips, metrics, options, writers, apart, crew)
         _record_time(writers, options, dict(zip(plan.paths, before, strict=True)), start, generated)
     runs = []
     for path, info in zip(plan.paths, plan.runs, strict=True):

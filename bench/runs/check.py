@@ -30,7 +30,7 @@ from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
 
 #: Import names that show whether an optional dependency group is installed.
-_EXTRAS = {"models": ("torch", "torchaudio", "transformers", "diffusers", "whisper")}
+_EXTRAS = {"cluster": ("ray",), "models": ("torch", "torchaudio", "transformers", "diffusers", "whisper")}
 
 #: Seconds that the import of a module of others may take.
 _LOOK_S = 600.0
@@ -189,9 +189,9 @@ def _model_problem(name: str, options: Options, apart: Apart | None) -> str:
     """Why a metric with a model cannot be computed, or empty; one of another package is asked in another process."""
     modules = homes([name])
     if apart is None or not modules:
-        return look_at_model(name, options.device, options.weights)
+        return look_at_model(name, options.local_device, options.weights)
     try:
-        return apart.call(look_at_model, name, options.device, options.weights, limit=_LOOK_S)
+        return apart.call(look_at_model, name, options.local_device, options.weights, limit=_LOOK_S)
     except WorkerDiedError as error:
         return f"its preflight {error}"
 

@@ -16,6 +16,7 @@ from ldmbench.host.apart import Apart
 from ldmbench.metrics._base import load_metric
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_metrics, check_plan, check_systems
+from ldmbench.runs.crew import crew_of
 from ldmbench.runs.labels import FOLDER, outputs_label, reference_label
 from ldmbench.runs.measure import measure
 from ldmbench.runs.plan import make_plan
@@ -56,7 +57,7 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
         contents = [(dataset.name, dataset.content) for dataset in old.info.datasets]
         _refuse_errors(check_metrics(contents, metrics, options))
     done = []
-    with Apart() as apart:
+    with crew_of(options) as crew, Apart() as apart:
         for old in runs:
             if not old.path.is_dir():
                 raise BenchError(
@@ -64,7 +65,7 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
                 )
             info = replace(old.info, metrics=(*old.info.metrics, *(m for m in metrics if m not in old.info.metrics)))
             with RunWriter(old.path, info) as writer:
-                measure([old.path], old.info.planned(), metrics, options, [writer], apart)
+                measure([old.path], old.info.planned(), metrics, options, [writer], apart, crew)
             done.append(open_run(old.path))
     return done
 

@@ -9,25 +9,23 @@ from functools import partial
 from pathlib import Path
 
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError, describe
 from ldmbench.host import interrupt
-from ldmbench.host.child import Child, ChildEndedError
-from ldmbench.host.progress import progress
+from ldmbench.host.progress import Advance, progress
 from ldmbench.host.together import Together
 from ldmbench.metrics.tokens import changes_of
 from ldmbench.probes import embedder
-from ldmbench.runs import produce
+from ldmbench.runs.crew import Crew
 from ldmbench.runs.journal import BrokenRunError
+from ldmbench.runs.keep import held, keep
+from ldmbench.runs.overlap import Pending, make_in_lanes
 from ldmbench.runs.plan import Plan
-from ldmbench.runs.produce import Made, Producer
-from ldmbench.runs.records import OutputRow
-from ldmbench.runs.request import SETUP_S, Options
+from ldmbench.runs.produce import Made
+from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.shard_writer import open_writer
-from ldmbench.runs.store import RunWriter, is_run
+from ldmbench.runs.store import is_run
+from ldmbench.runs.studio import Here, NotReadyError, Studio
 from ldmbench.runs.verify import changed_outputs
-from ldmbench.system import beside
-from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
 from ldmbench.system.registry import load_system
 
@@ -41,6 +39,7 @@ def generate(
     build: Adapter = load_system,
     isolate: bool = False,
     part: Sequence[Clip] | None = None,
+    crew: Crew | None = None,
 ) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
@@ -52,6 +51,7 @@ def generate(
         build: How a spec becomes a system.
         isolate: Let systems work in another process, which may crash, hang or leave; ``build`` must be importable.
         part: Planned clips to produce now, in this order; all of them where None. Systems are set up with all.
+        crew: Who works where systems are isolated and work at several places; None for one after the other here.
 
     Returns:
         (system, message) of every system that could not be set up, or whose run cannot be read; its clips stay
@@ -69,29 +69,39 @@ def generate(
             try:
                 # What is pending is read while nobody else writes.
                 writer = stack.enter_context(open_writer(path, info, options.shard, options.batch))
-                jobs.append((spec, writer, pending(path, wanted, options.retry_failed, changes)))
+                if clips := pending(path, wanted, options.retry_failed, changes):
+                    jobs.append(Pending(spec, writer, clips))
+                else:
+                    writer.set_problem("")
             except BrokenRunError as error:
                 not_started.append((spec.label, str(error)))
-        studio = stack.enter_context(_Apart(plan, build, options)) if isolate else _Here(plan, build)
-        advance = stack.enter_context(progress("generate", sum(len(clips) for _, _, clips in jobs), options.quiet))
-        for spec, writer, clips in jobs:
-            if not clips:
-                writer.set_problem("")
-                continue
-            rest = len(clips)
-            try:
-                writer.set_parameters(studio.start(spec))
-                writer.set_problem("")
-                with Together(partial(_store, writer, spec), _bytes) as storing:
-                    for made in _made(studio, clips, options.batch):
-                        interrupt.check()
-                        storing.put(made)
-                        advance(1, spec.label)
-                        rest -= 1
-            except _NotReadyError as error:
-                writer.set_problem(str(error))
-                not_started.append((spec.label, str(error)))
-                advance(rest, spec.label)
+        advance = stack.enter_context(progress("generate", sum(len(job.clips) for job in jobs), options.quiet))
+        if crew is not None and isolate:
+            return not_started + make_in_lanes(plan, jobs, options, build, crew, advance)
+        studio = stack.enter_context(Studio(plan.clips, build, options.timeout)) if isolate else Here(plan.clips, build)
+        return not_started + _one_by_one(studio, jobs, options, advance)
+
+
+def _one_by_one(
+    studio: Here | Studio, jobs: Sequence[Pending], options: Options, advance: Advance
+) -> list[tuple[str, str]]:
+    """Make what is pending, one system after the other; (system, message) of those that could not be set up."""
+    not_started = []
+    for job in jobs:
+        label, rest = job.spec.label, len(job.clips)
+        try:
+            job.writer.set_parameters(studio.start(job.spec))
+            job.writer.set_problem("")
+            with Together(partial(keep, job.writer, job.spec), held) as storing:
+                for made in _made(studio, job.clips, options.batch):
+                    interrupt.check()
+                    storing.put(made)
+                    advance(1, label)
+                    rest -= 1
+        except NotReadyError as error:
+            job.writer.set_problem(str(error))
+            not_started.append((label, str(error)))
+            advance(rest, label)
     return not_started
 
 
@@ -115,145 +125,8 @@ def pending(
     return [clip for clip in clips if clip.id not in run.outputs or clip.id in again]
 
 
-def _made(studio: _Here | _Apart, clips: Sequence[Clip], batch: int) -> Iterator[Made]:
+def _made(studio: Here | Studio, clips: Sequence[Clip], batch: int) -> Iterator[Made]:
     """What becomes of clips that a system gets in batches; many batches of one are asked for with one question."""
     size = batch if batch > 1 else _ONE_BY_ONE
     for start in range(0, len(clips), size):
         yield from studio.process(clips[start : start + size], batch == 1)
-
-
-def _bytes(made: Made) -> int:
-    sound = 0 if made.sound is None else made.sound.samples.nbytes
-    return sound + (0 if made.tokens is None else made.tokens.nbytes)
-
-
-def _store(writer: RunWriter, spec: SystemSpec, made: Sequence[Made]) -> None:
-    """Store rows with their sounds; what no file or record can hold is the clip's failure."""
-    try:
-        writer.add_outputs(made)
-    except Exception as error:
-        if len(made) > 1:  # Nothing of them is in the journal: what comes before the one to blame is to be there.
-            for one in made:
-                _store(writer, spec, [one])
-            return
-        if isinstance(error, BenchError):
-            raise
-        message = f"{spec.card.name} returned an output that cannot be stored: {describe(error)}"
-        writer.add_output(OutputRow(made[0].row.clip, "failed", message))
-
-
-class _NotReadyError(Exception):
-    """A system cannot be set up; the message says why."""
-
-
-class _Here:
-    """Systems in this process."""
-
-    def __init__(self, plan: Plan, build: Adapter) -> None:
-        self._plan, self._build = plan, build
-        self._producer: Producer | None = None
-
-    def start(self, spec: SystemSpec) -> int | None:
-        """Get a system ready; returns the number of its learned parameters."""
-        self._producer = None  # Its memory is free before the next one needs some.
-        try:
-            self._producer = Producer(spec, self._build, self._plan.clips)
-        except BenchError as error:
-            raise _NotReadyError(str(error)) from None
-        return self._producer.parameters
-
-    def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
-        """Rows and sounds of a batch, or of clips one by one."""
-        assert self._producer is not None, "start comes first"
-        for batch in [[clip] for clip in clips] if alone else [clips]:
-            yield from self._producer.process(batch, alone)
-
-
-class _Apart:
-    """Systems in another process: whatever one of them does there, each of its clips has a row.
-
-    Systems that come with ldmbench and load no weights share one process, which saves the start of another; every
-    other system has its own, with the memory of its device to itself.
-    """
-
-    def __init__(self, plan: Plan, build: Adapter, options: Options) -> None:
-        self._plan, self._build, self._timeout = plan, build, options.timeout
-        self._child = Child()
-        self._spec: SystemSpec | None = None
-
-    def __enter__(self) -> _Apart:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._child.end()
-
-    def start(self, spec: SystemSpec) -> int | None:
-        """Get a system ready, again if its process is killed from outside; returns the number of its parameters."""
-        if self._spec is not None and not (_shares(self._spec) and _shares(spec)):
-            self._child.end()
-        self._spec = spec
-        try:
-            try:
-                problem, parameters = self._set_up(spec)
-            except ChildEndedError as error:
-                if not error.from_outside:
-                    raise
-                problem, parameters = self._set_up(spec)
-        except (RuntimeError, ValueError) as error:
-            raise _NotReadyError(f"{spec.label} while being set up: {error}") from None
-        if problem:
-            raise _NotReadyError(problem)
-        return parameters
-
-    def _set_up(self, spec: SystemSpec) -> tuple[str, int | None]:
-        """Why the system cannot be set up, or nothing, and the number of its learned parameters."""
-        question = (produce.start, spec, self._build, self._plan.clips, beside.looked_into())
-        answers: list[tuple[str, int | None]] = list(self._child.ask(*question, timeout=max(self._timeout, SETUP_S)))
-        (answer,) = answers
-        return answer
-
-    def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
-        """Rows and sounds of a batch, or of clips one by one.
-
-        After a crash in a batch each clip that has no row is tried alone; of clips that go one by one it is the first.
-        """
-        left = {clip.id: clip for clip in clips}
-        while left:
-            try:
-                for made in self._ask(list(left.values()), alone):
-                    del left[made[0].clip]
-                    yield made
-                return
-            except RuntimeError as error:
-                first = next(iter(left.values()))
-                if alone or len(clips) == 1:
-                    del left[first.id]
-                    yield self._once_more(first, alone, error)
-                    continue
-            for clip in left.values():
-                yield from self.process([clip], alone=False)
-            return
-
-    def _once_more(self, clip: Clip, alone: bool, error: RuntimeError) -> Made:
-        """A clip whose process was killed from outside is tried again; another crash is the system's failure."""
-        label = self._spec.label if self._spec else ""
-        if isinstance(error, ChildEndedError) and error.from_outside:
-            try:
-                (made,) = self._ask([clip], alone)
-            except RuntimeError as again:
-                error = again
-            else:
-                return made
-        return Made(OutputRow(clip.id, "failed", f"{label}: {error}"))
-
-    def _ask(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
-        if not self._child.started and self._spec is not None:
-            self.start(self._spec)
-        timeout = self._timeout * (1 if alone else len(clips))
-        yield from self._child.ask(produce.process, clips, alone, timeout=timeout, each=alone)
-
-
-def _shares(spec: SystemSpec) -> bool:
-    """Whether a system may have another one's process after it."""
-    ours = bool(spec.card.command) or spec.card.module.startswith("ldmbench.")
-    return ours and not spec.card.weights

@@ -15,10 +15,13 @@ from ldmbench.host import interrupt
 from ldmbench.host.apart import Apart
 from ldmbench.host.executor import Executor, Processes, WorkerDiedError, executor
 from ldmbench.host.progress import progress
+from ldmbench.host.spread import spread
 from ldmbench.host.together import Together
 from ldmbench.metrics._base import DeviceMetric, homes, load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import some
+from ldmbench.runs.crew import Crew
+from ldmbench.runs.far import FarApart
 from ldmbench.runs.probe import measure_probes
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.request import Options
@@ -43,6 +46,7 @@ def measure(
     options: Options,
     writers: Sequence[RunWriter],
     apart: Apart | None = None,
+    crew: Crew | None = None,
 ) -> None:
     """Compute every missing score of the runs at ``paths`` and append it to their journals.
 
@@ -54,6 +58,7 @@ def measure(
         writers: Open writers of the same runs.
         apart: A process in which metrics may crash, hang or leave; None for this one. What cannot be imported there,
             as a metric that the calling script holds itself, is computed here all the same.
+        crew: Who works where metrics work at several places; None for this machine alone.
 
     Raises:
         BenchError: If a metric lacks a package or a checkpoint; the others are computed and stored before that.
@@ -61,7 +66,7 @@ def measure(
     runs = [open_run(path) for path in paths]
     modules = homes(metrics)
     if modules is None:
-        apart, modules = None, ()
+        apart, crew, modules = None, None, ()
     probes = [name for name in metrics if isinstance(load_metric(name), ProbeMetric)]
     local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric | ProbeMetric)]
     tasks = [replace(task, modules=modules) for task in missing(runs, clips, local, options.retry_failed)]
@@ -69,21 +74,22 @@ def measure(
     tasks.sort(key=_weight, reverse=True)
     absent: dict[str, str] = {}
     total = sum(len(job.metrics) for task in tasks for job in task.jobs)
-    with progress("score", total, options.quiet) as advance, _storing(writers) as storing:
-        workers = executor(options.jobs, len(tasks), apart)
-        for task, rows in _scored(workers, apart, tasks, options.timeout):
-            storing.put(_present(rows, absent))
+    with progress("score", total, options.quiet) as advance, storing(writers) as stored:
+        alone: Executor = crew.scorers if crew else apart or Processes(1)
+        workers = crew.scorers if crew else executor(options.jobs, len(tasks), apart)
+        for task, rows in scored(workers, alone, tasks, options.timeout):
+            stored.put(present(rows, absent))
             advance(len(rows), task.clip.id)
     with_model = [name for name in metrics if name not in local and name not in probes]
     jobs = [(task.clip, job) for task in missing(runs, clips, with_model, options.retry_failed) for job in task.jobs]
-    models = _Models(apart, options.timeout)
+    places = crew.models(math.ceil(len(jobs) / _BATCH)) if crew else [(apart, options.device)]
+    models = [_Models(place, device, options.timeout).rows for place, device in places]
     total = sum(len(job.metrics) for _, job in jobs)
-    with progress("score with models", total, options.quiet) as advance, _storing(writers) as storing:
-        for batch in _batches(jobs, with_model, options, modules):
-            if batch.metric in absent:
-                continue
-            for rows in models.rows(batch):
-                storing.put(_present(rows, absent))
+    with progress("score with models", total, options.quiet) as advance, storing(writers) as stored:
+        batches = (batch for batch in _batches(jobs, with_model, options, modules) if batch.metric not in absent)
+        for batch, groups in spread(models, batches):
+            for rows in groups:
+                stored.put(present(rows, absent))
                 advance(len(rows), batch.metric)
     measure_probes(runs, clips, probes, options, writers)
     if absent:
@@ -95,7 +101,7 @@ def measure(
         )
 
 
-def _present(rows: Sequence[Scored], absent: dict[str, str]) -> list[Scored]:
+def present(rows: Sequence[Scored], absent: dict[str, str]) -> list[Scored]:
     """The rows that are to be stored; of a metric that lacks something only the reason is kept, in ``absent``."""
     interrupt.check()
     for _, row, _ in rows:
@@ -104,7 +110,7 @@ def _present(rows: Sequence[Scored], absent: dict[str, str]) -> list[Scored]:
     return [scored for scored in rows if not isinstance(scored[1], Absent)]
 
 
-def _storing(writers: Sequence[RunWriter]) -> Together[list[Scored]]:
+def storing(writers: Sequence[RunWriter]) -> Together[list[Scored]]:
     """Appends the rows that it is given to the journals of their runs, those that wait together in one flush."""
 
     def store(groups: Sequence[Sequence[Scored]]) -> None:
@@ -118,8 +124,8 @@ def _storing(writers: Sequence[RunWriter]) -> Together[list[Scored]]:
     return Together(store, lambda rows: sum(vector.nbytes for _, _, vector in rows if vector is not None))
 
 
-def _scored(
-    workers: Executor, apart: Apart | None, tasks: Sequence[Task], timeout: float
+def scored(
+    workers: Executor, alone: Executor, tasks: Sequence[Task], timeout: float
 ) -> Iterator[tuple[Task, list[Scored]]]:
     """The rows of each task; one whose worker died is taken apart, so that only what kills or stalls it has failed.
 
@@ -129,8 +135,7 @@ def _scored(
         task = tasks[index]
         parts = task.parts()
         if isinstance(result, WorkerDiedError) and len(parts) > 1:
-            alone = apart or Processes(1)
-            yield task, [row for _, rows in _scored(alone, apart, parts, timeout) for row in rows]
+            yield task, [row for _, rows in scored(alone, alone, parts, timeout) for row in rows]
         else:
             yield task, list(all_failed(task, result)) if isinstance(result, Exception) else result
 
@@ -190,20 +195,20 @@ def _batches(
 class _Models:
     """Metrics with a model at work, in a process of their own or in this one."""
 
-    def __init__(self, apart: Apart | None, timeout: float) -> None:
-        self._apart, self._timeout = apart, timeout
+    def __init__(self, apart: Apart | FarApart | None, device: str, timeout: float) -> None:
+        self._apart, self._device, self._timeout = apart, device, timeout
         #: Metric -> which of the processes, by its number, had its last answer.
         self._loaded: dict[str, int] = {}
 
-    def rows(self, task: ModelTask) -> Iterator[list[Scored]]:
+    def rows(self, task: ModelTask) -> list[list[Scored]]:
         """The rows of a batch; one in which the process ends or stalls is taken apart.
 
         Raises:
             BenchError: If the metric cannot be configured.
         """
+        task = replace(task, device=self._device)
         if self._apart is None:
-            yield score_with_model(task)
-            return
+            return [score_with_model(task)]
         loading = 0.0 if self._loaded.get(task.metric) == self._apart.ends else _LOADING_S
         try:
             rows = self._apart.call(score_with_model, task, limit=self._timeout * len(task.items) + loading)
@@ -211,10 +216,7 @@ class _Models:
             raise
         except Exception as error:
             if isinstance(error, WorkerDiedError) and len(task.items) > 1:
-                for part in task.parts():
-                    yield from self.rows(part)
-                return
-            rows = list(all_failed(task, error))
-        else:
-            self._loaded[task.metric] = self._apart.ends
-        yield rows
+                return [rows for part in task.parts() for rows in self.rows(part)]
+            return [list(all_failed(task, error))]
+        self._loaded[task.metric] = self._apart.ends
+        return [rows]

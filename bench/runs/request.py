@@ -69,7 +69,8 @@ class Options:
     """How a request is carried out: where, how fast, and what happens to what cannot be done.
 
     Attributes:
-        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ...
+        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ..., or several of them with
+            commas between; then the first of these.
         weights: Folder of official checkpoints of both, None for the weights home.
         batch: Clips handed to a system at once; time and memory are measured at 1 only.
         jobs: Processes for metrics without a model.
@@ -78,9 +79,12 @@ class Options:
         quiet: Show no progress.
         timeout: Seconds that a clip may take in a system or a metric; then it has failed.
         shard: The part of the clips that is done here, None for all of them.
+        ray: Address of a Ray cluster on which it is done, ``auto`` for the one that this machine belongs to; or empty.
+        gpus: On Ray, the share of a GPU that a system, or a metric with a model, takes.
+        devices: All devices that were asked for.
 
     Raises:
-        BenchError: If ``batch`` or ``jobs`` is below 1, or ``timeout`` not above 0.
+        BenchError: If ``batch`` or ``jobs`` is below 1, ``timeout`` not above 0, or ``gpus`` is no share.
     """
 
     device: str = "cpu"
@@ -92,12 +96,30 @@ class Options:
     quiet: bool = False
     timeout: float = TIMEOUT_S
     shard: Shard | None = None
+    ray: str = ""
+    gpus: float = 1.0
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", self.weights.absolute())
+        if not self.devices:
+            names = tuple(name.strip() for name in self.device.split(","))
+            if not all(names):
+                raise BenchError(f"{self.device!r} names no device", fix="write cpu, cuda, cuda:1 or cuda:0,cuda:1")
+            object.__setattr__(self, "devices", names)
+            object.__setattr__(self, "device", names[0])
+        if not 0 < self.gpus <= 1:
+            raise BenchError("a share of a GPU must be above 0 and at most 1", f"{self.gpus:g}")
         if not self.timeout > 0:
             raise BenchError("timeout must be above 0", f"{self.timeout:g}")
         for name, value in (("batch", self.batch), ("jobs", self.jobs)):
             if value < 1:
                 raise BenchError(f"{name} must be 1 or more", f"{value}")
+        if self.ray and len(self.devices) > 1:
+            raise BenchError("--ray and several devices do not go together", fix="write --device cuda")
+
+    @property
+    def local_device(self) -> str:
+        """Where what is not done on a cluster runs: its GPUs are not this machine's."""
+        return "cpu" if self.ray else self.device
