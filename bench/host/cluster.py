@@ -58,6 +58,9 @@ class Cluster:
         self._ray: Any = None
 
     def __enter__(self) -> Cluster:
+        if "://" in self._address:
+            fix = "run this on a machine of the cluster (ray job submit), with --ray auto"
+            raise BenchError(f"--ray {self._address} is no address of a cluster", "it is one for clients", fix)
         # Read when Ray is imported: no reports to the outside, and no environment made by its own uv.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -65,9 +68,6 @@ class Cluster:
             import ray
         except ImportError:
             raise BenchError("--ray needs Ray", "it is not installed", "pip install 'ldmbench[cluster]'") from None
-        if "://" in self._address:
-            fix = "run this on a machine of the cluster (ray job submit), with --ray auto"
-            raise BenchError(f"--ray {self._address} is no address of a cluster", "it is one for clients", fix)
         variables = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -154,6 +154,8 @@ class Remote:
         self._cluster, self._factory, self._args, self._gpus = cluster, factory, args, gpus
         self._actor: Any = None
         self._failures = 0
+        #: How often the object was made: what it was told before the last time is gone.
+        self.times_made = 0
 
     def ready(self, unneeded: Callable[[], bool] = lambda: False) -> bool:
         """Wait until the object is there; False as soon as nobody needs it any more.
@@ -179,6 +181,7 @@ class Remote:
                 ray.kill(actor)
                 return False
             self._actor, self._failures = actor, 0
+            self.times_made += 1
         return True
 
     def call(self, method: str, *args: Any, limit: float | None = None) -> Any:

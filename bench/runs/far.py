@@ -84,7 +84,10 @@ class FarLane:
         self, cluster: Cluster, clips: Sequence[Clip], build: Adapter, timeout: float, gpus: float, root: Path
     ) -> None:
         self._remote = Remote(cluster, FarStudio, clips, build, timeout, beside.looked_into(), gpus=gpus)
-        self._timeout, self._root, self._seen = timeout, root, False
+        self._timeout, self._root = timeout, root
+        self._spec: SystemSpec | None = None
+        #: Which of the workers, by its number, sees the folder of runs, and which has the system.
+        self._seeing = self._having = 0
 
     def ready(self, unneeded: Callable[[], bool]) -> bool:
         """Wait for a worker.
@@ -93,20 +96,26 @@ class FarLane:
             BenchError: If there can be none, or it does not see the folder of runs.
         """
         while self._remote.ready(unneeded):
+            if self._seeing == self._remote.times_made:
+                return True
             try:
                 self._refuse_unseen()
             except LostError:
                 continue
-            return True
+            self._seeing = self._remote.times_made
         return False
 
     def start(self, spec: SystemSpec) -> int | None:
         """Get a system ready there; a worker that is lost meanwhile is a loss."""
+        self._spec = spec
         parameters: int | None = self._remote.call("start", spec, limit=2 * max(self._timeout, SETUP_S))
+        self._having = self._remote.times_made
         return parameters
 
     def process(self, run: Path, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
         """Rows, all of them once the last one is ready."""
+        if self._having != self._remote.times_made and self._spec is not None:
+            self.start(self._spec)  # The worker was lost between two questions.
         # There a clip may be tried more than once, and a system be set up anew.
         limit = 3 * self._timeout * len(clips) + 2 * max(self._timeout, SETUP_S)
         yield from self._remote.call("process", run, clips, alone, limit=limit)
