@@ -45,6 +45,17 @@ def tokens_per_second(clip: Clip, output: Output) -> Ratio:
     return np.array([count, seconds(clip, output)], np.float64)
 
 
+def packet_loss(clip: Clip, output: Output) -> Ratio:
+    """Packets lost on the way, per cent of all that were sent.
+
+    Raises:
+        Unscored: If nothing was sent in packets that can be lost (``loss=`` of a codec).
+    """
+    if "packets" not in output.details:
+        raise Unscored("no packets were sent through a channel that loses some")
+    return np.array([100.0 * output.details["packets_lost"], output.details["packets"]], np.float64)
+
+
 def rtf(clip: Clip, output: Output) -> Ratio:
     """Real-time factor: compute seconds over audio seconds, serially at batch 1; below 1 is faster than real time.
 
@@ -115,6 +126,22 @@ _register(
         low=0.0,
         digits=1,
         source="sum of tokens in all layers over sum of reference seconds",
+    ),
+)
+_register(
+    "packet_loss",
+    packet_loss,
+    MetricFacts(
+        "packet_loss",
+        "Lost",
+        unit="%",
+        better="neither",
+        needs=("bits",),
+        kind="ratio",
+        low=0.0,
+        high=100.0,
+        digits=1,
+        source="sum of packets that a channel lost over sum of those that were sent",
     ),
 )
 _register(

@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
+from ldmbench.system.channel import SETTINGS, Channel
 from ldmbench.system.protocol import Output
 
 
@@ -46,6 +51,9 @@ class Codec:
 
     The clip is resampled to ``rate`` and, where its channel count is not among ``channels``, mixed down to
     mono (both recorded in ``details``); the decoded sound is trimmed or padded to the clip's duration.
+
+    Every codec takes the settings of a ``Channel`` too. ``passes`` codes a sound several times. For ``loss`` a codec
+    writes ``packets`` and ``receive``.
     """
 
     #: Rate in Hz that ``encode`` receives; 0 leaves the clip's own.
@@ -58,6 +66,13 @@ class Codec:
         self.card = spec.card
         self.rate = spec.card.rate
         self.channels = spec.card.channels
+        self.channel = Channel.of(spec.label, spec.settings)
+        if self.channel.lossy and type(self).packets is Codec.packets:
+            raise BenchError(
+                f"{spec.label} has no packets that could be lost",
+                f"{type(self).__name__} has no method 'packets'",
+                "leave out loss=, or write packets and receive (bench/system/codec.py)",
+            )
 
     def encode(self, audio: Audio) -> Stream:
         """Code ``audio`` (at ``rate``, with a channel count of the card)."""
@@ -67,13 +82,35 @@ class Codec:
         """Decode, aligned with the input to the sample."""
         raise NotImplementedError
 
+    def packets(self, stream: Stream) -> int:
+        """How many packets the stream is sent in."""
+        raise NotImplementedError
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """Decode what arrived, aligned and as long as ``decode`` has it, and conceal the rest.
+
+        Args:
+            stream: What was sent.
+            lost: Which of its packets did not arrive.
+        """
+        raise NotImplementedError
+
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
-        """Yield the decoded clips with their bits."""
+        """Yield the decoded clips with their bits: those of the last pass."""
         for clip in clips:
             source, details = self.adapt(clip.input)
-            stream = self.encode(source)
-            decoded = self.decode(stream)
-            fitted = decoded.fit(round(source.duration * decoded.rate))
+            sound = source
+            for number in range(self.channel.passes):
+                stream = self.encode(sound)
+                if self.channel.lossy:
+                    # Other packets are lost in each pass.
+                    lost = self.channel.lost(self.packets(stream), clip.seed + number)
+                    details |= {"packets": lost.size, "packets_lost": int(lost.sum())}
+                    decoded = self.receive(stream, lost)
+                else:
+                    decoded = self.decode(stream)
+                fitted = decoded.fit(round(source.duration * decoded.rate))
+                sound = self.adapt(fitted)[0]
             yield stream.output(fitted, details)
 
     def adapt(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
@@ -89,3 +126,13 @@ class Codec:
             details["resampled_from"] = audio.rate
             audio = audio.at(self.rate)
         return audio, details
+
+
+def refuse_channel(system: object, spec: SystemSpec) -> None:
+    """Raise ``BenchError`` where a channel is asked of a system that does not go through ``Codec.process``."""
+    asked = sorted(SETTINGS.keys() & spec.settings.keys() - spec.card.settings.keys())
+    if asked and getattr(type(system), "process", None) is not Codec.process:
+        raise BenchError(
+            f"{spec.label} has no channel", f"{asked[0]} is a setting of codecs that code clip by clip",
+            f"leave out {', '.join(asked)}",
+        )  # fmt: skip

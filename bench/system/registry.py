@@ -14,7 +14,9 @@ from ldmbench.host.packages import package_folders, registered_folders
 from ldmbench.names import Name, Setting, is_path, parse, show, typed, unknown
 from ldmbench.system.beside import make_importable
 from ldmbench.system.card import WEIGHTS, SystemCard, SystemSpec
+from ldmbench.system.channel import SETTINGS as CHANNEL
 from ldmbench.system.checkpoints import label_of
+from ldmbench.system.codec import refuse_channel
 from ldmbench.system.protocol import Adapter, System
 
 
@@ -66,7 +68,7 @@ def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weig
     """``NAME[@VARIANT][:setting=value,...]`` checked against the card; imports no adapter.
 
     The setting ``weights`` is the path of a checkpoint in place of ``weights``, the folder of all systems. Its label,
-    the last part of the path, stands for it from here on.
+    the last part of the path, stands for it from here on. Codecs take the settings of ``ldmbench.system.channel`` too.
 
     Raises:
         BenchError: If system, variant or setting is unknown, a value has the wrong type, or a checkpoint is not there.
@@ -85,6 +87,9 @@ def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weig
     for key, value in asked.settings.items():
         if key == WEIGHTS and card.weights:
             settings[key] = show(value)
+            continue
+        if key in CHANNEL and key not in settings and "codec" in card.tasks:
+            settings[key] = typed(card.name, key, value, CHANNEL[key])
             continue
         if key not in settings:
             fix = f'a system that takes a checkpoint has {WEIGHTS} = "" among its card\'s settings'
@@ -121,6 +126,7 @@ def load_system(spec: SystemSpec) -> System:
     if not isinstance(system, System):
         made = f"{spec.card.module} makes {type(system).__name__}, which has no card or no process(clips)"
         raise BenchError(f"system {spec.label} is no system", made, "derive it from ldmbench.Codec, or give it both")
+    refuse_channel(system, spec)
     return system
 
 

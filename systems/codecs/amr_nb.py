@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.sound import Audio
+from ldmbench.system.codec import Stream
 from ldmbench.systems.codecs._packets import PacketCodec
+
+#: A frame of type 15, NO_DATA: the decoder substitutes and mutes (3GPP TS 26.091).
+_NO_DATA = bytes([15 << 3 | 1 << 2])
 
 
 class AmrNb(PacketCodec):
@@ -19,3 +29,13 @@ class AmrNb(PacketCodec):
     lead = 40
     constant = False
     modes = (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2)
+
+    def packets(self, stream: Stream) -> int:
+        """One for each frame of 20 ms."""
+        return len(stream.payload.data)
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """Decode with lost frames marked as such, which OpenCORE conceals."""
+        sent = stream.payload.data
+        data = tuple(_NO_DATA if gone else packet for packet, gone in zip(sent, lost, strict=True))
+        return self.decode(replace(stream, payload=replace(stream.payload, data=data)))

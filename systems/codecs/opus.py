@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
-from ldmbench.systems.codecs._packets import PacketCodec, Packets
+from ldmbench.system.codec import Stream
+from ldmbench.systems.codecs import _libopus as libopus
+from ldmbench.systems.codecs._packets import PacketCodec, Packets, aligned
 
 #: Samples at 48 kHz that the encoder looks ahead (OpusHead's pre-skip) in the modes voip and audio.
 _PRE_SKIP = 312
@@ -54,6 +60,16 @@ class Opus(PacketCodec):
     def decoder_options(self) -> dict[str, str]:
         """Floats, so that the decoder does not clip."""
         return {"request_sample_fmt": "flt"}
+
+    def packets(self, stream: Stream) -> int:
+        """Packets of ``frame_ms``."""
+        return len(stream.payload.data)
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """Decode with libopus itself, which conceals what is lost; FFmpeg hands no loss on to it."""
+        coded: Packets = stream.payload
+        decoded = libopus.decode(coded.data, lost, coded.rate, coded.channels, coded.frame_size)
+        return aligned(decoded, coded, self.delay(coded), self.spec.label).at(coded.source_rate)
 
     def delay(self, coded: Packets) -> int:
         """Pre-skip and the shift of the most frequent mode."""

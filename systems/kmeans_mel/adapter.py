@@ -8,7 +8,7 @@ import inspect
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ldmbench.errors import BenchError
 from ldmbench.host.files import OTHER_CACHE, replacing
 from ldmbench.host.homes import cache_home, only_one, sha256
 from ldmbench.system.card import SystemSpec
+from ldmbench.system.channel import repeated
 from ldmbench.system.codec import Codec, Stream
 from ldmbench.systems.kmeans_mel.patches import (
     BANDS,
@@ -117,6 +118,18 @@ class KMeansMel(Codec):
         log_mel = from_patches(features * np.float32(self.codebooks.deviation), self.codebooks.mean)
         magnitudes = mel_to_linear(np.maximum(np.exp(log_mel) - FLOOR, 0.0))
         return Audio(griffin_lim(magnitudes, self.iterations)[None, :], RATE)
+
+    def packets(self, stream: Stream) -> int:
+        """One for each patch of time: the tokens of all bands and stages."""
+        return int(stream.payload.shape[1]) // (BANDS // PATCH)
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """Decode with the last patches that arrived in place of lost ones; before the first, with silence's tokens."""
+        shown = repeated(np.asarray(lost))
+        tokens = stream.payload.reshape(self.stages, -1, BANDS // PATCH)
+        # Token 0 of the first stage is silence, and of a later one adds nothing (``fit``).
+        received = np.where((shown < 0)[None, :, None], 0, tokens[:, np.maximum(shown, 0)])
+        return self.decode(replace(stream, payload=received.reshape(self.stages, -1)))
 
     def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Time-averaged features ``[256]``: of all stages, of the first stage, and before quantisation."""

@@ -20,6 +20,8 @@ from ldmbench.weights.record import CheckpointError
 from ldmbench.weights.tensors import as_tensors, fitted, read_checkpoint, seeded
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
     from transformers import DacModel
 
@@ -112,6 +114,16 @@ class Dac(NeuralCodec):
         if not isinstance(stream.payload, list):
             return super().decode(stream)
         return Audio.of([super(Dac, self).decode(part).samples[0] for part in stream.payload], self.rate)
+
+    def packets(self, stream: Stream) -> int:
+        """One for each frame of tokens, of all channels together."""
+        return super().packets(stream.payload[0] if isinstance(stream.payload, list) else stream)
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """As of every neural codec, channel by channel."""
+        if not isinstance(stream.payload, list):
+            return super().receive(stream, lost)
+        return Audio.of([super(Dac, self).receive(part, lost).samples[0] for part in stream.payload], self.rate)
 
     def tokens(self, sound: Tensor) -> Tensor:
         """Tokens of the sound up to a whole frame, ``[layers, ceil(time / hop)]``."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
+from ldmbench.errors import BenchError
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.codec import Stream
 from ldmbench.systems.latent.keys import Renaming, renamed
@@ -118,6 +119,19 @@ class Encodec(NeuralCodec):
             wave = overlap_added(sounds)[:, :length].cpu().numpy()
         sound = Audio(np.ascontiguousarray(wave), self.rate).fit(length)
         return sound.mono() if channels == 1 else sound
+
+    def packets(self, stream: Stream) -> int:
+        """One for each frame of tokens.
+
+        Raises:
+            BenchError: At 48 kHz, where a chunk of a second has a level of its own.
+        """
+        if self.kind == "24khz":
+            return super().packets(stream)
+        raise BenchError(
+            f"{self.spec.label} has no packets that could be lost", "chunks of a second with a level each",
+            "use a variant at 24 kHz",
+        )  # fmt: skip
 
     def tokens(self, sound: Tensor) -> Tensor:
         """Tokens of the whole sound, ``[layers, ceil(time / 320)]``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host.device import check_device
 from ldmbench.system.card import SystemSpec
+from ldmbench.system.channel import repeated
 from ldmbench.system.codec import Codec, Stream
 from ldmbench.systems.latent.parts import for_inference, parameters
 from ldmbench.systems.latent.settings import quiet
@@ -89,6 +91,23 @@ class NeuralCodec(Codec):
         with torch.inference_mode():
             wave = self.sound(torch.from_numpy(codes).to(self.device)).float().cpu().numpy()
         return Audio(np.ascontiguousarray(wave[None]), self.rate).fit(length)
+
+    def packets(self, stream: Stream) -> int:
+        """One for each frame of tokens."""
+        codes, _ = stream.payload
+        return int(codes.shape[1])
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """Decode with the last frame that arrived in place of lost ones; before the first, with the first that does.
+
+        No codec here was trained to conceal: this is the least that a receiver can do without another network.
+        """
+        codes, length = stream.payload
+        shown = repeated(np.asarray(lost))
+        if np.all(lost):
+            return Audio(np.zeros((1, length), np.float32), self.rate)
+        shown = np.where(shown < 0, int(np.argmin(lost)), shown)
+        return self.decode(replace(stream, payload=(codes[:, shown], length)))
 
     def embed(self, clips: Sequence[Clip]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Means over time of what the decoder gets: of ``all`` layers, and of the ``first`` alone."""

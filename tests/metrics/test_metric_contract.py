@@ -64,7 +64,9 @@ def output(noise: float) -> Output:
         side_bits=160,
         nominal_kbps=6.0,
         details={
-            "steadiness": {key(*change): {"equal": [0.5, 1.0], "edits": [0.5, 0.0]} for change in CHANGES.items()}
+            "packets": 150,
+            "packets_lost": 3,
+            "steadiness": {key(*change): {"equal": [0.5, 1.0], "edits": [0.5, 0.0]} for change in CHANGES.items()},
         },
         cost=Cost(seconds=0.5, peak_memory=2**28, parameters=1_000_000),
     )

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: Engine modules, and folders of modules, that make audio. One that an adapter comes to import is put here or into
 #: ``SILENT``, after a look at what it does.
-COUNTED = ("ldmbench.audio", "ldmbench.clips.clip", "ldmbench.clips.condition", "ldmbench.system.codec", RUNNER,
-           "ldmbench.weights.tensors")  # fmt: skip
+COUNTED = ("ldmbench.audio", "ldmbench.clips.clip", "ldmbench.clips.condition", "ldmbench.system.codec",
+           "ldmbench.system.channel", RUNNER, "ldmbench.weights.tensors")  # fmt: skip
 
 SYSTEMS = ("opus@6kbps", "unprocessed", "kmeans-mel", "semanticodec", "program")
 ALL = set(SYSTEMS)

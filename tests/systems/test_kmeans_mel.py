@@ -239,7 +239,7 @@ def test_changed_code_trains_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_the_code_that_trains_is_that_of_a_runs_id() -> None:
     """Every module that makes a run's audio, but for what codes and degrades clips, is in the key of the codebooks."""
     modules = code_modules("ldmbench.systems.kmeans_mel.adapter").keys()
-    later = {"ldmbench.system.codec", "ldmbench.clips.condition"}
+    later = {"ldmbench.system.codec", "ldmbench.system.channel", "ldmbench.clips.condition"}
     assert later < modules
     files = {Path(str(importlib.import_module(name).__file__)).resolve() for name in modules - later}
     assert files <= {path.resolve() for path in kmeans_mel.training_sources()}
@@ -345,3 +345,15 @@ def test_built_in_clips_train_every_variant(monkeypatch: pytest.MonkeyPatch) -> 
         assert time.process_time() - start < 120
         assert np.isfinite(kept).all()
         assert len(np.unique(kept[0], axis=0)) > 0.98 * system.vocab
+
+
+def test_lost_patches_are_repeated_and_silent_before_the_first() -> None:
+    codec = build()
+    tokens = np.arange(1, 13).reshape(1, 12)
+    asked: list[np.ndarray] = []
+    codec.decode = lambda stream: asked.append(stream.payload) or Audio.of([0.0], 16_000)  # type: ignore[assignment, method-assign, func-returns-value]
+    codec.stages = 1
+    stream = Stream(tokens, 0, tokens)
+    assert codec.packets(stream) == 3
+    codec.receive(stream, np.array([True, False, True]))
+    assert asked[0].tolist() == [[0, 0, 0, 0, 5, 6, 7, 8, 5, 6, 7, 8]]

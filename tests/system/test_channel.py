@@ -1,0 +1,153 @@
+"""Channels lose what they say, and codecs conceal it; without losses nothing changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
+from ldmbench.metrics._base import load_metric
+from ldmbench.system.channel import Channel, repeated
+from ldmbench.system.codec import Codec, Stream
+from ldmbench.system.protocol import Output
+from ldmbench.system.registry import load_system, resolve
+from ldmbench.systems.neural_codecs.network import NeuralCodec
+from tests.conftest import Sound
+from tests.present import present
+
+
+def runs(lost: np.ndarray) -> np.ndarray:
+    """Lengths of the runs of lost packets."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], lost.astype(int), [0]])))
+    return edges[1::2] - edges[::2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "length"),
+    [
+        ({"loss": 5.0}, 1 / 0.95),
+        ({"loss": 20.0}, 1 / 0.8),
+        ({"loss": 5.0, "burst": 4.0}, 4.0),
+        ({"loss": 20.0, "burst": 10.0}, 10.0),
+        # Of a bad packet half are lost: a run of losses goes on where the state stays bad and the next is lost too.
+        ({"loss": 10.0, "burst": 6.0, "burst_loss": 50.0}, 1 / (1 - 0.5 * 5 / 6)),
+    ],
+)
+def test_losses_have_the_rate_and_the_bursts_they_are_asked_for(settings: dict[str, Any], length: float) -> None:
+    lost = Channel.of("x", settings).lost(400_000, seed=1)
+    assert 100 * lost.mean() == pytest.approx(settings["loss"], rel=0.03)
+    assert runs(lost).mean() == pytest.approx(length, rel=0.03)
+
+
+def test_losses_are_drawn_from_the_seed_and_nest() -> None:
+    few, many = (Channel.of("x", {"loss": loss}).lost(1000, seed=3) for loss in (5.0, 20.0))
+    assert not (few & ~many).any()
+    np.testing.assert_array_equal(few, Channel.of("x", {"loss": 5.0}).lost(1000, seed=3))
+    assert (few != Channel.of("x", {"loss": 5.0}).lost(1000, seed=4)).any()
+    assert not Channel.of("x", {"loss": 0.0, "burst": 4.0}).lost(1000, seed=3).any()
+
+
+def test_what_is_lost_is_replaced_by_the_last_that_arrived() -> None:
+    lost = np.array([True, False, True, True, False, True])
+    assert repeated(lost).tolist() == [-1, 1, 1, 1, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("opus:loss=100", "0 or more, and less than 100"),
+        ("opus:loss=-1", "0 or more"),
+        ("opus:burst=4", "no such channel: no loss"),
+        ("opus:loss=5,burst=0.5", "0, or 1 packet and more"),
+        ("opus:loss=60,burst=1", "longer ones"),
+        ("opus:loss=60,burst=4,burst_loss=50", "less than burst_loss"),
+        ("opus:loss=5,burst_loss=50", "name their length"),
+        ("opus:passes=0", "1 or more"),
+        ("mp3:loss=5", "mp3@64kbps:loss=5.0 has no packets that could be lost"),
+        ("reference:passes=2", "reference:passes=2 has no channel"),
+        ("opus:passes=two", "must be a whole number"),
+        ("deepfilternet:loss=5", "unknown setting"),
+    ],
+)
+def test_a_channel_that_cannot_be_is_refused(name: str, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        load_system(resolve(name))
+
+
+def output(name: str, clip: Clip) -> Output:
+    return next(iter(load_system(resolve(name)).process([clip])))
+
+
+@pytest.fixture(scope="module")
+def clip(speechlike: Sound) -> Clip:
+    return Clip("d/c", "d", "speech", loaded=speechlike(3.0), seed=5)
+
+
+@pytest.mark.parametrize("name", ["opus@24kbps", "opus@6kbps", "amr-nb@12.2kbps"])
+def test_a_channel_without_losses_changes_no_sample(clip: Clip, name: str) -> None:
+    """For Opus that is libopus against FFmpeg's wrapper of it."""
+    through, plain = output(f"{name}:loss=0", clip), output(name, clip)
+    assert present(through.audio).digest() == present(plain.audio).digest()
+    assert through.bits == plain.bits
+    assert through.details["packets_lost"] == 0 < through.details["packets"]
+
+
+@pytest.mark.parametrize("name", ["opus@24kbps", "amr-nb@12.2kbps"])
+def test_what_is_lost_is_concealed_and_costs_quality(clip: Clip, name: str) -> None:
+    lost, again, worse, plain = (output(f"{name}{more}", clip) for more in (":loss=5", ":loss=5", ":loss=30", ""))
+    assert present(lost.audio).digest() == present(again.audio).digest()
+    assert 0 < lost.details["packets_lost"] < worse.details["packets_lost"]
+    assert lost.bits == plain.bits
+    metric = load_metric("pesq_wb")
+    scores = [float(metric.measure(clip, item)) for item in (plain, lost, worse)]
+    assert scores[0] > scores[1] + 0.1 > scores[2] + 0.2
+    # Concealed, not silent: zeros in place of what was lost would leave holes.
+    first, second = present(plain.audio), present(lost.audio)
+    same = np.all(first.samples == second.samples, axis=0)
+    gap = second.samples[:, ~same]
+    assert np.mean(gap == 0.0) < 0.2
+    ratio = load_metric("packet_loss").measure(clip, lost)
+    assert list(np.ravel(ratio)) == [100 * lost.details["packets_lost"], lost.details["packets"]]
+
+
+def test_passes_code_what_the_pass_before_decoded(clip: Clip) -> None:
+    once, twice = output("opus@12kbps", clip), output("opus@12kbps:passes=2", clip)
+    by_hand = output("opus@12kbps", Clip("d/c", "d", loaded=present(once.audio), seed=5))
+    assert present(twice.audio).digest() == present(by_hand.audio).fit(present(twice.audio).length).digest()
+    assert output("opus@12kbps:passes=1", clip).audio.digest() == present(once.audio).digest()  # type: ignore[union-attr]
+
+
+def test_settings_of_a_channel_are_part_of_the_name_and_of_nothing_else() -> None:
+    spec = resolve("opus@24kbps:loss=5,burst=4")
+    assert spec.label == "opus@24kbps:burst=4.0,loss=5.0"
+    assert "loss" not in resolve("opus@24kbps").settings
+
+
+class Tokens(NeuralCodec):
+    """Each token is a sample."""
+
+    def __init__(self) -> None:
+        self.rate = 8000
+
+    def decode(self, stream: Stream) -> Audio:
+        codes, length = stream.payload
+        return Audio.of(codes, self.rate).fit(length)
+
+
+def test_frames_of_tokens_are_repeated() -> None:
+    codec, codes = Tokens(), np.array([[1, 2, 3, 4, 5]])
+    stream = Stream((codes, 5), 40, codes)
+    assert codec.packets(stream) == 5
+    heard = codec.receive(stream, np.array([True, True, False, True, False]))
+    assert heard.samples[0].tolist() == [3, 3, 3, 3, 5]
+    assert not codec.receive(stream, np.ones(5, np.bool_)).samples.any()
+
+
+def test_codecs_without_packets_say_so() -> None:
+    assert issubclass(Tokens, Codec)
+    with pytest.raises(NotImplementedError):
+        Codec.packets(Tokens(), Stream(b"", 0))
