@@ -18,6 +18,7 @@ from ldmbench.clips import load as dataset
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.runs.code import code_modules
+from ldmbench.system.codec import Stream
 from ldmbench.system.registry import load_system, resolve
 from ldmbench.systems.kmeans_mel import adapter as kmeans_mel
 from ldmbench.systems.kmeans_mel.patches import log_mel_spectrogram
@@ -351,7 +352,7 @@ def test_lost_patches_are_repeated_and_silent_before_the_first() -> None:
     codec = build()
     tokens = np.arange(1, 13).reshape(1, 12)
     asked: list[np.ndarray] = []
-    codec.decode = lambda stream: asked.append(stream.payload) or Audio.of([0.0], 16_000)  # type: ignore[assignment, method-assign, func-returns-value]
+    codec.decode = lambda stream: asked.append(stream.payload) or Audio.of([0.0], 16_000)  # type: ignore[method-assign, func-returns-value]
     codec.stages = 1
     stream = Stream(tokens, 0, tokens)
     assert codec.packets(stream) == 3
