@@ -5,20 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ldmbench.demo.catalogue import Choice, choices
 from ldmbench.demo.code_tab import code_tab
 from ldmbench.demo.desk import Desk
+from ldmbench.demo.enhance_tab import enhance_tab
+from ldmbench.demo.generate_tab import generate_tab
 from ldmbench.demo.home import temporary_home
+from ldmbench.demo.pack_panel import pack_panel
 from ldmbench.demo.settings import Settings
+from ldmbench.demo.tabs import Tab
 from ldmbench.errors import BenchError
+from ldmbench.system.card import Task
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 #: Seconds between two looks at uploads, and seconds after which they are removed.
 _LOOK_S, _UPLOAD_S = 60, 3600
+
+#: Tabs in their order: the task of their systems, and what makes the form.
+_TABS: Mapping[str, tuple[Task, Callable[[Any, Desk, Sequence[Choice]], Tab]]] = {
+    "generate": ("generate", generate_tab),
+    "enhance": ("enhance", enhance_tab),
+    "code": ("codec", code_tab),
+}
 
 _WORDS = """# ldmbench: try it
 Every result is an ordinary run of the bench, with the command line that makes it again."""
@@ -61,8 +74,15 @@ def build(gr: Any, desk: Desk) -> Any:
         title="ldmbench demo", analytics_enabled=False, delete_cache=(_LOOK_S, _UPLOAD_S), fill_width=True
     ) as page:
         gr.Markdown(_WORDS)
-        with gr.Tab("Code", id="code", elem_id="tab-code"):
-            code_tab(gr, desk)
+        tabs = []
+        listed = {name: choices(task, desk.settings) for name, (task, _) in _TABS.items()}
+        # What is seen first can be used here.
+        usable = [name for name, found in listed.items() if any(not choice.reason for choice in found)]
+        with gr.Tabs(selected=next(iter(usable), "code")):
+            for name, (_, tab) in _TABS.items():
+                with gr.Tab(name.capitalize(), id=name, elem_id=f"tab-{name}"):
+                    tabs.append(tab(gr, desk, listed[name]))
+        pack_panel(gr, desk, tabs)
         page.unload(_leaving(gr, desk))
     page.queue(max_size=desk.settings.limits.waiting)
     return page

@@ -10,8 +10,11 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
 from ldmbench.names import parse
 from ldmbench.runs.check import check_systems, look_at_model, missing_extras
-from ldmbench.system.card import SystemSpec, Task
+from ldmbench.system.card import SystemCard, SystemSpec, Task
 from ldmbench.system.registry import list_systems, load_system_card, resolve
+
+#: Gives back what systems receive; every trial of the tab Enhance has it, to be heard and measured before and after.
+INPUT = "unprocessed"
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,23 @@ class Choice:
 def choices(task: Task, settings: Settings) -> list[Choice]:
     """Every system of a task with every variant, or those that were named, in the order of the list.
 
+    Of those that generate only systems: anchors make their sounds of a reference, and a prompt has none. ``INPUT`` is
+    not to be chosen, since it is always there.
+
     Raises:
         BenchError: If a name means nothing.
     """
     specs = [
         resolve(label, settings.options.device, settings.untrained, settings.options.weights)
         for name in settings.systems or list_systems()
-        if task in load_system_card(parse(name).name).tasks
+        if _offered(load_system_card(parse(name).name), task)
         for label in _variants(name)
     ]
     return _looked_at(specs)
+
+
+def _offered(card: SystemCard, task: Task) -> bool:
+    return task in card.tasks and card.name != INPUT and (task != "generate" or card.role == "system")
 
 
 def _variants(name: str) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ldmbench.demo.catalogue import choices
+from ldmbench.demo.catalogue import Choice
 from ldmbench.demo.desk import Desk
-from ldmbench.demo.forms import Shown, chosen, sound_source, source_of, stream, system_chooser
+from ldmbench.demo.forms import Shown, chosen, seed_of, sound_source, source_of, stream, system_chooser
 from ldmbench.demo.tabs import Tab, finish
 from ldmbench.runs.request import Request
 from ldmbench.suite import load_suite
@@ -15,10 +15,9 @@ from ldmbench.suite import load_suite
 SUITE = "demo-code"
 
 
-def code_tab(gr: Any, desk: Desk) -> Tab:
+def code_tab(gr: Any, desk: Desk, listed: Sequence[Choice]) -> Tab:
     """The form and what it does."""
     settings = desk.settings
-    listed = choices("codec", settings)
     with gr.Row():
         with gr.Column(scale=2):
             source = sound_source(gr, "code", desk)
@@ -33,14 +32,14 @@ def code_tab(gr: Any, desk: Desk) -> Tab:
         content: str,
         single: Sequence[str],
         sets: Sequence[str],
-        seed: int | None,
+        seed: float | None,
         visitor: Any,
     ) -> Iterator[Shown]:
         def request() -> Request:
             wanted = chosen(listed, single, sets, settings.limits.systems)
             sound = source_of(desk, upload, builtin, content)
             return Request(
-                SUITE, wanted, audio=sound.folder, content=sound.content, seed=int(seed) if seed else None,
+                SUITE, wanted, audio=sound.folder, content=sound.content, seed=seed_of(seed),
                 untrained=settings.untrained, out=settings.out,
             )  # fmt: skip
 

@@ -50,9 +50,16 @@ def sound_source(gr: Any, prefix: str, desk: Desk) -> Source:
         label=label, sources=["upload", "microphone"], type="filepath", elem_id=f"{prefix}-upload", editable=False
     )
     with gr.Row():
-        builtin = gr.Dropdown(names, value=names[0], label="or a built-in clip", elem_id=f"{prefix}-builtin", scale=2)
+        builtin = gr.Dropdown(
+            names, value=names[0], label="or a built-in clip", elem_id=f"{prefix}-builtin", scale=2, min_width=240
+        )
         content = gr.Radio(
-            list(_CONTENTS), value="general", label="What an upload holds", elem_id=f"{prefix}-content", scale=2
+            list(_CONTENTS),
+            value="general",
+            label="What an upload holds",
+            elem_id=f"{prefix}-content",
+            scale=2,
+            min_width=240,
         )
     return Source(upload, builtin, content)
 
@@ -104,7 +111,7 @@ def system_chooser(gr: Any, prefix: str, listed: Sequence[Choice], default: Sequ
     absent = [choice for choice in listed if choice.reason]
     if absent:
         with gr.Accordion(f"Not ready here: {len(absent)}", open=False, elem_id=f"{prefix}-absent"):
-            gr.HTML(_absent(absent))
+            gr.HTML(absent_as_html(absent))
     return Systems(single, whole)
 
 
@@ -116,7 +123,7 @@ def _preset(ready: Sequence[Choice], default: Sequence[str]) -> list[str]:
     return [label for label in dict.fromkeys(wanted) if label] or [choice.label for choice in ready[:1]]
 
 
-def _absent(choices: Sequence[Choice]) -> str:
+def absent_as_html(choices: Sequence[Choice]) -> str:
     """Systems that cannot be chosen, greyed, variants with one reason together, each with what to do about it."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for choice in choices:
@@ -128,6 +135,11 @@ def _absent(choices: Sequence[Choice]) -> str:
         cure = f"<br><code>{html.escape(fix)}</code>" if fix else ""
         items.append(f"<li><b>{html.escape(family)}</b> {html.escape(variants)}: {html.escape(reason)}{cure}</li>")
     return f'<ul class="ldm-absent">{"".join(items)}</ul>'
+
+
+def seed_of(value: float | None) -> int | None:
+    """A run's seed; None for that of the suite, so that the command line need not say it."""
+    return int(value) if value else None
 
 
 def chosen(listed: Sequence[Choice], single: Sequence[str], sets: Sequence[str], most: int) -> tuple[str, ...]:

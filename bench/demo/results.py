@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
+from ldmbench.demo.catalogue import INPUT
 from ldmbench.demo.home import Served
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
@@ -126,7 +127,7 @@ class Results:
     def _line(self, run: Run, clip: ClipInfo) -> Line:
         row = run.outputs.get(clip.id)
         marks = ("UNTRAINED",) if run.info.untrained else ()
-        kind = "input" if run.info.name.name == "unprocessed" else "output"
+        kind = "input" if run.info.name.name == INPUT else "output"
         label = run.info.system
         if row is None:
             return Line(label, kind, run.info.id, marks, run.problem)

@@ -107,10 +107,14 @@ def _together(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 def _run(request: Request, options: Options, plans: list[Plan]) -> list[Event]:
     """Run some systems; ``plans`` gets their plan as soon as there is one. What could not be run, with the reason."""
     try:
-        prepared = prepare(request, replace(options, skip_unavailable=True))
+        prepared = prepare(request, options)
+        events = []
         for finding in prepared.errors:
-            raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
-        events = [Event("failed", text, name) for name, _, text in (line.partition(": ") for line in prepared.left_out)]
+            error = BenchError(finding.text, fix=finding.fix)
+            if finding.subject not in request.systems:
+                raise BenchError(f"{finding.subject}: {error}")
+            events.append(Event("failed", str(error), finding.subject))
+        # The plan is of the others.
         if prepared.plan is not None:
             plans.append(prepared.plan)
             carry_out(prepared.plan, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+
+#: How far a loop is, at the end of what it says.
+_FAR = re.compile(r"(\d+) of (\d+)")
 
 #: Height of a spectrogram, pixels.
 _HEIGHT = 96
@@ -47,6 +51,7 @@ def results(trial: Results, status: str, command: str, state: str, error: str = 
         state=state,
         status=status,
         error=error,
+        far=_far(status) if state == "running" else None,
         untrained=trial.untrained,
         lines=[_shown(line) for line in trial.lines],
         metrics=[_column(name) for name in trial.metrics],
@@ -57,6 +62,12 @@ def results(trial: Results, status: str, command: str, state: str, error: str = 
         rasters=rasters,
         command=command,
     )
+
+
+def _far(status: str) -> tuple[int, int] | None:
+    """What is done of how much, of the loop that a system is in."""
+    found = _FAR.search(status.partition(": ")[2].partition(" (")[0])
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _shown(line: Line) -> dict[str, Any]:

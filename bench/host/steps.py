@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ STEPS = "LDMBENCH_STEPS"
 T = TypeVar("T")
 
 
-def counted(items: Sequence[T], what: str) -> Iterator[T]:
+def counted(items: Collection[T], what: str) -> Iterator[T]:
     """The items one by one; before each, where somebody asked for it, what is done and how much of it."""
     path = os.environ.get(STEPS)
     for index, item in enumerate(items):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
+from ldmbench.host.steps import counted
 from ldmbench.system.card import SystemSpec
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.audioldm.t5 import encoded, prompt_facts
@@ -111,7 +112,7 @@ class SrcGAudio(LatentDiffusion):
         shape = (len(clips), unet.config.in_channels, frames // self.shrink, bands)
         latents: Tensor = randn_tensor(shape, generator=generators, device=unet.device, dtype=unet.dtype)
         self.scheduler.set_timesteps(self.steps, device=unet.device)
-        for step in self.scheduler.timesteps:
+        for step in counted(self.scheduler.timesteps, "step"):
             seen = torch.cat([latents] * 2) if guided else latents
             noise = unet(seen, step, encoder_hidden_states=condition, encoder_attention_mask=mask).sample
             if guided:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ldmbench.audio.arrays import Waveforms
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
+from ldmbench.host.steps import counted
 from ldmbench.systems.audioldm.base import LatentDiffusion
 from ldmbench.systems.audioldm.sampling import guided
 from ldmbench.systems.audioldm.t5 import encoded, prompt_facts
@@ -97,7 +98,7 @@ class Tango(LatentDiffusion):
         predict = guided(self.models["unet"], asked, empty, self.cfg)
         self.scheduler.set_timesteps(self.steps)
         latents = latents * self.scheduler.init_noise_sigma
-        for step in self.scheduler.timesteps:
+        for step in counted(self.scheduler.timesteps, "step"):
             # What draws the noise takes a generator for each clip; only the annotation of ``step`` does not.
             own = cast(Any, generators)
             latents = self.scheduler.step(predict(latents, step), step, latents, own, return_dict=False)[0]

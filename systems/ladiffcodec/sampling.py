@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ldmbench.audio.arrays import Real
+from ldmbench.host.steps import counted
 from ldmbench.systems.latent.v_diffusion import Noise, seeded_noise
 
 #: Steps the model was trained with.
@@ -129,7 +130,7 @@ def midway_infilling(predict: Predict, steps: Steps, condition: Tensor, draws: S
     filled = condition
     start = torch.stack([draw.start(shape) for draw in draws]).to(condition) if gamma < 1 else condition
     sampled = (1 - gamma) * start + gamma * filled
-    for index in range(len(steps.times)):
+    for index in counted(range(len(steps.times)), "step"):
         if gamma == 1:
             filled = sampled = _stepped(predict, steps, index, filled, condition, [draw.infilling for draw in draws])
         elif gamma == 0:
@@ -156,7 +157,7 @@ def released_infilling(
     sampled = torch.stack([draw.start(shape) for draw in draws]).to(condition)
     noises = [draw.infilling for draw in draws] + [draw.sampled for draw in draws]
     both_conditions = torch.cat([condition, condition])
-    for index in range(len(steps.times)):
+    for index in counted(range(len(steps.times)), "step"):
         both = _stepped(predict, steps, index, torch.cat([filled, sampled]), both_conditions, noises)
         stepped, sampled = both.chunk(2)
         sampled = (1 - gamma) * sampled + gamma * filled

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ldmbench.errors import BenchError
+from ldmbench.host.steps import counted
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +137,7 @@ def walk(
         watch: Called after each step.
         before: What becomes of the latents ahead of the step of an index.
     """
-    for index, time in enumerate(times):
+    for index, time in enumerate(counted(times, "step")):
         if before:
             latents = before(index, latents)
         guess = predict(latents, time).float()
