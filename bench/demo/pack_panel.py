@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmbench.demo.catalogue import INPUT
 from ldmbench.demo.desk import Desk
-from ldmbench.demo.packs import METHODS, make_pack
+from ldmbench.demo.packs import METHODS, Made, make_pack
 from ldmbench.demo.tabs import Tab
 from ldmbench.errors import BenchError
 from ldmbench.runs.store import read_record
@@ -41,16 +41,22 @@ def pack_panel(gr: Any, desk: Desk, tabs: Sequence[Tab]) -> None:
             pack = make_pack(trials, method, title, desk.settings.out)
         except BenchError as error:
             return f'<div class="ldm"><p class="ldm-error" role="alert">{html.escape(str(error))}</p></div>'
-        notes = "".join(f"<p>note: {html.escape(note)}</p>" for note in pack.notes)
-        lines = html.escape("\n".join(pack.commands))
-        return (
-            f'<div class="ldm" data-pack="{html.escape(str(pack.folder))}"><p>{pack.pages} page{"s" if pack.pages > 1 else ""}: '
-            f"<code>{html.escape(str(pack.folder))}</code>, with the key beside it.</p>{notes}"
-            f'<div class="ldm-command"><pre><code>{lines}</code></pre>'
-            '<button type="button" class="ldm-copy">Copy</button></div></div>'
-        )
+        return _written(pack)
 
     make.click(write, [trials, method, title], made, api_visibility="private", concurrency_limit=1)
+
+
+def _written(pack: Made) -> str:
+    """What was written, and what to type next."""
+    folder = html.escape(str(pack.folder))
+    notes = "".join(f"<p>note: {html.escape(note)}</p>" for note in pack.notes)
+    lines = html.escape("\n".join(pack.commands))
+    pages = f"{pack.pages} page{'s' if pack.pages > 1 else ''}"
+    return (
+        f'<div class="ldm" data-pack="{folder}"><p>{pages}: <code>{folder}</code>, with the key beside it.</p>{notes}'
+        f'<div class="ldm-command"><pre><code>{lines}</code></pre>'
+        '<button type="button" class="ldm-copy">Copy</button></div></div>'
+    )
 
 
 def _add(runs: list[str], trials: Trials) -> tuple[Trials, str]:

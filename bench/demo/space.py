@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-import ldmbench
 from ldmbench.demo.settings import Settings
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
@@ -90,7 +89,7 @@ def write_space(folder: Path, settings: Settings, title: str = "ldmbench demo") 
     for name, text in texts.items():
         with replacing(folder / name) as handle:
             handle.write(text.encode())
-    source = Path(ldmbench.__path__[0])
+    source = Path(__file__).parents[1]
     # Links of a checkout become the folders that they lead to.
     shutil.copytree(source, folder / "ldmbench", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     return [folder / name for name in texts]
