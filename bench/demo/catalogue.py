@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ldmbench.demo.settings import Settings
@@ -22,7 +22,7 @@ class Choice:
     """A system that can be chosen, or cannot.
 
     Attributes:
-        label: Its name and variant.
+        label: Its name and variant as they are typed, with the path of a card where it was named by that.
         family: Its name.
         title: What its card calls it.
         reason: Why it cannot be run here, empty where it can.
@@ -49,12 +49,12 @@ def choices(task: Task, settings: Settings) -> list[Choice]:
     Raises:
         BenchError: If a name means nothing.
     """
-    specs = [
-        resolve(label, settings.options.device, settings.untrained, settings.options.weights)
+    specs = {
+        label: resolve(label, settings.options.device, settings.untrained, settings.options.weights)
         for name in settings.systems or list_systems()
         if _offered(load_system_card(parse(name).name), task)
         for label in _variants(name)
-    ]
+    }
     return _looked_at(specs)
 
 
@@ -71,18 +71,18 @@ def _variants(name: str) -> list[str]:
     return [f"{name}@{variant}" for variant in card.variants]
 
 
-def _looked_at(specs: Sequence[SystemSpec]) -> list[Choice]:
+def _looked_at(specs: Mapping[str, SystemSpec]) -> list[Choice]:
     # Variants of a system without weights need the same; those of others have files of their own.
-    asked = {spec.label: spec.label if spec.card.weights else spec.card.name for spec in specs}
-    first = {asked[spec.label]: spec for spec in reversed(specs)}
+    asked = {label: spec.label if spec.card.weights else spec.card.name for label, spec in specs.items()}
+    first = {asked[label]: spec for label, spec in reversed(specs.items())}
     found = {key: next(iter(check_systems([spec]))) for key, spec in first.items()}
     made = []
-    for spec in specs:
-        finding = found[asked[spec.label]]
+    for label, spec in specs.items():
+        finding = found[asked[label]]
         ready = finding.level != "error"
         made.append(
             Choice(
-                spec.label,
+                label,
                 spec.card.name,
                 spec.card.title,
                 "" if ready else finding.text,

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import cast
 
 from ldmbench.demo.catalogue import INPUT
 from ldmbench.errors import BenchError
@@ -75,16 +74,15 @@ def make_pack(trials: Sequence[Sequence[str]], method: str, title: str, out: Pat
     """
     if method not in METHODS:
         raise BenchError(f"unknown method {method!r}", fix=f"choose one of {', '.join(METHODS)}")
-    chosen = cast(Method, method)
     material = material_of(trials)
-    preset = load_preset(DEFAULTS[chosen])
+    preset = load_preset(DEFAULTS[method])
     folder = out / PACKS / datetime.now().strftime("%Y-%m-%d-%H%M%S")
     number = 1
     while folder.exists():
         number += 1
         folder = folder.with_name(f"{folder.name.partition('.')[0]}.{number}")
     request = Request(
-        chosen, preset, title.strip() or "Listening test", items=len(material.items), longest=preset.seconds,
+        method, preset, title.strip() or "Listening test", items=len(material.items), longest=preset.seconds,
         treatment=Treatment(loudness=LOUDNESS, anchors=preset.anchors),
     )  # fmt: skip
     try:

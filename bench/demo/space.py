@@ -107,7 +107,7 @@ def _declared(extras: Sequence[str]) -> list[str]:
     """Requirements of the distribution with some extras, without their markers."""
     from packaging.requirements import Requirement
 
-    lines = {}
+    lines: dict[str, None] = {}
     for text in metadata.requires("ldmbench") or ():
         requirement = Requirement(text)
         asked = [{"extra": extra} for extra in ("", *extras)]

@@ -18,7 +18,7 @@ from ldmbench.runs.plan import Plan
 from ldmbench.runs.prepare import prepare
 from ldmbench.runs.request import Options, Request
 from ldmbench.runs.store import is_run, rows_in
-from ldmbench.system.registry import load_system_card
+from ldmbench.system.registry import load_system_card, resolve
 
 #: Seconds between two looks at how far a run is.
 _LOOK_S = 0.2
@@ -108,12 +108,13 @@ def _run(request: Request, options: Options, plans: list[Plan]) -> list[Event]:
     """Run some systems; ``plans`` gets their plan as soon as there is one. What could not be run, with the reason."""
     try:
         prepared = prepare(request, options)
+        asked = {resolve(name).label: name for name in request.systems}
         events = []
         for finding in prepared.errors:
             error = BenchError(finding.text, fix=finding.fix)
-            if finding.subject not in request.systems:
+            if finding.subject not in asked:
                 raise BenchError(f"{finding.subject}: {error}")
-            events.append(Event("failed", str(error), finding.subject))
+            events.append(Event("failed", str(error), asked[finding.subject]))
         # The plan is of the others.
         if prepared.plan is not None:
             plans.append(prepared.plan)

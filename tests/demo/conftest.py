@@ -17,6 +17,53 @@ from tests.listening.conftest import browsers
 __all__ = ["browsers"]
 
 
+CHIME_CARD = """
+name = "chime"
+title = "A chime that takes its time"
+tasks = ["generate"]
+module = "chime:Chime"
+rate = 16000
+licence = "CC0"
+
+[settings]
+steps = 4
+seconds = 1.0
+negative = ""
+"""
+
+#: Notes when it works in a file beside the card, so that a test can see whether two of them worked at once.
+CHIME = """
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ldmbench.audio.sound import Audio
+from ldmbench.host.steps import counted
+from ldmbench.system.protocol import Output
+
+LOG = Path(__file__).with_name("chime.log")
+
+
+class Chime:
+    def __init__(self, spec):
+        self.card, self.spec = spec.card, spec
+
+    def process(self, clips):
+        for clip in clips:
+            began = time.time()
+            for _ in counted(range(self.spec.settings["steps"]), "step"):
+                time.sleep(0.05)
+            rate, seconds = self.card.rate, self.spec.settings["seconds"]
+            times = np.arange(round(seconds * rate)) / rate
+            pitch = 220 + int(hashlib.sha256(clip.text.encode()).hexdigest(), 16) % 440 + clip.seed % 7
+            yield Output(Audio.of(0.3 * np.sin(2 * np.pi * pitch * times) * np.exp(-3 * times), rate))
+            with LOG.open("a") as handle:
+                handle.write(f"{began} {time.time()}\\n")
+"""
+
+
 @dataclass
 class Served:
     """``ldmbench demo`` as a process."""
@@ -59,7 +106,11 @@ def stopped(served: Served) -> None:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The server that the browser tests share."""
-    server = started(tmp_path_factory.mktemp("demo"), "opus@6kbps", "opus@24kbps", "mp3")
+    """The server that the browser tests share; when it is gone, so are its temporary files."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "chime.toml").write_text(CHIME_CARD)
+    (folder / "chime.py").write_text(CHIME)
+    server = started(folder, "opus@6kbps", "opus@24kbps", "mp3", "resample@8khz", "./chime.toml", "--most-mb", "1")
     yield server
     stopped(server)
+    assert list(server.temporary.iterdir()) == []
