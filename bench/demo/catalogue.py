@@ -74,7 +74,7 @@ def _variants(name: str) -> list[str]:
 def _looked_at(specs: Mapping[str, SystemSpec]) -> list[Choice]:
     # Variants of a system without weights need the same; those of others have files of their own.
     asked = {label: spec.label if spec.card.weights else spec.card.name for label, spec in specs.items()}
-    first = {asked[label]: spec for label, spec in reversed(specs.items())}
+    first = {asked[label]: spec for label, spec in reversed(list(specs.items()))}
     found = {key: next(iter(check_systems([spec]))) for key, spec in first.items()}
     made = []
     for label, spec in specs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -17,7 +17,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.host.orphans import descendants
 from ldmbench.listening.pack import load_key, load_pack
-from ldmbench.runs.results import open_run
+from ldmbench.runs.results import Run, open_run
 from tests.conftest import Sound
 from tests.demo.conftest import Served
 
@@ -81,14 +81,19 @@ def decoded(browser: Chrome, url: str, rate: int) -> np.ndarray[Any, Any]:
     return np.stack([np.frombuffer(base64.b64decode(channel), "<f4") for channel in channels])
 
 
+def runs_of(served: Served, lines: Mapping[str, Mapping[str, str]], label: str) -> list[Run]:
+    """The runs on disk that a line shows."""
+    return [open_run(path) for path in served.runs.glob(f"demo-*/*/{lines[label]['run']}")]
+
+
 def same_as_runs(browser: Chrome, prefix: str, served: Served) -> dict[str, Audio]:
     """Hold every sound of a result against the run's file; system -> its sound."""
     sounds = {}
-    for label, row in rows(browser, prefix).items():
+    lines = rows(browser, prefix)
+    for label, row in lines.items():
         if not row["run"]:
             continue
-        (path,) = served.runs.glob(f"demo-*/*/{row['run']}")
-        run = open_run(path)
+        (run,) = runs_of(served, lines, label)
         assert run.info.system == label
         (clip,) = run.info.clips
         expected = audio.read(str(run.audio_path(clip.id)))
@@ -138,8 +143,8 @@ def test_enhance_from_an_empty_form_to_sound(browser: Chrome, served: Served) ->
     assert list(sounds) == ["unprocessed", "resample@8khz"]
     lines = rows(browser, "enhance")
     assert list(lines) == ["reference", "unprocessed", "resample@8khz"]
-    # Twice the distance to the reference: before and after.
-    assert all(float(lines[name]["text"].split()[-4].replace("WAV", "0")) >= 0 for name in ("unprocessed",))
+    (lsd,) = [run.scores[clip, "lsd"].value for run in runs_of(served, lines, "unprocessed") for clip in run.outputs]
+    assert f"{lsd:.3f}" in lines["unprocessed"]["text"], "the distance before, beside those after"
     command = browser.find_element("css selector", "#enhance-result .ldm-command code").text
     assert " -c builtin-general@4khz -s unprocessed -s resample@8khz" in command
 
@@ -149,9 +154,9 @@ def test_code_from_an_empty_form_to_sound(browser: Chrome, served: Served) -> No
     open_tab(browser, "code")
     run(browser, "code")
     sounds = same_as_runs(browser, "code", served)
-    assert list(sounds) == ["opus@6kbps", "opus@24kbps", "mp3@8kbps"]
+    assert list(sounds) == ["opus@6kbps", "opus@24kbps", "mp3@8kbps", "resample@8khz"]
     assert len(browser.find_elements("css selector", "#code-result .ldm-curve svg")) == 1
-    assert len(browser.find_elements("css selector", "#code-result .ldm-picture img")) == 4
+    assert len(browser.find_elements("css selector", "#code-result .ldm-picture img")) == 5
     click(browser, "#code-result tr[data-label='opus@24kbps'] .ldm-pick")
     wait(browser, "[...ldmbenchPlayer.groups.values()].some(it => it.playing && ldmbenchPlayer.now(it) > 0.2)")
     click(browser, "#code-result tr[data-label='mp3@8kbps'] .ldm-pick")
@@ -246,7 +251,7 @@ def test_two_visitors_at_once_wait_for_each_other(
 
 def test_on_a_phone_everything_is_within_its_width(browser: Chrome, served: Served, tmp_path: Path) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[no-untyped-call]
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     try:
         for name in ("generate", "enhance", "code"):
             browser.get(served.url)
@@ -261,7 +266,7 @@ def test_on_a_phone_everything_is_within_its_width(browser: Chrome, served: Serv
             wait(browser, "[...ldmbenchPlayer.groups.values()].some(it => it.playing)")
             assert browser.save_screenshot(str(tmp_path / f"phone-{name}.png"))
     finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[no-untyped-call]
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_result_becomes_a_listening_pack(browser: Chrome, served: Served) -> None:
@@ -275,7 +280,7 @@ def test_a_result_becomes_a_listening_pack(browser: Chrome, served: Served) -> N
     folder = browser.execute_script("return document.querySelector('#pack-made .ldm').dataset.pack || ''")
     assert folder, browser.find_element("css selector", "#pack-made").text
     pack = load_pack(Path(folder))
-    assert set(load_key(Path(folder), pack).systems) == {"opus@6kbps", "opus@24kbps", "mp3@8kbps"}
+    assert set(load_key(Path(folder), pack).systems) == {"opus@6kbps", "opus@24kbps", "mp3@8kbps", "resample@8khz"}
 
 
 def test_nothing_was_asked_of_another_machine(browser: Chrome) -> None:
