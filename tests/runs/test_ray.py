@@ -75,6 +75,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # On a loaded machine a node takes its time.
         pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
         from ray.cluster_utils import Cluster
 
