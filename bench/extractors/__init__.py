@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +17,9 @@ from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.extractors import cache
+from ldmbench.host.memory import free_memory, is_out_of_memory
+
+_log = logging.getLogger(__name__)
 
 #: What an extractor says about one sound: layer -> float32 ``[dim]`` for the clip, or ``[frames, dim]``.
 Embedding = Mapping[str, NDArray[np.float32]]
@@ -76,12 +80,32 @@ class NetworkExtractor:
         if inputs and not self._loaded:
             self.load()
             self._loaded = True
-        for group in _groups(inputs, self.batch, self.largest):
-            outputs = self.forward(np.stack([inputs.pop(key) for key in group]))
+        while inputs:
+            group = _groups(inputs, self.batch, self.largest)[0]
+            outputs = self._fitting([inputs[key] for key in group])
+            # A batch for which the memory is short becomes a smaller one.
+            for key in (group := group[: len(next(iter(outputs.values())))]):
+                del inputs[key]
             for position, key in enumerate(group):
                 embeddings[key] = _checked({layer: array[position] for layer, array in outputs.items()})
                 cache.put(self.fingerprint, key, embeddings[key])
         return [embeddings[key] for key in keys]
+
+    def _fitting(self, inputs: Sequence[NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
+        """What ``forward`` makes of the inputs, or of the first half of them and so on, where the memory is short.
+
+        No later batch is larger then.
+        """
+        while True:
+            try:
+                return self.forward(np.stack(inputs))
+            except Exception as error:
+                if len(inputs) == 1 or not is_out_of_memory(error):
+                    raise
+            self.batch = len(inputs) // 2
+            _log.warning("%d inputs at once do not fit the memory, now %d", len(inputs), self.batch)
+            free_memory()
+            inputs = inputs[: self.batch]
 
     def load(self) -> None:
         """Read the weights and build the network; called once, before the first ``forward``.

@@ -1,7 +1,9 @@
-"""Peak memory of a stretch of code: resident set on a CPU, allocator on a CUDA device."""
+"""Memory: its peak in a stretch of code, and what to do where there was not enough of it."""
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,22 @@ def peak_memory(device: str = "cpu") -> Iterator[Callable[[], int | None]]:
         return
     reset = _reset_high_water_mark()
     yield lambda: _high_water_mark() if reset else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory was short, of a device or of the machine."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
+
+
+def free_memory() -> None:
+    """Give back what is held by nobody: torch keeps what it freed, in pieces that may be too small for a smaller batch.
+
+    To be called once the exception, whose traceback holds what was being computed, is gone.
+    """
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _reset_high_water_mark() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,15 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, describe
 from ldmbench.host.interrupt import from_keyboard
-from ldmbench.host.memory import peak_memory
+from ldmbench.host.memory import free_memory, is_out_of_memory, peak_memory
 from ldmbench.metrics._pair import LENGTH_TOLERANCE
 from ldmbench.probes.embedder import embedding_digest
 from ldmbench.runs.records import OutputRow
 from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter, Cost, Output, Prepares, System, parameters_of
+
+_log = logging.getLogger(__name__)
 
 #: Channels a WAV can have: its header counts them in 16 bits.
 MOST_CHANNELS = 65_535
@@ -53,6 +56,8 @@ class Producer:
 
     def __init__(self, spec: SystemSpec, build: Adapter, clips: Sequence[Clip]) -> None:
         self.spec = spec
+        #: The most clips at once that have not been too many for the memory; None as long as none were.
+        self._most: int | None = None
         try:
             self._system = build(spec)
             if isinstance(self._system, Prepares):
@@ -64,6 +69,8 @@ class Producer:
     def process(self, clips: Sequence[Clip], alone: bool) -> Iterator[Made]:
         """Rows for a batch; clips whose input is broken, or on which the system fails alone, become failed rows.
 
+        A batch for which the memory is short is halved until it fits, and no later one is larger.
+
         Args:
             clips: The batch.
             alone: Measure time and memory; they belong to a clip only in a batch of one.
@@ -74,16 +81,20 @@ class Producer:
                 ready.append(clip.load() if clip.path is not None else clip)
             except BenchError as error:
                 yield Made(OutputRow(clip.id, "failed", str(error)))
-        if not ready:
-            return
+        while ready:
+            size = self._most or len(ready)  # It may have shrunk meanwhile.
+            batch, ready = ready[:size], ready[size:]
+            yield from self._processed(batch, alone)
+
+    def _processed(self, ready: Sequence[Clip], alone: bool) -> Iterator[Made]:
         outputs: list[Output] = []
-        stopped = ""
+        stopped, short = "", False
         try:
             # One more than there should be is enough to know; a system that never ends is not waited for.
             for output in islice(self._timed(ready, alone), len(ready) + 1):
                 outputs.append(output)
         except BaseException as error:
-            stopped = _reason(error)
+            stopped, short = _reason(error), is_out_of_memory(error)
         # Outputs belong to clips by their order alone: where one is missing or too many, none can be told apart.
         if not stopped and len(outputs) != len(ready):
             count = len(outputs) if len(outputs) < len(ready) else f"more than {len(ready)}"
@@ -93,7 +104,14 @@ class Producer:
         if stopped and len(ready) == 1:
             yield Made(OutputRow(ready[0].id, "failed", stopped))
             return
-        for clip in ready[len(outputs) :]:
+        left = ready[len(outputs) :]
+        if short:
+            self._most = len(ready) // 2
+            _log.warning("%s: %d clips at once do not fit the memory, now %d", self.spec.label, len(ready), self._most)
+            free_memory()
+            yield from self.process(left, alone=False)
+            return
+        for clip in left:
             yield from self.process([clip], alone=False)
 
     def _timed(self, clips: Sequence[Clip], alone: bool) -> Iterator[Output]:

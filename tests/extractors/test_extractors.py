@@ -172,3 +172,32 @@ def test_digest_is_the_sounds_own() -> None:
 def test_fingerprints_depend_on_every_part_and_not_on_their_order() -> None:
     assert make_fingerprint(a=1, b=2) == make_fingerprint(b=2, a=1)
     assert len({make_fingerprint(a=a, b=b) for a in (1, 2) for b in (True, "x", None)}) == 6
+
+
+def test_batches_are_halved_until_they_fit_and_stay_so() -> None:
+    class Small(Moments):
+        def forward(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            outputs = super().forward(batch)
+            if len(batch) > 2:
+                raise RuntimeError("CUDA out of memory")
+            return outputs
+
+    small, large = Small(batch=8), Moments("b" * 64, batch=8)
+    sounds = [noise(30, seed) for seed in range(11)]
+    for ours, theirs in zip(small.embed(sounds), large.embed(sounds), strict=True):
+        np.testing.assert_array_equal(ours["moments"], theirs["moments"])
+    assert [shape[0] for shape in small.shapes] == [8, 4, 2, 2, 2, 2, 2, 1]
+    small.embed([noise(40, seed) for seed in range(3)])
+    assert [shape[0] for shape in small.shapes[8:]] == [2, 1]
+
+
+def test_an_input_that_does_not_fit_alone_is_an_error() -> None:
+    class None_(Moments):
+        def forward(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            self.shapes.append(batch.shape)
+            raise RuntimeError("CUDA out of memory")
+
+    extractor = None_(batch=4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        extractor.embed([noise(30, seed) for seed in range(4)])
+    assert [shape[0] for shape in extractor.shapes] == [4, 2, 1]

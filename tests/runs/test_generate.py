@@ -196,6 +196,26 @@ def test_a_batch_that_is_too_large_succeeds_alone(make: Callable[..., Plan]) -> 
     assert all(row.seconds is None for row in rows(run).values()), "a second try is no measurement"
 
 
+@pytest.mark.parametrize("message", ["CUDA out of memory. Tried to allocate 2 GiB", "out of luck"])
+def test_batches_are_halved_until_they_fit_and_stay_so(
+    make: Callable[..., Plan], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Small(Fake):
+        def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+            if len(clips) > 2:
+                self.batches.append([str(len(clips))])
+                raise RuntimeError(message)
+            yield from super().process(clips)
+
+    system = Small()
+    assert statuses(done(make("abcdefghijkl"), system, batch=8)) == "abcdefghijkl|"
+    halved = [["8"], ["4"], *map(list, ("ab", "cd", "ef", "gh", "ij", "kl"))]
+    alone = [["8"], *map(list, "abcdefgh"), ["4"], *map(list, "ijkl")]
+    assert system.batches == (halved if "memory" in message else alone)
+    told = [record.getMessage() for record in caplog.records if "do not fit" in record.getMessage()]
+    assert len(told) == (2 if "memory" in message else 0)
+
+
 def test_an_error_for_the_user_is_shown_as_it_is(make: Callable[..., Plan]) -> None:
     def refuse(clip: Clip) -> Any:
         raise BenchError("the encoder refuses 8 kHz", "16 kHz", "use another")
