@@ -205,8 +205,7 @@ def _clip_row(
     unscored = sum(
         score is not None and score.status == "unscored"
         for run in runs
-        if run.info.role != "reference"  # Perfect by definition, and so without a value of some metrics.
-        for score in (run.scores.get((clip.id, fact.name)) for fact in facts if not set(fact.needs) <= SYSTEM_FACTS)
+        for score in (run.scores.get((clip.id, fact.name)) for fact in facts if not _cannot(run, fact))
     )
     name = clip.id.removeprefix(f"{clip.dataset}/")
     words = " ".join([clip.id, clip.group, clip.text, *failed]).lower()
@@ -264,7 +263,8 @@ def _data(
 def _score(run: Run, clip: str, fact: MetricFacts) -> list[str]:
     """Status and what to print: the value of one clip, or the reason why there is none."""
     row = run.scores.get((clip, fact.name))
-    if row is None:
+    # What a system cannot have (a low-pass filter has no bitrate) is not said again at every clip.
+    if row is None or (row.status == "unscored" and _cannot(run, fact)):
         return ["none", ""]
     if row.status != "ok" or row.value is None:
         return [row.status, row.message]
@@ -275,6 +275,11 @@ def _score(run: Run, clip: str, fact: MetricFacts) -> list[str]:
             return ["unscored", "the denominator is 0"]
         return ["ok", number(row.value[0] / row.value[1], fact.digits)]
     return ["ok", number(row.value, fact.digits)]
+
+
+def _cannot(run: Run, fact: MetricFacts) -> bool:
+    """Whether a metric without a value says nothing about a clip: of a system's facts, and of a perfect reference."""
+    return set(fact.needs) <= SYSTEM_FACTS or run.info.role == "reference"
 
 
 def _datasets(runs: Sequence[Run]) -> list[DatasetInfo]:

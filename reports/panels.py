@@ -13,6 +13,8 @@ from ldmbench.reports.cells import number
 from ldmbench.reports.curves import Curve
 from ldmbench.reports.heatmaps import HeatMap
 
+_RIMMED = r'<path d="\1" style="\2; paint-order: stroke"/>'
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -58,6 +60,11 @@ def heatmap_panel(item: HeatMap, prefix: str) -> Panel:
     return Panel(item.dataset, _inline(svg, item.words, prefix, marks, item.facts.name), item.words)
 
 
+def _short(value: float) -> str:
+    """A coordinate to two decimals; below 1, where it may be a scale, to four digits."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.4g}"
+
+
 def _counts(scored: int, failed: int) -> str:
     return f", n={scored}" + (f", {failed} FAILED" if failed else "")
 
@@ -65,7 +72,12 @@ def _counts(scored: int, failed: int) -> str:
 def _inline(svg: str, label: str, prefix: str, marks: Iterable[tuple[str, str, str]], metric: str) -> str:
     """The SVG for use inside the page: colours become the page's, ids unique, marks say their numbers."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    # A hundredth of a point is less than a pixel shows, and half of the bytes; spaces between tags show nothing.
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda match: _short(float(match[0])), svg)
+    svg = re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", svg))
+    # Letters with a rim are drawn twice, the rim first; a browser does both with one outline.
+    svg = re.sub(r'<path d="([^"]+)" style="([^"]*stroke[^"]*)"/><path d="\1" style="fill: [^;"]+"/>', _RIMMED, svg)
     svg = re.sub(r' id="(?!point-|cell-)([^"]+)"', rf' id="{prefix}\1"', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{prefix}", svg)
     inks = {drawing.INK: "ink", drawing.MUTED: "muted", drawing.GRID: "line", drawing.PAPER: "paper"}

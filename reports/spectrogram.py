@@ -78,7 +78,7 @@ def webp(picture: NDArray[np.float32], ceiling: float) -> bytes:
     channels = [np.interp(np.arange(256), stops, [colour[k] for colour in _COLOURS]) for k in range(3)]
     colours = np.stack(channels, 1).round().astype(np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(colours[index[::-1]]).save(stream, "WEBP", quality=QUALITY, method=4)
+    Image.fromarray(colours[index[::-1]]).save(stream, "WEBP", quality=QUALITY, method=6)
     return stream.getvalue()
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from PIL import Image
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.reports import encoding, media, page, spectrogram
+from ldmbench.reports import curves, drawing, encoding, media, page, panels, spectrogram
 from ldmbench.reports.compare import page as versus
 from ldmbench.reports.listening import scatter
 from ldmbench.reports.published import Published, PublishedValue
@@ -171,6 +172,19 @@ def test_opus_is_as_long_as_the_sound_and_close(tmp_path: Path, runs: list[Run],
     assert again.read_bytes() == file.read_bytes()
 
 
+def test_opus_spends_on_two_channels_what_their_band_needs() -> None:
+    low = Audio.of(np.random.default_rng(0).standard_normal((2, 48_000)), 48_000)
+    spectrum = np.fft.rfft(low.samples)
+    narrow = spectrum * (np.fft.rfftfreq(48_000, 1 / 48_000) < 7000)
+    sound = Audio.of(np.fft.irfft(narrow, 48_000), 48_000)
+    assert encoding.band(sound) == pytest.approx(7000, rel=0.01)
+    assert encoding.band(low) == pytest.approx(24_000, rel=0.001)
+    assert encoding.opus_rate(sound) == pytest.approx(2 * 6 * 7000, rel=0.01)
+    assert encoding.opus_rate(low) == 2 * encoding.OPUS_STEREO
+    assert encoding.opus_rate(sound.mono()) == encoding.OPUS_RATE
+    assert encoding.opus_rate(Audio.of(np.zeros((2, 10)), 48_000)) == 2 * encoding.OPUS_LEAST
+
+
 def test_opus_turns_down_like_flac_and_leaves_surround_alone(tmp_path: Path) -> None:
     loud = noise(1.0, 48_000)
     full, half = (soundfile.read(encoding.write_opus(tmp_path / str(gain), loud, gain))[0] for gain in (1.0, 0.5))
@@ -252,6 +266,32 @@ def test_names_and_texts_are_never_markup(html: str, evil: str) -> None:
     messages = [item["message"] for clip in embedded(html)["clips"] for item in clip["stimuli"]]
     assert "encoder said: <b>8 kHz</b> not supported" in messages
     assert page.embed({"a": "</script><!--\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028"}'
+
+
+def test_what_no_clip_can_have_is_not_said_at_each_of_them(html: str) -> None:
+    """A low-pass filter has no bitrate and a reference no finite error: dashes; a silent output is said where it is."""
+    said = re.findall(r'<span class="chip odd">(\d+ unscored)</span>', html)
+    assert said == ["1 unscored"], "the output of one clip is silent"
+    data = embedded(html)
+    rate = next(index for index, item in enumerate(data["metrics"]) if item["name"] == "kbps")
+    for clip in data["clips"]:
+        for item in clip["stimuli"]:
+            if item["name"] in ("Reference", "lowpass@3.5khz"):
+                assert item["scores"][rate] == ["none", ""]
+
+
+def test_figures_are_packed_and_keep_every_letter_where_it_was(runs: list[Run]) -> None:
+    curve = curves.build(runs, ["visqol_audio"])[0]
+    names = drawing.family_names([curve])
+    whole = drawing.render([curve], "svg", palette=names).decode()
+    packed = panels.curve_panel(curve, names, "c0-").svg
+    assert len(packed) < 0.6 * len(whole)
+    assert packed.count("<use ") == whole.count("<use ")
+    for pattern in (r"scale\(([\d.]+) ", r"<use [^>]*?x=\"([\d.]+)\"", r"translate\(([\d.]+) "):
+        before, after = ([float(number) for number in re.findall(pattern, text)] for text in (whole, packed))
+        assert after == pytest.approx(before, abs=0.006, rel=1e-3), pattern
+    assert packed.count("paint-order") > 3
+    ElementTree.fromstring(packed.replace("xlink:href", "href"))
 
 
 def test_ids_are_unique_and_references_resolve(html: str) -> None:
