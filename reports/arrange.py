@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -61,4 +62,14 @@ def renamed(table: Table, names: Mapping[str, str]) -> Table:
             facts = replace(facts, title=names[facts.name], unit="")
         columns.append(replace(column, dataset=names.get(column.dataset, column.dataset), facts=facts))
     rows = (replace(row, label=names[row.label], named=True) if row.label in names else row for row in table.rows)
-    return replace(table, columns=tuple(columns), rows=tuple(rows))
+    spoken = {name: text for name, text in names.items() if name not in {column.metric for column in table.columns}}
+    notes = tuple(_spoken(note, spoken) for note in table.notes)
+    return replace(table, columns=tuple(columns), rows=tuple(rows), notes=notes)
+
+
+def _spoken(note: str, names: Mapping[str, str]) -> str:
+    """A note with rows and datasets under the names that are printed, where they stand as words of their own."""
+    if not names:
+        return note
+    either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.sub(rf"(?<![\w@.:/=-])({either})(?![\w@/=-]|[.:]\w)", lambda match: names[match[1]], note)

@@ -444,6 +444,9 @@ def test_latex_has_the_printed_names(runs: list[Run]) -> None:
     assert "opus@64kbps" not in text.partition("minipage")[0]
     assert r"\caption{All of it}" in text
     assert r"\label{tab:x}" in text
+    built = replace(table.build(runs), notes=("Not ranked: opus@6kbps, opus@64kbps:x=1 on builtin-music: none",))
+    shown = renamed(built, {"opus@6kbps": "Low", "opus@64kbps": "High", "builtin-music": "Music"})
+    assert shown.notes == ("Not ranked: Low, opus@64kbps:x=1 on Music: none",)
 
 
 def test_latex_escapes_what_has_a_meaning() -> None:
