@@ -18,13 +18,14 @@ LONGEST_KEPT = 60 * 48_000
 _kept: WeakKeyDictionary[Audio, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
-def remember(sound: Audio, key: Hashable, make: Callable[[], T]) -> T:
+def remember(sound: Audio, key: Hashable, make: Callable[[], T], small: bool = False) -> T:
     """``make()``, computed once per sound and key, and forgotten together with the sound.
 
     Metrics keep the spectra of a reference here: one clip's reference serves every metric and every system.
-    ``make`` must not hold ``sound`` in what it returns, or neither would ever be freed.
+    ``make`` must not hold ``sound`` in what it returns, or neither would ever be freed. What is ``small`` however long
+    the sound is, a few numbers, is kept of any sound.
     """
-    if sound.length > LONGEST_KEPT:
+    if sound.length > LONGEST_KEPT and not small:
         return make()
     store = _kept.setdefault(sound, {})
     if key not in store:

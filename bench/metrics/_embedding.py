@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ class EmbeddingMetric(ModelMetric):
     """
 
     #: Import names of what the extractor needs.
-    packages: ClassVar[tuple[str, ...]] = ("torch", "torchaudio")
+    packages: tuple[str, ...] = ("torch", "torchaudio")
 
     def __init__(self, facts: MetricFacts, source: Source) -> None:
         self.facts = facts
@@ -84,15 +84,22 @@ class EmbeddingMetric(ModelMetric):
 
     def problem(self) -> str:
         """Why this metric cannot be computed here, or empty; reads no checkpoint."""
-        import importlib.util
-
-        if absent := [name for name in self.packages if importlib.util.find_spec(name) is None]:
-            return f"{' and '.join(absent)} not installed (fix: pip install 'ldmbench[models]')"
+        if text := self.absent_packages():
+            return text
         if not self.source.untrained:
             try:
                 find_all(self.source.checkpoints, self._weights)
             except BenchError as error:
                 return str(error)
+        return ""
+
+    def absent_packages(self) -> str:
+        """Which of ``packages`` are not installed, or empty."""
+        import importlib.util
+
+        if absent := [name for name in self.packages if importlib.util.find_spec(name) is None]:
+            extras = ",".join(self.facts.extras)
+            return f"{' and '.join(absent)} not installed (fix: pip install 'ldmbench[{extras}]')"
         return ""
 
     def extractor(self) -> NetworkExtractor:

@@ -30,7 +30,11 @@ from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
 
 #: Import names that show whether an optional dependency group is installed.
-_EXTRAS = {"cluster": ("ray",), "models": ("torch", "torchaudio", "transformers", "diffusers", "whisper")}
+_EXTRAS = {
+    "cluster": ("ray",),
+    "models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"),
+    "speech": ("onnxruntime", "speechmos", "distillmos", "torchcrepe", "pyworld", "webrtcvad", "zimtohrli"),
+}
 
 #: Seconds that the import of a module of others may take.
 _LOOK_S = 600.0

@@ -1,0 +1,111 @@
+"""Judges of one sound: what a model says of the output alone, computed once for all columns that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ldmbench.audio.arrays import Rows
+from ldmbench.audio.memo import remember
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError, Unscored
+from ldmbench.metrics._base import BaseMetric, MetricFacts, Value
+from ldmbench.metrics._embedding import EmbeddingMetric, Source
+from ldmbench.metrics._pair import mix
+from ldmbench.system.protocol import Output
+
+
+@dataclass
+class Judge(BaseMetric):
+    """A column of what a model on the CPU says of an output.
+
+    Attributes:
+        facts: The metric's facts; it listens at ``facts.rate``.
+        listen: The model: a function of a module, of a mono signal ``[time]``, that gives values by column.
+        settings: Its keyword arguments.
+        column: The key of this metric's value.
+    """
+
+    facts: MetricFacts
+    listen: Callable[..., Mapping[str, float]]
+    settings: Mapping[str, object]
+    column: str
+
+    def measure(self, clip: Clip, output: Output) -> float:
+        """The value of the output's mono mix.
+
+        Raises:
+            Unscored: If the output is silent, or the model has no value for it.
+            BenchError: If there is no output audio.
+            CheckpointError: If the model's files are not installed.
+        """
+        sound = audible(clip, output, self.facts.rate)
+        listen = partial(self.listen, sound.samples[0], **self.settings)
+        key = (self.listen.__module__, self.listen.__name__, *sorted(self.settings.items()))
+        return remember(sound, key, listen, small=True)[self.column]
+
+
+def audible(clip: Clip, output: Output, rate: int) -> Audio:
+    """The mono mix of an output at ``rate`` Hz, the same object on every call.
+
+    Raises:
+        Unscored: If it is silent: judges trained on speech give digital silence numbers that mean nothing.
+        BenchError: If there is no output audio.
+    """
+    if output.audio is None:
+        raise BenchError(f"{clip.id} has no output audio", fix="use a metric that does not need audio")
+    sound = mix(output.audio, "the output").at(rate)
+    if not sound.samples.any():
+        raise Unscored("the output is silent")
+    return sound
+
+
+class NetworkJudge(EmbeddingMetric):
+    """A column of what a network says of an output: the layer of ``source`` that holds one number for each sound."""
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
+        """Each clip's value, or why there is none: silence has none.
+
+        Raises:
+            CheckpointError: If the network cannot be loaded.
+        """
+        silent = [output.audio is not None and not output.audio.samples.any() for output in outputs]
+        heard = [pair for pair, quiet in zip(zip(clips, outputs, strict=True), silent, strict=True) if not quiet]
+        values = iter(super().measure_batch(*zip(*heard, strict=True)) if heard else ())
+        return [Unscored("the output is silent") if quiet else next(values) for quiet in silent]
+
+    def compare(self, *rows: Rows) -> Value:
+        """The number itself."""
+        return float(rows[-1][0, 0])
+
+
+class PackagedJudge(NetworkJudge):
+    """One whose weights lie in a package, so that there is nothing to fetch.
+
+    Args:
+        facts: The metric's facts.
+        source: Where the values come from; no checkpoints.
+        packages: Import names of what it needs.
+        weights: Gives the file of weights.
+    """
+
+    def __init__(
+        self, facts: MetricFacts, source: Source, packages: tuple[str, ...], weights: Callable[[], Path]
+    ) -> None:
+        super().__init__(facts, source)
+        self.packages = packages
+        self._file = weights
+
+    def problem(self) -> str:
+        """Why this metric cannot be computed here, or empty; reads no checkpoint."""
+        if text := self.absent_packages():
+            return text
+        try:
+            if not self.source.untrained:
+                self._file()
+        except BenchError as error:
+            return str(error)
+        return ""
