@@ -53,7 +53,7 @@ if __name__ == "__main__":
         Settings(
             out=Path("runs").absolute(),
             systems={systems!r},
-            options=Options(device={device!r}, quiet=True),
+            options=Options(device={device!r}, retry_failed=True, quiet=True),
             untrained={untrained!r},
             limits=Limits(**{limits!r}),
         ),

@@ -85,15 +85,18 @@ def carry(request: Request, options: Options, steps: str) -> Iterator[Event]:
             plans: list[Plan] = []
             future = pool.submit(_run, replace(request, systems=names), options, plans)
             before: dict[Path, tuple[int, int]] = {}
+            made = 0
             working = True
             while working:
                 working = bool(wait([future], timeout=_LOOK_S).not_done)
                 for path in plans[0].paths if plans else ():
                     # At the end every run is read once more, with its problem where it has one.
-                    if is_run(path) and (before.get(path) != rows_in(path) or not working):
-                        before[path] = rows_in(path)
+                    now = rows_in(path)
+                    if is_run(path) and (before.get(path) != now or not working):
+                        made += path in before and before[path][0] != now[0]
+                        before[path] = now
                         yield Event("changed", path=path)
-                yield Event("at", _stage(names, plans, Path(steps)))
+                yield Event("at", _stage(names, plans, Path(steps), made))
             yield from future.result()
 
 
@@ -126,11 +129,13 @@ def _run(request: Request, options: Options, plans: list[Plan]) -> list[Event]:
     return events
 
 
-def _stage(names: Sequence[str], plans: Sequence[Plan], steps: Path) -> str:
+def _stage(names: Sequence[str], plans: Sequence[Plan], steps: Path, made: int) -> str:
+    """What is being done; ``made`` is how many outputs came since the start."""
     if not plans:
         return f"looking at what {names[0]} needs" if len(names) == 1 else f"looking at what {len(names)} systems need"
     (plan,) = plans
     for info, path in zip(plan.runs, plan.paths, strict=True):
         if rows_in(path)[0] < len(plan.clips):
             return f"{info.system}: {said(steps) or 'working'}"
-    return "measuring"
+    # What failed before has a row already while it is tried again.
+    return said(steps) if said(steps) and not made else "measuring"

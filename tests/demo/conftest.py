@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,8 @@ class Served:
 
 def started(folder: Path, *words: str) -> Served:
     """A server in a folder of its own, with its own folder for temporary files."""
-    pytest.importorskip("gradio", reason="gradio is not installed (the extra 'demo')")
+    if find_spec("gradio") is None:  # Its import takes ten seconds.
+        pytest.skip("gradio is not installed (the extra 'demo')")
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +297,34 @@ def test_an_empty_pack_and_trials_that_differ_are_refused(tmp_path: Path) -> Non
     with pytest.raises(BenchError, match="unknown method 'poll'"):
         make_pack([["x"]], "poll", "", tmp_path)
     assert size_of(tmp_path) == 0
+
+
+# ---- a Space
+
+
+def test_a_space_holds_the_page_the_bench_and_what_they_need(tmp_path: Path) -> None:
+    if find_spec("gradio") is None:  # Its import takes ten seconds.
+        pytest.skip("a Space names the version of gradio, which is not installed")
+    folder = tmp_path / "space"
+    done = CliRunner().invoke(cli, ["demo", "opus", "semanticodec", "--space", str(folder), "--most-seconds", "5"])
+    assert done.exit_code == 0, done.output
+    head = (folder / "README.md").read_text().split("---")[1]
+    fields = dict(line.split(": ", 1) for line in head.strip().splitlines())
+    assert (fields["sdk"], fields["app_file"], fields["license"]) == ("gradio", "app.py", "apache-2.0")
+    assert fields["sdk_version"].startswith("6.")
+    needed = (folder / "requirements.txt").read_text().splitlines()
+    names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in needed}
+    assert {"numpy", "soundfile", "torch"} <= names
+    assert not names & {"gradio", "pytest", "ray"}
+    assert not [line for line in needed if "extra ==" in line]
+    application = (folder / "app.py").read_text()
+    compile(application, "app.py", "exec")
+    assert "systems=('opus', 'semanticodec')" in application
+    assert "'seconds': 5.0" in application
+    assert (folder / "ldmbench" / "systems" / "codecs" / "opus.toml").is_file()
+    assert (folder / "ldmbench" / "datasets" / "builtin-speech" / "test.csv").is_file()
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+    again = CliRunner().invoke(cli, ["demo", "--space", str(folder)])
+    assert (again.exit_code, "is not an empty folder" in again.output) == (2, True)
+    other = CliRunner().invoke(cli, ["demo", "./mine.toml", "--space", str(tmp_path / "other")])
+    assert "does not come with ldmbench" in other.output
