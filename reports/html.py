@@ -19,6 +19,7 @@ from ldmbench.runs.results import Run
 #: Types of the files that a page may hold.
 _TYPES = {".flac": "audio/flac", ".opus": "audio/ogg"}
 
+_HEAD = "text-align:right;vertical-align:bottom"
 _CELL = "text-align:right;white-space:nowrap;vertical-align:top"
 _NAME = "text-align:left;white-space:nowrap;vertical-align:top"
 
@@ -28,7 +29,7 @@ def to_html(table: Table) -> str:
     parts = [f"<p><b>{escape(line)}</b></p>" for line in table.banners]
     for dataset in table.datasets:
         positions = table.positions(dataset)
-        heads = "".join(f'<th scope="col" style="{_CELL}">{_heading(table.columns[p])}</th>' for p in positions)
+        heads = "".join(f'<th scope="col" style="{_HEAD}">{_heading(table.columns[p])}</th>' for p in positions)
         rows, group = [], ""
         for row in table.section(dataset):
             if row.group != group:
@@ -65,7 +66,7 @@ def to_players(runs: Sequence[Run], clip: str, audio: str) -> str:
     columns = [column for column in tables.build(runs).columns if column.dataset == chosen.dataset]
     # Only what has a value of single clips.
     columns = [c for c in columns if any(_value(run, chosen.id, c) is not None for run in runs)]
-    heads = "".join(f'<th scope="col" style="{_CELL}">{_heading(column)}</th>' for column in columns)
+    heads = "".join(f'<th scope="col" style="{_HEAD}">{_heading(column)}</th>' for column in columns)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         sounds = media.write_clip(chosen, runs, Path(folder) / "clips", "clip", audio)

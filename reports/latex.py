@@ -90,7 +90,9 @@ def to_latex(
         for index in own:
             lines += [*(f"  {line}" for line in parts[index][0]), r"  \par\smallskip"]
         if count == len(floats) - 1:
-            lines.append(rf"  \begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {notes}\end{{minipage}}")
+            # Never larger than the table.
+            size = "scriptsize" if layout.size == "scriptsize" else "footnotesize"
+            lines.append(rf"  \begin{{minipage}}{{\linewidth}}\{size}\raggedright {notes}\end{{minipage}}")
         lines.append(rf"\end{{{kind}}}")
     return "\n".join(lines) + "\n"
 

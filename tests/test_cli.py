@@ -329,6 +329,9 @@ def test_several_folders_and_baselines_are_one_table(folder: Path, tmp_path: Pat
     assert "as stated by who made the folders, not measured: mine, two-mine" in " ".join(result.stdout.split())
     assert f"ldmbench report folders+clips --to html --out {tmp_path / 'runs'}" in result.stderr
     assert invoke("report", "folders+clips", "--out", tmp_path / "runs").stdout == result.stdout
+    latex = invoke("score", *both, *rest, "--kbps", f"{both[0]}=1.5", "--to", "latex").stdout
+    assert r"\begin{tabular}" in latex
+    assert latex == invoke("report", "folders+clips", "--out", tmp_path / "runs", "--to", "latex").stdout
     wrong = invoke("score", *both, *rest, "--kbps", "mine=1.5")
     assert wrong.exit_code == 2
     assert "2 of the folders are called so" in wrong.stderr

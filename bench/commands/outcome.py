@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ldmbench.runs.shard import Shard
 
 
-def show_runs(runs: list[Run], as_json: bool) -> None:
-    """Print the runs' table, or all its values as JSON."""
+def show_runs(runs: list[Run], kind: str) -> None:
+    """Print the runs' table in one of the formats of ``ldmbench report``."""
     from ldmbench.reports import render
     from ldmbench.reports.table_spec import TableSpec
 
-    click.echo("\n".join(render.table(runs, TableSpec(to="json" if as_json else "terminal"))))
+    click.echo("\n".join(render.table(runs, TableSpec.model_validate({"to": kind}))))
 
 
 def show_shard(runs: Sequence[Run], shard: Shard, settings: Options, out: Path, as_json: bool) -> list[Run]:

@@ -108,7 +108,7 @@ def run(
     if part:
         runs = show_shard(runs, part, settings, request.out, as_json)
     else:
-        show_runs(runs, as_json)
+        show_runs(runs, "json" if as_json else "terminal")
         if not (quiet or as_json):
             click.echo(where(runs, request.out, suite), err=True)
     end(runs, allow_failures, prepared.left_out)

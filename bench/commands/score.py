@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 @options.timeout
 @options.allow
 @options.quiet
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["terminal", "md", "csv", "latex", "json"]),
+    default="terminal",
+    show_default=True,
+    help="Format of the printed table; ldmbench report has more of it.",
+)
 @options.runs
 @options.as_json
 def score(
@@ -54,6 +62,7 @@ def score(
     timeout: float,
     allow_failures: bool,
     quiet: bool,
+    kind: str,
     out: Path,
     as_json: bool,
     **folders: Any,
@@ -75,7 +84,7 @@ def score(
         runs = _more_metrics(targets, asked, out, settings, captions=captions, baseline=baselines, kbps=rates)
     else:
         runs = _folders(targets, reference, asked, align, out, settings, baselines, rates, captions, **folders)
-    show_runs(runs, as_json)
+    show_runs(runs, "json" if as_json else kind)
     if not (quiet or as_json):
         click.echo(where(runs, out), err=True)
     end(runs, allow_failures)
