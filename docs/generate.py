@@ -11,9 +11,11 @@ from typing import Any
 from ldmbench.audit import records
 from ldmbench.audit.changes import CHANGES
 from ldmbench.clips.card import list_datasets, load_dataset_card, read_list
+from ldmbench.compare.peer_names import CODEC_SUPERB, VERSA
 from ldmbench.metrics._base import list_metrics, load_metric
 from ldmbench.names import parse, show
 from ldmbench.reports import audits, published
+from ldmbench.reports import peers as peer_tables
 from ldmbench.suite import list_suites, load_suite
 from ldmbench.system.registry import list_systems, load_system_card
 
@@ -147,10 +149,24 @@ def _not_audited(kept: Mapping[str, int]) -> list[list[str]]:
     return rows
 
 
+def peers() -> str:
+    """What other tools call our metrics."""
+    sections = []
+    for title, names in (("VERSA", VERSA), ("Codec-SUPERB", CODEC_SUPERB)):
+        listed = [[_code(theirs), _code(ours), how, _text(why)] for theirs, ours, how, why in peer_tables.names(names)]
+        sections.append(f"## {title}\n\n{_table(['theirs', 'ours', 'definition', 'why a number differs'], listed)}")
+    text = (
+        "Read in the code of VERSA (wavlab-speech/versa c398480) and Codec-SUPERB (voidful/Codec-SUPERB cfccafc). "
+        "`ldmbench score --versa FILE` and `--codec-superb FILE` set their numbers beside ours."
+    )
+    return _page("Names of other tools", "bench/compare/peer_names.py", text, sections)
+
+
 _PAGES: Mapping[str, Callable[[], str]] = {
     "systems": systems,
     "metrics": metrics,
     "audit": audit,
+    "peers": peers,
     "datasets": datasets,
     "suites": suites,
 }

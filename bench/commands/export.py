@@ -14,7 +14,7 @@ from ldmbench.commands import complete, options
 @click.option(
     "--to",
     "kind",
-    type=click.Choice(["parquet", "csv", "tensorboard", "wandb", "model-card"]),
+    type=click.Choice(["parquet", "csv", "tensorboard", "wandb", "model-card", "versa", "codec-superb"]),
     default="parquet",
     show_default=True,
 )
@@ -31,7 +31,8 @@ def export(
 
     parquet and csv hold every score and output; tensorboard and wandb the scores of each training over its steps, with
     intervals, and of other systems at step 0 (wandb writes offline runs and sends nothing); model-card a file for each
-    system, with the evaluation results that Hugging Face reads and a table.
+    system, with the evaluation results that Hugging Face reads and a table; versa a JSONL of clips for each system, and
+    codec-superb a JSON of means, as those tools write them.
     """
     import json
 
@@ -50,6 +51,10 @@ def export(
         from ldmbench.reports.exports import wandb_offline
 
         files = wandb_offline.write(runs, output)
+    elif kind in ("versa", "codec-superb"):
+        from ldmbench.reports import peers
+
+        files = peers.write_versa(runs, output) if kind == "versa" else peers.write_codec_superb(runs, output)
     else:
         from ldmbench.reports.exports import model_card
 

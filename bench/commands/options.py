@@ -21,6 +21,7 @@ runs = click.option(
     help="Folder of all runs.",
 )
 folder = click.Path(path_type=Path, file_okay=False)
+file = click.Path(path_type=Path, dir_okay=False, exists=True)
 content = click.option(
     "--content",
     type=click.Choice(["speech", "music", "general"]),

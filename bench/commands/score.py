@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     "--kbps", "rates", multiple=True, metavar="FOLDER=KBPS", help="Bitrate of a folder, as its maker states it."
 )
 @click.option("--captions", help="CSV with path,text or youtube_id,start_time,caption, or a dataset: text-to-audio.")
+@click.option("--versa", type=options.file, help="JSONL of VERSA's scorer: its numbers are shown beside ours.")
+@click.option("--codec-superb", type=options.file, help="JSON of Codec-SUPERB: its means are shown beside ours.")
 @options.metrics
 @options.table
 @options.content
@@ -53,6 +55,8 @@ def score(
     baselines: tuple[str, ...],
     rates: tuple[str, ...],
     captions: str | None,
+    versa: Path | None,
+    codec_superb: Path | None,
     metrics: tuple[str, ...],
     device: str,
     weights: Path | None,
@@ -72,7 +76,8 @@ def score(
     Two files pair when they have the same path but for the ending. Several folders, and the systems named with
     --baseline, are rows of one table. With --captions, the metrics are those of text-to-audio papers (suite
     folders-text-to-audio). Without --reference, the targets are suites or run folders, and only the metrics named with
-    -m are computed; no audio is made.
+    -m are computed; no audio is made. --versa and --codec-superb set the numbers of these tools beside ours, with the
+    reason why they differ.
     """
     from ldmbench.host.executor import cores
     from ldmbench.metrics._base import align as without_delay
@@ -85,9 +90,24 @@ def score(
     else:
         runs = _folders(targets, reference, asked, align, out, settings, baselines, rates, captions, **folders)
     show_runs(runs, "json" if as_json else kind)
+    _beside(runs, versa, codec_superb, as_json or kind != "terminal")
     if not (quiet or as_json):
         click.echo(where(runs, out), err=True)
     end(runs, allow_failures)
+
+
+def _beside(runs: list[Run], versa: Path | None, codec_superb: Path | None, as_json: bool) -> None:
+    """Print what other tools say of the same outputs; beside JSON on the error stream, which is no part of it."""
+    from ldmbench.compare import peers
+    from ldmbench.reports.listening.grids import to_text
+    from ldmbench.reports.peers import comparison
+
+    if versa is not None:
+        grid = comparison("VERSA", peers.beside_versa(runs, peers.read_versa(versa)))
+        click.echo("\n" + to_text(grid), err=as_json)
+    if codec_superb is not None:
+        rows = peers.beside_codec_superb(runs, peers.read_codec_superb(codec_superb))
+        click.echo("\n" + to_text(comparison("Codec-SUPERB", rows)), err=as_json)
 
 
 def _more_metrics(
