@@ -38,7 +38,7 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words = args[: args.index("--")] if "--" in args else args
-        ctx.meta[_AS_JSON] = "--json" in words
+        ctx.meta[_AS_JSON] = "--json" in words or "--to json" in " ".join(words) or "--to=json" in words
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -11,37 +11,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ldmbench.cards import kind_of
-from ldmbench.clips.card import all_dataset_cards, list_datasets, load_dataset_card
+from ldmbench.clips.card import list_datasets, load_dataset_card
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric
+from ldmbench.metrics._base import list_metrics, load_metric
 from ldmbench.names import Name, parse, unknown
-from ldmbench.suite import all_suites, list_suites, load_suite
-from ldmbench.system.registry import all_system_cards, list_systems, load_system_card, resolve
+from ldmbench.suite import list_suites, load_suite
+from ldmbench.system.registry import list_systems, load_system_card, resolve
 
 if TYPE_CHECKING:
     from ldmbench.runs.check import Finding
     from ldmbench.runs.plan import Plan
-    from ldmbench.runs.prepare import Prepared
     from ldmbench.runs.results import Run
+    from ldmbench.runs.survey import Prepared
 
 #: Failures printed one by one; the rest is counted.
 _SHOWN = 20
 
 _SIGN = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
-
-
-def print_lists(kinds: Sequence[str], as_json: bool) -> None:
-    """Print the names of things with one line about each."""
-    listed = {kind: _LISTS[kind]() for kind in kinds}
-    if as_json:
-        click.echo(json.dumps(listed, indent=1, ensure_ascii=False))
-        return
-    for kind, rows in listed.items():
-        if len(listed) > 1:
-            click.echo(f"{kind}:")
-        width = max((len(name) for name in rows), default=0)
-        for name, text in rows.items():
-            click.echo(f"  {name:<{width}}  {text}")
 
 
 def print_record(name: str, as_json: bool) -> None:
@@ -67,7 +53,7 @@ def print_record(name: str, as_json: bool) -> None:
 
 
 def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
-    """Print a preflight."""
+    """Print a preflight, and the one command that gets what a command can get."""
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
         return
@@ -75,6 +61,10 @@ def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
     for finding in findings:
         fix = f" (fix: {finding.fix})" if finding.fix else ""
         click.echo(f"{_SIGN[finding.level]}  {finding.subject:<{width}}  {finding.text}{fix}")
+    from ldmbench.runs.check import one_command
+
+    if command := one_command(findings):
+        click.echo(f"\nto get what is not here: {command}")
 
 
 def ready(prepared: Prepared) -> Plan:
@@ -90,9 +80,14 @@ def ready(prepared: Prepared) -> Plan:
         click.echo(f"error: {finding.subject}: {finding.text}{fix}", err=True)
     if prepared.errors:
         count = len(prepared.errors)
+        from ldmbench.runs.check import one_command
+
+        command = one_command(prepared.errors)
         raise BenchError(
             f"nothing was started: the preflight found {count} problem{'s' if count > 1 else ''}",
-            fix="solve them, choose systems with -s, or leave out what is not available with --skip-unavailable",
+            fix=(f"{command}, " if command else "solve them, ")
+            + "choose systems with -s, or leave out what is not available with --skip-unavailable",
+            details=[asdict(finding) for finding in prepared.errors],
         )
     if prepared.plan is None:
         raise BenchError("nothing was started: no system is left", fix="choose systems with -s")
@@ -132,7 +127,7 @@ def _records(name: str) -> list[dict[str, Any]]:
         shown = card.model_copy(update=chosen).model_dump(mode="json", exclude={"name"})
         records.append({"dataset": name, **shown})
     metrics = list_metrics()
-    if asked.name in {metric.partition("@")[0] for metric in metrics}:
+    if asked.name in {metric.partition("@")[0] for metric in metrics} or ".py:" in asked.name:
         facts = asdict(load_metric(name).facts)
         variants = [other for other in metrics if other.startswith(f"{asked.name}@") and other != name]
         records.append({"metric": facts.pop("name"), **facts, "variants": variants})
@@ -171,44 +166,9 @@ def _system_record(asked: Name) -> dict[str, Any]:
     return {"system": spec.label, **record, "settings": dict(spec.settings), "weights": weights}
 
 
-def _datasets() -> dict[str, str]:
-    rows = {}
-    for name, card in all_dataset_cards().items():
-        conditions = f"; conditions {', '.join(f'@{key}' for key in card.conditions)}" if card.conditions else ""
-        rows[name] = f"{card.title} ({card.content}, {card.licence}{conditions})"
-    return rows
-
-
-def _systems() -> dict[str, str]:
-    rows = {}
-    for name, card in all_system_cards().items():
-        variants = f": {' '.join(f'@{key}' for key in card.variants)}" if card.variants else ""
-        role = "" if card.role == "system" else f"{card.role}; "
-        rows[name] = f"{card.title} ({role}{', '.join(card.tasks)}){variants}"
-    return rows
-
-
-def _metrics() -> dict[str, str]:
-    return {name: _fact_line(load_metric(name).facts) for name in list_metrics()}
-
-
-def _suites() -> dict[str, str]:
-    return {name: suite.title for name, suite in all_suites().items()}
-
-
-def _fact_line(facts: MetricFacts) -> str:
-    arrow = {"lower": "lower is better", "higher": "higher is better", "neither": "a fact"}[facts.better]
-    unit = f", {facts.unit}" if facts.unit else ""
-    content = f", {' and '.join(facts.content)} only" if facts.content else ""
-    return f"{facts.title} ({arrow}{unit}{content})"
-
-
 def _inline(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={_inline(content)}" for key, content in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_inline(item) for item in value)
     return str(value)
-
-
-_LISTS = {"datasets": _datasets, "systems": _systems, "metrics": _metrics, "suites": _suites}

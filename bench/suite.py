@@ -17,6 +17,7 @@ from ldmbench.clips.condition import Condition
 from ldmbench.clips.load import load_dataset
 from ldmbench.errors import BenchError
 from ldmbench.host.packages import registered_folders
+from ldmbench.metrics._base import own_name as metric_name
 from ldmbench.names import Name, Setting, is_path, parse, unknown
 from ldmbench.system.card import Task
 
@@ -152,7 +153,10 @@ def load_suite(name: str) -> Suite:
     files = suite_files()
     if name not in files:
         raise unknown("suite", name, files)
-    return _expanded(load_card(files[name], Suite))
+    suite = load_card(files[name], Suite)
+    if suite.name != name:
+        raise BenchError(f"{files[name]} is called {suite.name} inside", fix=f"call the file {suite.name}.toml")
+    return _expanded(suite)
 
 
 def all_suites() -> dict[str, Suite]:
@@ -195,7 +199,9 @@ def _beside(suite: Suite, folder: Path) -> Suite:
         asked = parse(name)
         return str(replace(asked, name=str(folder / asked.name))) if is_path(asked.name) else name
 
-    changes: dict[str, Any] = {key: tuple(map(found, getattr(suite, key))) for key in ("systems", "metrics")}
+    changes: dict[str, Any] = {"systems": tuple(map(found, suite.systems))}
+    for key in ("metrics", "curves", "averages"):
+        changes[key] = tuple(metric_name(found(name)) for name in getattr(suite, key))
     changes["datasets"] = tuple(own_name(found(name)) for name in suite.datasets)
     if suite.sweep is not None:
         changes["sweep"] = suite.sweep.model_copy(update={"systems": tuple(map(found, suite.sweep.systems))})
@@ -219,6 +225,12 @@ def load_datasets(suite: Suite) -> list[Dataset]:
     Raises:
         BenchError: If a dataset is unknown, or its list is not the pinned one.
     """
+    refuse_other_lists(suite)
+    return [load_one(suite, name) for name in suite.datasets]
+
+
+def refuse_other_lists(suite: Suite) -> None:
+    """Raise ``BenchError`` if the list of a dataset is not the one that the suite was written for."""
     for name, expected in suite.lists.items():
         card = load_dataset_card(parse(name).name)
         digest = card.splits[card.default].sha256
@@ -228,11 +240,14 @@ def load_datasets(suite: Suite) -> list[Dataset]:
                 f"{digest[:12]}, the suite says {expected[:12]}",
                 f"install the version of ldmbench that has the list, or change lists.{name} if the new one is meant",
             )
-    return [_load(suite, name) for name in suite.datasets]
 
 
-def _load(suite: Suite, name: str) -> Dataset:
-    """A dataset of a suite; where it is not there, the error names what can be run without it."""
+def load_one(suite: Suite, name: str) -> Dataset:
+    """A dataset of a suite.
+
+    Raises:
+        BenchError: If it is not there, with what can be run without it.
+    """
     try:
         return load_dataset(name)
     except BenchError as error:

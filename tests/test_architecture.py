@@ -39,7 +39,7 @@ FLOORS = (
     ("compare",),
     ("listening",),
     ("reports",),
-    ("console", "demo", "notebook"),
+    ("console", "demo", "lists", "notebook"),
     ("commands",),
     ("cli", "systems"),
 )

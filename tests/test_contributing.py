@@ -147,18 +147,22 @@ def in_a_repository(folder: Path) -> str:
     (folder / "mulaw.py").write_text(files["systems/codecs/mulaw.py"])
     card = files["systems/codecs/mulaw.toml"].replace("ldmbench.systems.codecs.mulaw:", "mulaw:")
     (folder / "mycodec.toml").write_text(card)
+    metric = files["bench/metrics/peak_error.py"]
+    (folder / "peak.py").write_text(metric.replace("from ldmbench.metrics._base import", "from ldmbench import"))
     suite = files["reports/suites/mine-table.toml"].replace('"peak_error", ', "").replace(', "mine"]', "]")
     (folder / "my-suite.toml").write_text(suite)
     return section(CONTRIBUTING, "The same in a repository of your own")
 
 
 def test_the_same_by_paths(tmp_path: Path) -> None:
-    (printed,) = follow(in_a_repository(tmp_path), tmp_path, ROOT / "src")
-    assert "mulaw@64kbps" in printed
+    printed, again = follow(in_a_repository(tmp_path), tmp_path, ROOT / "src")
+    for text in (printed, again):
+        assert "mulaw@64kbps" in text
+        assert "Peak error" in text
 
 
 def test_the_same_by_entry_points(tmp_path: Path) -> None:
-    """What an installer makes of the table in pyproject.toml, and the two modules that it names."""
+    """What an installer makes of the table in pyproject.toml, and the folders and the module that it names."""
     import tomllib
 
     (block,) = re.findall(r"```toml\n(.*?)```", in_a_repository(tmp_path), re.DOTALL)
@@ -167,25 +171,42 @@ def test_the_same_by_entry_points(tmp_path: Path) -> None:
         f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in own.items()) for group, own in groups.items()
     ]
     package = tmp_path / "site" / "mypaper"
-    (package / "systems").mkdir(parents=True)
-    for folder in (package, package / "systems"):
-        (folder / "__init__.py").touch()
-    for name in ("mycodec.toml", "mulaw.py"):
-        shutil.move(tmp_path / name, package / "systems")
+    for name in ("", "systems", "suites", "datasets/mine"):
+        (package / name).mkdir(parents=True, exist_ok=True)
+    for name in ("", "systems", "suites", "datasets"):
+        (package / name / "__init__.py").touch()
+    for name, path in (
+        ("mycodec.toml", "systems"),
+        ("mulaw.py", "systems"),
+        ("my-suite.toml", "suites/mine-table.toml"),
+    ):
+        shutil.move(tmp_path / name, package / path)
     card = package / "systems" / "mycodec.toml"
     card.write_text(card.read_text().replace('"mulaw:', '"mypaper.systems.mulaw:').replace('"mulaw"', '"mycodec"'))
-    metric = dict(steps(CONTRIBUTING))["bench/metrics/peak_error.py"]
-    (package / "metrics.py").write_text(metric.replace("from ldmbench.metrics._base import", "from ldmbench import"))
+    suite = package / "suites" / "mine-table.toml"
+    text = re.sub(r"(?m)^datasets = .*", 'datasets = ["mine"]', suite.read_text())
+    suite.write_text(text.replace("mulaw", "mycodec"))
+    dataset = dict(steps(CONTRIBUTING))["datasets/mine/card.toml"]
+    (package / "datasets" / "mine" / "card.toml").write_text(dataset)
+    shutil.move(tmp_path / "peak.py", package / "metrics.py")
+    audio.write(tmp_path / "sounds" / "a.wav", Audio.of(0.1 * np.random.default_rng(1).standard_normal(24_000), 16_000))
     information = tmp_path / "site" / "mypaper-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: mypaper\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("\n".join(lines))
-    variables = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{tmp_path / 'site'}"}
-    words = ["run", "my-suite.toml", "-s", "mycodec@32kbps", "-m", "peak_error", "--quiet"]
-    done = subprocess.run([BIN / "ldmbench", *words], cwd=tmp_path, env=variables, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "mycodec@32kbps" in done.stdout
-    assert "Peak error" in done.stdout
+    paths = f"{ROOT / 'src'}{os.pathsep}{tmp_path / 'site'}"
+    variables = {**os.environ, "PYTHONPATH": paths, "MINE": str(tmp_path / "sounds")}
+
+    def type_in(*words: str) -> str:
+        done = subprocess.run([BIN / "ldmbench", *words], cwd=tmp_path, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    printed = type_in("run", "mine-table", "-m", "peak_error", "--quiet")
+    shown = rows(type_in("report", "mine-table", "--to", "md"))
+    assert shown.keys() == {"reference", "mycodec@32kbps", "mycodec@64kbps"}
+    assert "Peak error" in printed
+    assert "mine" in printed
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ FORMATS = ("terminal", "markdown", "csv", "json", "html")
 
 
 @click.command()
-@click.argument("metrics", nargs=-1, metavar="METRIC...", shell_complete=complete.metrics)
+@click.argument("metrics", nargs=-1, metavar="METRIC...", callback=options.own_metrics, shell_complete=complete.metrics)
 @click.option("--every", is_flag=True, help="Every metric that can be computed here; the others are named.")
 @click.option(
     "-d",

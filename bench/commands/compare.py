@@ -14,7 +14,14 @@ from ldmbench.commands.gate import FILES, finish, gate_options, rules_of
 @click.command()
 @click.argument("base")
 @click.argument("new")
-@click.option("-m", "--metric", "metrics", multiple=True, help="Metric to compare; repeatable.  [default: all of BASE]")
+@click.option(
+    "-m",
+    "--metric",
+    "metrics",
+    multiple=True,
+    callback=options.own_metrics,
+    help="Metric to compare; repeatable.  [default: all of BASE]",
+)
 @click.option("-s", "--system", "systems", multiple=True, help="System to compare, where a side holds several.")
 @gate_options
 @options.as_json

@@ -15,12 +15,20 @@ KINDS = ("datasets", "systems", "metrics", "suites")
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.option("--task", type=click.Choice(["codec", "generate", "enhance", "embed"]), help="Systems and suites of it.")
+@click.option("--role", type=click.Choice(["system", "anchor", "reference", "bound"]), help="Systems of it.")
+@click.option("--rate", help="Systems that give back this rate, metrics at it: 16000, 16khz, 44.1k.")
+@click.option("--content", type=click.Choice(["speech", "music", "general"]), help="Datasets of it, metrics for it.")
+@click.option("--licence", help="Systems and datasets whose licence has these words.")
+@click.option("--ready", is_flag=True, help="Only what can be used here as it is: weights, files, programs are there.")
 @options.as_json
-def list_(kind: str | None, as_json: bool) -> None:
-    """List datasets, systems, metrics and suites."""
-    from ldmbench import console
+def list_(kind: str | None, rate: str | None, as_json: bool, **choice: Any) -> None:
+    """List datasets, systems, metrics and suites, all or by what they are for."""
+    from ldmbench.lists import Choice, print_lists, read_rate
 
-    console.print_lists([kind] if kind else list(KINDS), as_json)
+    with no_noise():
+        asked = {name: value for name, value in choice.items() if value is not None}
+        print_lists(kind, Choice(rate=read_rate(rate) if rate else 0, **asked), as_json)
 
 
 @click.command()
@@ -34,25 +42,22 @@ def show(name: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("suite", metavar="SUITE|DATASET")
+@click.argument("name", metavar="SUITE|DATASET|SYSTEM|METRIC", shell_complete=complete.anything)
 @options.of_request
 @options.runs
 @options.as_json
-def check(suite: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:
-    """Look at everything SUITE needs, or at every file of DATASET, and compute nothing.
+def check(name: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:
+    """Look at everything SUITE needs, or at every file of DATASET, or at one SYSTEM or METRIC; compute nothing.
 
-    Exits 2 if a run would not start, or the dataset is not whole.
+    All that is not here is listed, with the command that gets it. Exits 2 if a run would not start, or the dataset is
+    not whole.
     """
     from ldmbench import console
-    from ldmbench.runs.datasets import check_dataset, is_dataset
-    from ldmbench.runs.prepare import prepare
     from ldmbench.runs.request import Options, Request
+    from ldmbench.runs.survey import look_at
 
-    if is_dataset(suite):
-        findings = check_dataset(suite)
-    else:
-        with no_noise():
-            findings = list(prepare(Request(suite, **request), Options(device, weights)).findings)
+    with no_noise():
+        findings = look_at(Request(name, **request), Options(device, weights))
     console.print_findings(findings, as_json)
     if any(finding.level == "error" for finding in findings):
         raise click.exceptions.Exit(2)

@@ -40,13 +40,25 @@ systems = click.option(
     shell_complete=complete.systems,
     help="System to run; repeatable.  [default: the suite's]",
 )
+
+
+def own_metrics(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of metrics, those of one's own files loaded."""
+    if not any(".py:" in name for name in names):
+        return names
+    from ldmbench.metrics._base import own_name
+
+    return tuple(map(own_name, names))
+
+
 metrics = click.option(
     "-m",
     "--metric",
     "metrics",
     multiple=True,
     shell_complete=complete.metrics,
-    help="Metric to add; repeatable.",
+    callback=own_metrics,
+    help="Metric to add, also ./FILE.py:FUNCTION; repeatable.",
 )
 datasets = click.option(
     "-d",

@@ -1,4 +1,4 @@
-"""Metrics: the protocol, the facts every metric declares, and how a name becomes a metric."""
+"""Metrics: their bases, and how a name becomes a metric."""
 
 from __future__ import annotations
 
@@ -9,178 +9,29 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
-from ldmbench import stats
-from ldmbench.audio.arrays import Real
-from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.metrics._aligned import AlignedBatches
+from ldmbench.metrics._facts import BaseMetric as BaseMetric
+from ldmbench.metrics._facts import DeviceMetric as DeviceMetric
+from ldmbench.metrics._facts import Metric as Metric
+from ldmbench.metrics._facts import MetricFacts as MetricFacts
+from ldmbench.metrics._facts import ModelMetric as ModelMetric
+from ldmbench.metrics._facts import RecordedMetric as RecordedMetric
+from ldmbench.metrics._facts import Stored as Stored
+from ldmbench.metrics._facts import Value as Value
+from ldmbench.metrics._file import Loaded, forget, load_file
 from ldmbench.metrics._notes import NOTES
 from ldmbench.metrics._packages import import_packages, importable
 from ldmbench.metrics._pair import signals, without_delay
-from ldmbench.names import Name, Setting, parse, show, typed, unknown
+from ldmbench.names import Name, Setting, is_path, parse, show, typed, unknown
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 
 #: Setting of every metric that compares two sounds: remove the output's delay first.
 _ALIGN = "align"
-
-Value = float | Real
-
-#: A value as it comes back from the journal.
-Stored = Value | Sequence[float]
-
-
-@dataclass(frozen=True)
-class MetricFacts:
-    """What a metric says about itself; tables, checks and comparisons read only this.
-
-    Attributes:
-        name: Name with everything that changes the number (variant, settings).
-        title: A short column heading.
-        version: Raised whenever the numbers change; scores of different versions are not comparable.
-        unit: Unit of the value, empty for scores without one.
-        better: Direction of improvement; ``neither`` for plain facts such as a parameter count.
-        rate: Rate in Hz at which reference and output are compared, 0 for the reference's own.
-        needs: What it needs: ``audio`` (reference and output), ``output`` (output audio only), ``text``,
-            ``bits``, ``tokens``, ``cost``.
-        source: Paper and equation, standard and clause, or file of the reference implementation.
-        content: Kinds of content it is defined for; empty means all.
-        kind: How values become an estimate: ``mean`` over clips, ``ratio`` of sums of ``[2]`` values, ``largest``
-            of them, or ``set`` (the metric's own aggregate over vectors).
-        device: True where a model is behind it: it runs in one process, on the chosen device, in batches.
-        timed: True where the value changes from run to run (time, memory).
-        digits: Decimals shown in tables.
-        extras: Optional dependency groups of ldmbench that it needs.
-        low: Smallest value that it can have, below which no interval reaches; None where there is none.
-        high: Largest value that it can have.
-        interval: What its interval says, where it is not that of a mean over clips or of a ratio of sums.
-        note: What to know before quoting it, such as what an audit (``ldmbench audit``) brought to light.
-    """
-
-    name: str
-    title: str
-    version: int = 1
-    unit: str = ""
-    better: Literal["lower", "higher", "neither"] = "higher"
-    rate: int = 0
-    needs: tuple[str, ...] = ("audio",)
-    source: str = ""
-    content: tuple[Content, ...] = ()
-    kind: Literal["mean", "ratio", "largest", "set"] = "mean"
-    device: bool = False
-    timed: bool = False
-    digits: int = 3
-    extras: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    interval: str = ""
-    note: str = ""
-
-    def applies_to(self, content: Content) -> bool:
-        """Whether the metric is defined for this kind of content."""
-        return not self.content or content in self.content
-
-
-@runtime_checkable
-class Metric(Protocol):
-    """A measure of one output, and the estimate over many; with a model behind it, it is a ``DeviceMetric``."""
-
-    facts: MetricFacts
-
-    def measure(self, clip: Clip, output: Output) -> Value:
-        """The value of one clip.
-
-        Raises:
-            Unscored: If the metric has no value for this clip.
-        """
-        ...
-
-    def aggregate(self, values: Sequence[Stored]) -> Estimate:
-        """The estimate over the scored values."""
-        ...
-
-
-@runtime_checkable
-class DeviceMetric(Metric, Protocol):
-    """A metric with a model behind it, as ``facts.device`` says: computed in one process, in batches.
-
-    The engine asks for ``problem`` before a run, calls ``configure`` once and then ``measure_batch``. The model is
-    loaded when it is first needed.
-    """
-
-    def configure(self, device: str, weights: Path | None) -> None:
-        """Say where the model runs (``cpu``, ``cuda:1``, ...) and where its files lie, None for the weights home."""
-        ...
-
-    def problem(self) -> str:
-        """Why the metric cannot be computed here as it is configured, or empty; loads nothing."""
-        ...
-
-    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> Sequence[Value | Exception]:
-        """Each clip's value in order, or why there is none (``Unscored``: it has none; all else is a failure).
-
-        Raises:
-            BenchError: If the model cannot be loaded.
-        """
-        ...
-
-
-class BaseMetric:
-    """Base of metric classes: aggregates by ``facts.kind``."""
-
-    facts: MetricFacts
-
-    def measure(self, clip: Clip, output: Output) -> Value:
-        """The value of one clip."""
-        raise NotImplementedError
-
-    def aggregate(self, values: Sequence[Stored]) -> Estimate:
-        """Mean over clips, ratio of sums, or the largest value."""
-        low, high = self.facts.low, self.facts.high
-        if self.facts.kind == "ratio":
-            return stats.ratio(cast(Sequence[Sequence[float]], values), low, high)
-        numbers = cast(Sequence[float], values)
-        return stats.largest(numbers) if self.facts.kind == "largest" else stats.mean(numbers, low, high)
-
-
-class ModelMetric(BaseMetric):
-    """Base of metrics with a model (``DeviceMetric``): keeps where it runs, and measures a clip as a batch of one."""
-
-    _device: str = "cpu"
-    _weights: Path | None = None
-
-    def configure(self, device: str = "cpu", weights: Path | None = None) -> None:
-        """Where the model runs and where its files lie; it is loaded when first needed.
-
-        Args:
-            device: ``cpu``, ``cuda``, ``cuda:1``, ...
-            weights: Folder or file of the checkpoint; None for the weights home.
-        """
-        self._device, self._weights = device, weights
-
-    def problem(self) -> str:
-        """Why this metric cannot be computed here, or empty; reads no checkpoint."""
-        raise NotImplementedError
-
-    def measure(self, clip: Clip, output: Output) -> Value:
-        """One clip's value.
-
-        Raises:
-            Unscored: If the metric has no value for this clip.
-            BenchError: If audio is missing or the model cannot be loaded.
-        """
-        (value,) = self.measure_batch([clip], [output])
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
-        """Each clip's value in order, or why there is none."""
-        raise NotImplementedError
 
 
 @dataclass
@@ -215,14 +66,24 @@ class AlignedMetric(BaseMetric):
 
 @dataclass(frozen=True)
 class _Entry:
-    """A registered metric: how to build it from variant and settings."""
+    """A registered metric: how to build it from variant and settings.
+
+    Attributes:
+        function: What computes it, where that is a function, or its class.
+        file: The file of a user's own that defines it.
+    """
 
     build: Callable[..., Metric]
     variants: Mapping[str, Mapping[str, Setting]]
     defaults: Mapping[str, Setting]
+    function: Callable[..., Any] | None = None
+    file: Loaded | None = None
 
 
 _registry: dict[str, _Entry] = {}
+
+#: Metrics whose code is not here, by the facts that runs of them recorded.
+_recorded: dict[str, MetricFacts] = {}
 
 
 def metric(
@@ -254,7 +115,7 @@ def metric(
             return SignalMetric(replace(declared, title=title), function, settings)
 
         build.__module__ = function.__module__  # As ``homes`` has it.
-        _registry[name] = _Entry(build, variants or {}, defaults)
+        _registry[name] = _Entry(build, variants or {}, defaults, function)
         return function
 
     return register_function
@@ -281,7 +142,7 @@ def list_metrics() -> list[str]:
 
 
 def load_metric(name: str) -> Metric:
-    """``NAME[@VARIANT][:setting=value,...]`` as a metric.
+    """``NAME[@VARIANT][:setting=value,...]`` as a metric; ``./FILE.py:FUNCTION`` in place of a name is one's own.
 
     Raises:
         BenchError: If metric, variant or setting is unknown, a value has the wrong type, or the metric declares a
@@ -293,8 +154,10 @@ def load_metric(name: str) -> Metric:
         ('mel_dac@16khz', 16000, 'lower')
     """
     _import_all()
-    asked = parse(name)
+    asked = parse(own_name(name))
     if asked.name not in _registry:
+        if str(asked) in _recorded:
+            return RecordedMetric(_recorded[str(asked)])
         raise unknown("metric", asked.name, _registry)
     entry = _registry[asked.name]
     if asked.variant and asked.variant not in entry.variants:
@@ -308,6 +171,8 @@ def load_metric(name: str) -> Metric:
     built = entry.build(replace(asked, settings=own), settings)
     if not built.facts.note and asked.name in NOTES:
         built.facts = replace(built.facts, note=NOTES[asked.name])
+    if entry.file is not None:
+        built.facts = replace(built.facts, version=entry.file.version)
     if built.facts.device is not isinstance(built, DeviceMetric):
         what = f"{type(built).__name__} is {'no' if built.facts.device else 'a'} DeviceMetric"
         raise BenchError(
@@ -350,20 +215,136 @@ def is_metric(name: str) -> bool:
     """Whether there is a metric of that name, whatever its variant and settings."""
     _import_all()
     try:
-        return parse(name).name in _registry
+        return parse(name).name in _registry or name in _recorded
     except BenchError:
         return False
 
 
 def homes(names: Sequence[str]) -> tuple[str, ...] | None:
-    """Modules of others that register these metrics; None if one of them cannot be imported in another process.
+    """Modules and files of others that register these metrics, as ``import_home`` takes them.
 
-    The script that Python was started with is such a module, and what was made in an interactive session.
+    None if one of them cannot be imported in another process: the script that Python was started with is such a module,
+    and what was made in an interactive session.
     """
     _import_all()
-    modules = {_registry[parse(name).name].build.__module__ for name in names}
+    asked = [parse(own_name(name)).name for name in names]
+    entries = [_registry[name] for name in asked if name in _registry]
+    files = sorted({entry.file.home for entry in entries if entry.file is not None})
+    modules = {entry.build.__module__ for entry in entries if entry.file is None}
     others = sorted(module for module in modules if module.partition(".")[0] != "ldmbench")
-    return tuple(others) if all(map(importable, others)) else None
+    return (*files, *others) if all(map(importable, others)) else None
+
+
+def import_home(home: str) -> None:
+    """Import a module that registers metrics, or a user's own file.
+
+    Raises:
+        BenchError: If the file is not the one it was.
+    """
+    if home.partition("#")[0].partition(":")[0].endswith(".py"):
+        name, _, digest = home.rpartition("#")
+        _register_file(name, digest)
+    else:
+        importlib.import_module(home)
+
+
+def own_name(name: str) -> str:
+    """The name of a metric that may be named by its file: ``./peak.py:error:order=2`` is ``error:order=2``.
+
+    Raises:
+        BenchError: If the file cannot be loaded, or defines no such metric.
+    """
+    if ".py:" not in name:
+        return name
+    asked = parse(name)
+    return str(replace(asked, name=_register_file(asked.name))) if is_path(asked.name) else name
+
+
+def _register_file(name: str, digest: str = "") -> str:
+    """Register ``FILE.py:FUNCTION``; returns the name it then has.
+
+    Raises:
+        BenchError: As ``own_name``, or if the file's digest is another one than ``digest``.
+    """
+    _import_all()
+    before = dict(_registry)
+    loaded = load_file(name, digest)
+    if _defined_by(loaded) is None:
+        _declare(loaded)
+    own = {key: entry for key, entry in _registry.items() if entry.build.__module__ == loaded.module.__name__}
+    for key in own:
+        old = before.get(key)
+        if old is not None and (old.file is None or old.file.path != loaded.path):
+            _registry.clear()
+            _registry.update(before)
+            forget(loaded)
+            other = f"{old.file.path if old.file else old.build.__module__} has one of that name"
+            raise BenchError(f"{loaded.path} defines a metric {key}", other, "give it another name")
+    _registry.update({key: replace(entry, file=loaded) for key, entry in own.items()})
+    defined = _defined_by(loaded)
+    assert defined is not None, "it is registered"
+    return defined
+
+
+def _defined_by(loaded: Loaded) -> str | None:
+    """The name of the metric that a function, class or builder of a file was registered for, or None."""
+    for key, entry in _registry.items():
+        if entry.function is loaded.defined or entry.build is loaded.defined:
+            return key
+    return None
+
+
+def _declare(loaded: Loaded) -> None:
+    """Register a function that says nothing about itself, or a class that has ``facts``.
+
+    Raises:
+        BenchError: If it is neither.
+    """
+    defined = loaded.defined
+    facts = getattr(defined, "facts", None)
+    if isinstance(facts, MetricFacts) and isinstance(defined, type):
+
+        def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+            made: Metric = defined()
+            return made
+
+        build.__module__ = loaded.module.__name__
+        _registry[facts.name] = _Entry(build, {}, {}, defined)
+        return
+    takes = f"{loaded.path.name}:{loaded.attribute} is no metric"
+    fix = "write a function of reference, estimate and rate; keyword-only parameters with defaults are settings"
+    if not inspect.isfunction(defined):
+        raise BenchError(takes, f"it is of type {type(defined).__name__}", fix)
+    parameters = inspect.signature(defined).parameters.values()
+    settings = [p for p in parameters if p.kind is p.KEYWORD_ONLY and isinstance(p.default, bool | int | float | str)]
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(places) != 3 or len(places) + len(settings) != len(parameters):
+        raise BenchError(takes, f"it takes {inspect.signature(defined)}", fix)
+    about = (inspect.getdoc(defined) or "").partition("\n")[0]
+    source = f"{loaded.path.name}, {loaded.attribute}" + (f": {about}" if about else "")
+    metric(loaded.attribute, title=loaded.attribute, better="neither", source=source)(defined)
+
+
+def recorded_facts(names: Sequence[str]) -> dict[str, MetricFacts]:
+    """What runs record of metrics that do not come with ldmbench, to be shown where their code is not.
+
+    Of a metric with an estimate of its own there is nothing, since facts do not make it.
+
+    Raises:
+        BenchError: If a metric is unknown.
+    """
+    loaded = {name: load_metric(name) for name in names}
+    return {name: item.facts for name, item in loaded.items() if homes([name]) != () and _is_made_of_facts(item)}
+
+
+def _is_made_of_facts(built: Metric) -> bool:
+    built = built.inner if isinstance(built, AlignedMetric) else built
+    return built.facts.kind != "set" and getattr(type(built), "aggregate", None) is BaseMetric.aggregate
+
+
+def remember(facts: Mapping[str, MetricFacts]) -> None:
+    """Let metrics whose code is not here be known by the facts that a run recorded."""
+    _recorded.update(facts)
 
 
 def settings_title(asked: Name) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from ldmbench.audio.arrays import Real
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
+from ldmbench.metrics._base import remember
 from ldmbench.names import some
 from ldmbench.runs.labels import FOLDER
 from ldmbench.runs.records import OutputRow, ScoreRow
@@ -108,6 +109,7 @@ def read_baseline(path: Path) -> list[Run]:
     except (TypeError, KeyError, ValueError) as error:
         raise BenchError(f"{path} is not a baseline of this version", str(error), "save it again") from None
     for run in runs.values():
+        remember(run.info.facts)
         run.sounds = Sounds(path, run.info.id, run.outputs).path
     return list(runs.values())
 

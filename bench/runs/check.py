@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from ldmbench.clips.card import Content, list_datasets, load_dataset_card, obtain
+from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError, describe, one_line
 from ldmbench.host.apart import Apart
 from ldmbench.host.executor import WorkerDiedError
-from ldmbench.metrics._base import DeviceMetric, homes, load_metric
+from ldmbench.metrics._base import DeviceMetric, RecordedMetric, homes, import_home, load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import some
 from ldmbench.probes.examples import why_not
@@ -24,7 +28,7 @@ from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
 from ldmbench.runs.store import is_run
 from ldmbench.system import beside
-from ldmbench.system.card import SystemCard, SystemSpec
+from ldmbench.system.card import SystemCard, SystemSpec, Task
 from ldmbench.system.environment import installed
 from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
@@ -65,6 +69,26 @@ class Finding:
     text: str
     fix: str = ""
 
+    @classmethod
+    def of(cls, subject: str, error: BenchError) -> Finding:
+        """An error, found."""
+        return cls("error", subject, error.what + (f": {error.found}" if error.found else ""), error.fix)
+
+
+#: How a fix names what can be got by a command, here as anywhere else: words for ``ldmbench fetch``, and extras.
+_FETCH = re.compile(r"ldmbench fetch ('[^']+'|[^\s,;()']+)")
+_INSTALL = re.compile(r"pip install 'ldmbench\[([^\]]+)\]'")
+
+
+def one_command(findings: Sequence[Finding]) -> str:
+    """The command that gets all that errors name a command for; empty where there is none."""
+    texts = [f"{finding.text} {finding.fix}" for finding in findings if finding.level == "error"]
+    extras = dict.fromkeys(extra for text in texts for found in _INSTALL.findall(text) for extra in found.split(","))
+    names = dict.fromkeys(name for text in texts for name in _FETCH.findall(text))
+    commands = [install(list(extras))] if extras else []
+    commands += [" ".join(["ldmbench", "fetch", *names])] if names else []
+    return " && ".join(commands)
+
 
 def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
     """Extras, programs, encoders and weights of the systems."""
@@ -74,25 +98,31 @@ def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
 
 def check_plan(plan: Plan, options: Options) -> list[Finding]:
     """Datasets, metrics (with their checkpoints) and disk; systems are ``check_systems``'s."""
-    findings = []
-    for dataset in plan.datasets:
-        count = sum(clip.dataset == dataset.name for clip in plan.clips)
-        absent = [clip for clip in dataset.clips if clip.path is not None and not clip.path.is_file()]
-        if absent:
-            text = f"{len(absent)} of {len(dataset.clips)} clips are missing, the first is {absent[0].path}"
-            findings.append(Finding("error", dataset.name, text, _obtain(dataset.name)))
-        elif missing(plan.clips, dataset) == count and plan.suite.task != "generate":
-            findings.append(Finding("error", dataset.name, f"none of the {count} clips is there", dataset.notes[-1]))
-            continue
-        else:
-            findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
-        findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
+    findings = check_datasets(plan.datasets, plan.clips, plan.suite.task)
     contents = [(dataset.name, dataset.content) for dataset in plan.datasets]
     findings += check_metrics(contents, plan.metrics, options)
     findings += _labels(plan)
     findings += _older(plan)
     findings.append(_disk(plan))
     findings.append(Finding("ok", "time", str(duration(plan))))
+    return findings
+
+
+def check_datasets(datasets: Sequence[Dataset], clips: Sequence[Clip], task: Task) -> list[Finding]:
+    """Whether the files of the clips are there."""
+    findings = []
+    for dataset in datasets:
+        count = sum(clip.dataset == dataset.name for clip in clips)
+        absent = [clip for clip in dataset.clips if clip.path is not None and not clip.path.is_file()]
+        if absent:
+            text = f"{len(absent)} of {len(dataset.clips)} clips are missing, the first is {absent[0].path}"
+            findings.append(Finding("error", dataset.name, text, _obtain(dataset.name)))
+        elif missing(clips, dataset) == count and task != "generate":
+            findings.append(Finding("error", dataset.name, f"none of the {count} clips is there", dataset.notes[-1]))
+            continue
+        else:
+            findings.append(Finding("ok", dataset.name, f"{count} clips, list {dataset.digest[:12]}"))
+        findings += [Finding("warning", dataset.name, note) for note in dataset.notes]
     return findings
 
 
@@ -120,14 +150,17 @@ def _system(spec: SystemSpec, apart: Apart | None) -> Iterator[Finding]:
     place = spec.card.environment_folder
     if place is not None and not installed(place):
         text = f"its environment is not in {place}"
-        yield Finding("error", spec.label, text, f"ldmbench fetch {spec.card.name}")
+        yield Finding("error", spec.label, text, f"ldmbench fetch {shlex.quote(spec.card.called or spec.card.name)}")
+        return
+    if spec.card.command and (text := _command_problem(spec.card)):
+        yield Finding("error", spec.label, text, "install it, or correct the command in the card")
         return
     try:
         reason = _adapter_problem(spec, apart)
         if not reason and spec.card.weights and not spec.untrained:
             spec.weights_folder()
     except BenchError as error:
-        yield Finding("error", spec.label, error.what + (f": {error.found}" if error.found else ""), error.fix)
+        yield Finding.of(spec.label, error)
         return
     if reason:
         yield Finding("error", spec.label, reason)
@@ -135,6 +168,21 @@ def _system(spec: SystemSpec, apart: Apart | None) -> Iterator[Finding]:
         yield Finding("warning", spec.label, "UNTRAINED: seeded random weights")
     else:
         yield Finding("ok", spec.label, spec.card.title)
+
+
+def _command_problem(card: SystemCard) -> str:
+    """Which program or file that a card's command names is not there, or empty; its environment is there."""
+    program, *others = card.command_line
+    if shutil.which(program) is None:
+        beside_card = card.folder / program
+        hint = f", though {{here}}/{program} is" if beside_card.is_file() else ""
+        return (
+            f"its program {program} is not there{hint}"
+            if not Path(program).is_file()
+            else (f"its program {program} may not be executed")
+        )
+    lacking = [word for word in others if word.startswith(str(card.folder) + os.sep) and not Path(word).exists()]
+    return f"its command names {lacking[0]}, which is not there" if lacking else ""
 
 
 def _adapter_problem(spec: SystemSpec, apart: Apart | None) -> str:
@@ -173,6 +221,9 @@ def _metric(
     datasets: Sequence[tuple[str, Content]], name: str, options: Options, apart: Apart | None
 ) -> Iterator[Finding]:
     metric = load_metric(name)
+    if isinstance(metric, RecordedMetric):
+        yield Finding("error", name, "its code is not here", "name its file: -m ./FILE.py:FUNCTION")
+        return
     missing = missing_extras(metric.facts.extras)
     if missing:
         yield Finding("error", name, f"needs {', '.join(missing)}", install(metric.facts.extras))
@@ -195,13 +246,15 @@ def _model_problem(name: str, options: Options, apart: Apart | None) -> str:
     if apart is None or not modules:
         return look_at_model(name, options.local_device, options.weights)
     try:
-        return apart.call(look_at_model, name, options.local_device, options.weights, limit=_LOOK_S)
+        return apart.call(look_at_model, name, options.local_device, options.weights, modules, limit=_LOOK_S)
     except WorkerDiedError as error:
         return f"its preflight {error}"
 
 
-def look_at_model(name: str, device: str, weights: Path | None) -> str:
-    """Why a metric with a model cannot be computed, or empty."""
+def look_at_model(name: str, device: str, weights: Path | None, modules: Sequence[str] = ()) -> str:
+    """Why a metric with a model cannot be computed, or empty; ``modules`` register it."""
+    for module in modules:
+        import_home(module)
     metric = load_metric(name)
     assert isinstance(metric, DeviceMetric), "facts.device says so"
     try:

@@ -21,6 +21,17 @@ def is_dataset(name: str) -> bool:
     return card in list_datasets() or (card.endswith(".toml") and kind_of(Path(card)) == "dataset")
 
 
+def is_here(name: str) -> bool:
+    """Whether all files of a dataset are here, or can be made: whether they are whole is for ``check_dataset``."""
+    if load_card(parse(name).name).source.kind == "builtin":
+        return True
+    try:
+        clips = load_dataset(name).clips
+    except BenchError:
+        return False
+    return all(clip.path is not None and clip.path.is_file() for clip in clips)
+
+
 def check_dataset(asked: str) -> list[Finding]:
     """Every fault of a dataset's local copy; where there is none that counts, how many clips it has.
 

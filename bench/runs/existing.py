@@ -13,7 +13,7 @@ from ldmbench.clips.clip import Dataset
 from ldmbench.clips.pairs import Pairs, load_references, outputs_digest, pair
 from ldmbench.errors import BenchError
 from ldmbench.host.apart import Apart
-from ldmbench.metrics._base import load_metric
+from ldmbench.metrics._base import load_metric, recorded_facts
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.check import Finding, check_metrics, check_plan, check_systems
 from ldmbench.runs.crew import crew_of
@@ -63,7 +63,9 @@ def rescore(runs: Sequence[Run], metrics: Sequence[str], options: Options) -> li
                 raise BenchError(
                     f"{old.path} is a baseline", "it holds no sound to score", "score the run it was made of"
                 )
-            info = replace(old.info, metrics=(*old.info.metrics, *(m for m in metrics if m not in old.info.metrics)))
+            more = tuple(name for name in metrics if name not in old.info.metrics)
+            facts = {**old.info.facts, **recorded_facts(metrics)}
+            info = replace(old.info, metrics=(*old.info.metrics, *more), facts=facts)
             with RunWriter(old.path, info) as writer:
                 measure([old.path], old.info.planned(), metrics, options, [writer], apart, crew)
             done.append(open_run(old.path))

@@ -26,7 +26,18 @@ from ldmbench.runs.probe import measure_probes
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
-from ldmbench.runs.scoring import Absent, Job, ModelTask, Scored, Task, all_failed, metric_of, score, score_with_model
+from ldmbench.runs.scoring import (
+    Absent,
+    Job,
+    ModelTask,
+    Scored,
+    Task,
+    all_failed,
+    import_metrics,
+    metric_of,
+    score,
+    score_with_model,
+)
 from ldmbench.runs.store import RunWriter
 
 #: Outputs of one clip that are scored in one task: enough to share the reference's work between systems.
@@ -67,6 +78,7 @@ def measure(
     modules = homes(metrics)
     if modules is None:
         apart, crew, modules = None, None, ()
+    import_metrics(modules)
     probes = [name for name in metrics if isinstance(load_metric(name), ProbeMetric)]
     local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric | ProbeMetric)]
     tasks = [replace(task, modules=modules) for task in missing(runs, clips, local, options.retry_failed)]
@@ -93,9 +105,8 @@ def measure(
                 advance(len(rows), batch.metric)
     measure_probes(runs, clips, probes, options, writers)
     if absent:
-        names = some(list(absent))
         raise BenchError(
-            f"{names} cannot be computed here, and nothing is stored of {'it' if len(absent) == 1 else 'them'}",
+            f"{some(list(absent))} cannot be computed, and nothing is stored of {'it' if len(absent) == 1 else 'them'}",
             next(iter(absent.values())),
             "install or fetch what is not there, or leave the metric out; everything else is stored",
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import load_metric
+from ldmbench.metrics._base import recorded_facts
 from ldmbench.probes.embedder import is_probed, why_not_probed
 from ldmbench.runs.identity import identity, run_id
 from ldmbench.runs.records import ClipInfo, DatasetInfo, RunInfo
@@ -73,8 +73,7 @@ def make_plan(
         BenchError: If a system is of another task, a metric is unknown, or there are no systems or clips.
     """
     names = tuple(dict.fromkeys(suite.metrics))
-    for name in names:
-        load_metric(name)
+    facts = recorded_facts(names)
     _refuse_misfits(suite, specs)
     seed = suite.seed if seed is None else seed
     clips = _choose_clips(suite, datasets, limit, seed)
@@ -107,6 +106,7 @@ def make_plan(
             environment={**environment(), "device": spec.device},
             created=now,
             asked=now,
+            facts=facts,
         )
         runs.append(info)
     paths = (run_path(root.absolute(), suite.name, info.system, info.id) for info in runs)

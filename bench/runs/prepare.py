@@ -4,103 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from ldmbench.clips import adhoc
 from ldmbench.clips.card import Content
-from ldmbench.clips.clip import Dataset
-from ldmbench.clips.folder import load_folder
 from ldmbench.errors import BenchError
-from ldmbench.metrics._base import align, untrained
-from ldmbench.probes.embedder import resolve_probed
 from ldmbench.runs.baseline import is_baseline, read_baseline
 from ldmbench.runs.carry_out import carry_out
-from ldmbench.runs.check import Finding, check_plan, check_systems
-from ldmbench.runs.labels import reference_label
 from ldmbench.runs.named import chosen, in_order, no_runs
-from ldmbench.runs.plan import Plan, make_plan
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
 from ldmbench.runs.store import is_run
-from ldmbench.suite import Suite, load_datasets, load_suite, runs_of, with_datasets, with_folder
-from ldmbench.system.checkpoints import distinct, expand
-from ldmbench.system.registry import resolve
+from ldmbench.runs.survey import Prepared, survey
+from ldmbench.suite import runs_of
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request looked at.
-
-    Attributes:
-        plan: What would be done by the systems that are ready; None where none is.
-        findings: The preflight.
-        left_out: Systems that were left out, each with the reason.
-    """
-
-    plan: Plan | None
-    findings: tuple[Finding, ...]
-    left_out: tuple[str, ...]
-
-    @property
-    def errors(self) -> list[Finding]:
-        """What keeps the run from starting."""
-        return [finding for finding in self.findings if finding.level == "error"]
 
 
 def prepare(request: Request, options: Options) -> Prepared:
     """Look at everything a request needs; nothing is computed but built-in clips that are not there yet.
 
     Raises:
-        BenchError: If something asked for does not exist, or does not fit together.
+        BenchError: If something asked for does not exist or does not fit together, and nothing else is wrong.
     """
-    suite = load_suite(request.suite)
-    if request.datasets:
-        suite = with_datasets(suite, request.datasets)
-    suite, datasets = _sources(request, suite)
-    metrics = (*suite.metrics, *request.metrics)
-    if request.untrained:
-        # The whole path runs without any checkpoint; the metrics' names then say so, as the systems' rows do.
-        metrics = tuple(map(untrained, metrics))
-    if request.align:
-        metrics = tuple(map(align, metrics))
-    suite = suite.model_copy(update={"metrics": metrics})
-    names = expand(request.systems or suite.systems)
-    of_name = resolve_probed if suite.task == "embed" else resolve
-    specs = distinct([of_name(name, options.device, request.untrained, options.weights) for name in names])
-    findings = check_systems(specs)
-    failing = {finding.subject: finding for finding in findings if finding.level == "error"}
-    left_out = []
-    if options.skip_unavailable:
-        left_out = [f"{name}: {finding.text}" for name, finding in failing.items()]
-        findings = [finding for finding in findings if finding.subject not in failing]
-    # What fails its preflight cannot be planned, but the rest is looked at all the same.
-    ready = [spec for spec in specs if spec.label not in failing]
-    if specs and not ready:
-        return Prepared(None, tuple(findings), tuple(left_out))
-    plan = make_plan(suite, datasets, ready, request.out, request.limit or 0, request.seed)
-    return Prepared(plan, (*findings, *check_plan(plan, options)), tuple(left_out))
-
-
-def _sources(request: Request, suite: Suite) -> tuple[Suite, list[Dataset]]:
-    """The suite on what is asked for, and its datasets: its own, a folder, or prompts."""
-    if request.prompts:
-        if suite.task != "generate" or request.audio is not None:
-            fix = "choose a suite of task generate, and leave out --audio"
-            raise BenchError(f"suite {suite.name} cannot be run on prompts", f"its task is {suite.task}", fix)
-        suite, datasets = with_folder(suite, adhoc.prompts(request.prompts))
-    elif request.audio is not None:
-        name = reference_label(request.out, suite.name, request.audio)
-        folder = load_folder(request.audio, request.content, request.table, name)
-        suite, datasets = with_folder(suite, folder, dict(map(adhoc.condition_of, request.conditions)))
-    else:
-        datasets = load_datasets(suite)
-    for option, value in (("--csv", request.table), ("--condition", request.conditions)):
-        if value and request.audio is None:
-            raise BenchError(f"{option} belongs to a folder", fix="name the folder with --audio as well")
-    return suite, datasets
+    surveyed, faults = survey(request, options)
+    if len(surveyed.errors) == 1 and faults:
+        raise faults[0]
+    return surveyed
 
 
 def evaluate(
@@ -170,7 +99,8 @@ def _evaluate(request: Request, options: Options) -> list[Run]:
     for reason in prepared.left_out:
         _log.warning("left out: %s", reason)
     for finding in prepared.errors:
-        raise BenchError(f"{finding.subject}: {finding.text}", fix=finding.fix)
+        more = f" (and {len(prepared.errors) - 1} more: ldmbench check)" if len(prepared.errors) > 1 else ""
+        raise BenchError(f"{finding.subject}: {finding.text}{more}", fix=finding.fix)
     if prepared.plan is None:
         raise BenchError("no system is left to run", "; ".join(prepared.left_out))
     return carry_out(prepared.plan, options)

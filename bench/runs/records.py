@@ -14,6 +14,7 @@ from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
 from ldmbench.clips.condition import Condition
 from ldmbench.errors import BenchError
+from ldmbench.metrics._base import MetricFacts
 from ldmbench.names import Name, parse
 from ldmbench.system.card import Role
 
@@ -208,6 +209,7 @@ class RunInfo:
         problem: Why the system could not be set up when that was last tried, empty where it could.
         took: Seconds in which its outputs and scores were made (``generate_s``, ``score_s``), without other systems'
             share, and how many there were (``outputs``, ``scores``); of all work on it together.
+        facts: Metric -> its facts, of metrics that do not come with ldmbench: they are shown where their code is not.
         schema: ``SCHEMA`` at writing.
     """
 
@@ -231,6 +233,7 @@ class RunInfo:
     asked: str = ""
     problem: str = ""
     took: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, MetricFacts] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def planned(self) -> list[Clip]:

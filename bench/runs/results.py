@@ -12,7 +12,7 @@ from ldmbench import stats
 from ldmbench.audio.arrays import Real
 from ldmbench.errors import BenchError, describe, one_line
 from ldmbench.host.interrupt import from_keyboard
-from ldmbench.metrics._base import is_metric, load_metric
+from ldmbench.metrics._base import is_metric, load_metric, remember
 from ldmbench.names import some
 from ldmbench.runs.journal import BrokenRunError
 from ldmbench.runs.records import OutputRow, RunInfo, ScoreRow
@@ -159,6 +159,7 @@ def open_run(path: str | Path) -> Run:
         BrokenRunError: If it cannot be read, or was written by another version of the layout.
     """
     info, outputs, scores = read_records(Path(path))
+    remember(info.facts)
     unknown = [metric for metric in info.metrics if not is_metric(metric)]
     if unknown:
         # Of a package that is not installed here: the rest of the run is as good as it was.

@@ -79,5 +79,5 @@ def record_text(record: RunInfo | ShardInfo) -> str:
             lines = ",\n  ".join(json.dumps(flat(item), ensure_ascii=False) for item in value)
             parts.append(f'"{name}": [\n  {lines}\n ]')
         else:
-            parts.append(f'"{name}": {json.dumps(value, ensure_ascii=False)}')
+            parts.append(f'"{name}": {json.dumps(value, ensure_ascii=False, default=flat)}')
     return "{\n " + ",\n ".join(parts) + "\n}"

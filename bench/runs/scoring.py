@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored, describe, one_line
 from ldmbench.host import interrupt
 from ldmbench.host.executor import WorkerDiedError
-from ldmbench.metrics._base import DeviceMetric, Metric, Value, load_metric
+from ldmbench.metrics._base import DeviceMetric, Metric, Value, import_home, load_metric
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.store import read_tokens
 from ldmbench.system.protocol import Cost, Output
@@ -92,7 +91,7 @@ class Task:
     Attributes:
         clip: The clip.
         jobs: What is to be computed.
-        modules: Modules that must be imported first, since they register metrics.
+        modules: Modules and files that must be imported first, since they register metrics.
     """
 
     clip: Clip
@@ -127,7 +126,7 @@ class ModelTask:
         items: Clips, each with a job for one output; only the first of its metrics counts.
         device: Where the model runs.
         weights: Folder of checkpoints, None for the weights home.
-        modules: Modules that must be imported first, since they register the metric.
+        modules: Modules and files that must be imported first, since they register the metric.
     """
 
     metric: str
@@ -147,7 +146,7 @@ Scored = tuple[int, ScoreRow | Absent, Real | None]
 
 def score(task: Task) -> list[Scored]:
     """Score the outputs of one clip: a row for every job and metric."""
-    _import(task.modules)
+    import_metrics(task.modules)
     rows: list[Scored] = []
     # One thread, here as in worker processes: the number of threads can change the last digit of a sum.
     with _thread_pools(len(sys.modules)).limit(limits=1):
@@ -171,7 +170,7 @@ def score_with_model(task: ModelTask) -> list[Scored]:
     Raises:
         BenchError: If the metric cannot be configured.
     """
-    _import(task.modules)
+    import_metrics(task.modules)
     metric = _model(task.metric, task.device, task.weights)
     loaded = {id(job): _Loaded.of(clip, job) for clip, job in task.items}
     _kept.clear()
@@ -205,6 +204,10 @@ def _needs_tokens(name: str) -> bool:
     return "tokens" in metric_of(name).facts.needs
 
 
+#: What ``import_metrics`` imported last: module -> itself, and a user's file -> that with the digest of its content.
+_imported: dict[str, str] = {}
+
+
 @cache
 def metric_of(name: str) -> Metric:
     """A metric, the same object on every call."""
@@ -227,9 +230,19 @@ def forget_metrics() -> None:
     _kept.clear()
 
 
-def _import(modules: Sequence[str]) -> None:
+def import_metrics(modules: Sequence[str]) -> None:
+    """Import what registers metrics; where a user's file has another content than before, its metrics are built anew.
+
+    Raises:
+        BenchError: If such a file is not the one it was when it was asked for.
+    """
     for module in modules:
-        importlib.import_module(module)
+        file, hash_, _ = module.rpartition("#")
+        if _imported.get(file or module) != module:
+            import_home(module)
+            _imported[file or module] = module
+            if hash_:
+                forget_metrics()
 
 
 def _score_one(metric: Metric, clip: Clip, output: Output, job: Job) -> Scored:

@@ -282,7 +282,14 @@ class RunWriter:
                 parameters = info.parameters or old.parameters
                 # Nothing is written as long as it is the one that was asked for last all the same.
                 asked = info.asked if asked_last(path.parent) > last_asked(old) else old.asked
-                info = replace(old, metrics=metrics, parameters=parameters, datasets=info.datasets, asked=asked)
+                info = replace(
+                    old,
+                    metrics=metrics,
+                    parameters=parameters,
+                    datasets=info.datasets,
+                    asked=asked,
+                    facts={**old.facts, **info.facts},
+                )
             self.info = info
             self._write_info()
             self._open_journals(path)

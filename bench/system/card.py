@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class SystemCard(Card):
         command: For systems in another environment: the program to start (``ldmbench.system.external``).
         environment: What is installed for the program (``ldmbench.system.environment``).
         folder: Where the card lies.
+        called: The path by which it was named, empty for a name.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SystemCard(Card):
     command: tuple[str, ...] = ()
     environment: Environment | None = None
     folder: Path = Field(Path(), exclude=True)
+    called: str = Field("", exclude=True)
 
     @model_validator(mode="after")
     def _weights_are_of_variants(self) -> SystemCard:
@@ -107,8 +110,9 @@ class SystemCard(Card):
             if key == variant or (key not in self.variants and (not entry.variants or variant in entry.variants))
         }
         folder = next((entry.folder for entry in chosen.values() if entry.folder), self.name)
-        name = f"{self.name}@{variant}" if variant else self.name
-        changes = {"folder": folder, "name": name, "title": name}
+        suffix = f"@{variant}" if variant else ""
+        title, name = f"{self.name}{suffix}", shlex.quote(f"{self.called or self.name}{suffix}")
+        changes = {"folder": folder, "name": name, "title": title}
         return {key: entry.model_copy(update=changes) for key, entry in chosen.items()}
 
 

@@ -42,7 +42,7 @@ def load_system_card(name: str) -> SystemCard:
     """
     if is_path(name):
         refuse_other_kind(Path(name), "system")
-        card = load_card(Path(name), SystemCard, folder=Path(name).absolute().parent)
+        card = load_card(Path(name), SystemCard, folder=Path(name).absolute().parent, called=name)
         make_importable(Path(name), card.module)
         return card
     cards = list_systems()

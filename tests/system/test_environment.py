@@ -88,7 +88,7 @@ def test_from_a_card_to_a_run(card: Path, tone: Sound) -> None:
     (finding,) = check_systems([resolve(str(card))])
     assert finding.level == "error"
     assert finding.text.startswith("its environment is not in ")
-    assert finding.fix == "ldmbench fetch tiny"
+    assert finding.fix == f"ldmbench fetch {card}"
     folder, _ = fetch(str(card))
     assert [finding.level for finding in check_systems([resolve(str(card))])] == ["ok"]
     made = (folder / "ready.json").stat().st_mtime_ns
