@@ -34,7 +34,7 @@ FLOORS = (
     ("extractors",),
     ("probes",),
     ("metrics",),
-    ("audit", "suite"),
+    ("audit", "deployment", "suite"),
     ("runs",),
     ("compare",),
     ("listening",),

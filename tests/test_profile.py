@@ -1,0 +1,110 @@
+"""Latency of systems whose latency is known, and the table of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ldmbench.audio.sound import Audio
+from ldmbench.cli import cli
+from ldmbench.clips.clip import Clip
+from ldmbench.deployment import latency
+from ldmbench.deployment.profile import profile
+from ldmbench.errors import BenchError
+from ldmbench.system.card import SystemCard
+from ldmbench.system.protocol import Output
+
+RATE = 16_000
+
+
+class Framed:
+    """Each frame is scaled by its own loudest sample and that of ``ahead`` samples after it; late by ``late``."""
+
+    card = SystemCard(name="framed", title="T", tasks=("codec",), licence="MIT", module="m:C", rate=RATE)
+
+    def __init__(self, frame: int, ahead: int, late: int = 0, whole: bool = False, random: bool = False) -> None:
+        self.frame, self.ahead, self.late, self.whole, self.random = frame, ahead, late, whole, random
+        self.generator = np.random.default_rng(0)
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+        for clip in clips:
+            source = clip.audio.samples[0].astype(np.float64)
+            made = np.zeros_like(source)
+            for start in range(0, source.size, self.frame):
+                seen = source[start : start + self.frame + self.ahead]
+                gain = 1 / (1 + np.mean(np.abs(source if self.whole else seen)))
+                made[start : start + self.frame] = gain * source[start : start + self.frame]
+            if self.random:
+                made += self.generator.standard_normal(made.size)
+            made = np.concatenate([np.zeros(self.late), made])[: source.size]
+            yield Output(Audio.of(made, RATE))
+
+
+@pytest.mark.parametrize(("frame", "ahead"), [(320, 80), (160, 0), (960, 240), (16, 0)])
+def test_latency_is_frame_and_look_ahead(frame: int, ahead: int) -> None:
+    measured = latency.measure(Framed(frame, ahead), RATE)
+    assert measured.future == pytest.approx((frame + ahead - 1) / RATE, abs=0.0005)
+    assert measured.streaming
+    assert measured.residual == 0.0
+
+
+def test_a_delay_that_is_not_made_up_for_is_told_from_the_latency() -> None:
+    """What is late needs less of the future at its own time; the impulse says by how much it is late."""
+    measured = latency.measure(Framed(320, 80, late=100), RATE)
+    assert measured.future == pytest.approx((320 + 80 - 1 - 100) / RATE, abs=0.0005)
+    assert measured.residual == pytest.approx(100 / RATE)
+
+
+def test_what_needs_the_whole_sound_does_not_stream() -> None:
+    measured = latency.measure(Framed(320, 0, whole=True), RATE)
+    assert measured.streaming is False
+    assert measured.future is not None
+    assert measured.future > latency.FIRST - 0.1
+
+
+def test_what_changes_from_time_to_time_is_not_measured() -> None:
+    measured = latency.measure(Framed(320, 0, random=True), RATE)
+    assert (measured.future, measured.streaming, measured.repeats) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        # 20 ms and 6.5 ms of look-ahead: RFC 6716, section 2 and the pre-skip.
+        ("opus@24kbps", 0.020, 0.0270),
+        # 20 ms, and 5 ms of look-ahead but in the mode 12.2: 3GPP TS 26.090, 5.2.1 and 5.2.2.
+        ("amr-nb@12.2kbps", 0.0195, 0.0205),
+        ("amr-nb@4.75kbps", 0.0205, 0.0252),
+    ],
+)
+def test_codecs_have_about_the_latency_of_their_standards(name: str, least: float, most: float) -> None:
+    row = profile(name)
+    assert row.future is not None
+    assert least < row.future < most
+    assert row.streaming
+    assert row.residual is not None
+    # At 4.75 kbps the pulses of the codebook lie where they fit best, which is not where the impulse was.
+    assert abs(row.residual) < (0.001 if name != "amr-nb@4.75kbps" else 0.01)
+    assert row.parameters is None
+
+
+def test_what_cannot_be_measured_says_so() -> None:
+    for name, message in (("audioldm", "turns no sound into another"), ("opus-lace", "a process of its own")):
+        with pytest.raises(BenchError, match=message):
+            profile(name, untrained=name == "audioldm")
+
+
+def test_the_table_from_the_command_line(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(cli, ["profile", "g722", "--json"])
+    assert answer.exit_code == 0, answer.output
+    (row,) = json.loads(answer.stdout)
+    assert row["streaming"] is True
+    assert row["future"] < 0.003
+    text = CliRunner().invoke(cli, ["profile", "g722", "-o", str(tmp_path / "table.txt")])
+    assert text.exit_code == 0, text.output
+    assert "g722@64kbps" in (tmp_path / "table.txt").read_text()
