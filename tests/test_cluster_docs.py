@@ -51,3 +51,22 @@ def test_scripts_parse_and_say_what_they_want_of_slurm(script: str) -> None:
     head, _, rest = script.partition("\n\n")
     assert "#SBATCH" not in rest, "sbatch reads no directive after the first command"
     assert head.startswith("#!/bin/bash")
+
+
+def test_the_manifest_is_a_rayjob_of_one_volume() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    (job,) = [yaml.safe_load(body) for body in blocks("yaml")]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    spec = job["spec"]["rayClusterSpec"]
+    (workers,) = spec["workerGroupSpecs"]
+    assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    pods = [spec["headGroupSpec"]["template"]["spec"], workers["template"]["spec"]]
+    for pod in pods:
+        (container,) = pod["containers"]
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        assert all(isinstance(value, str) for item in container["env"] for value in item.values())
+        assert {"image", "name", "resources"} <= container.keys()
+    assert pods[0]["containers"][0]["image"] == pods[1]["containers"][0]["image"]
+    # What is asked for with --device cuda must be there.
+    assert "nvidia.com/gpu" in pods[1]["containers"][0]["resources"]["limits"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ldmbench.commands import complete, options
 from ldmbench.host.streams import no_noise
+
+if TYPE_CHECKING:
+    from ldmbench.runs.request import Options, Request
 
 KINDS = ("datasets", "systems", "metrics", "suites")
 
@@ -44,20 +47,46 @@ def show(name: str, as_json: bool) -> None:
 @click.command()
 @click.argument("name", metavar="SUITE|DATASET|SYSTEM|METRIC", shell_complete=complete.anything)
 @options.of_request
+@click.option("--estimate", is_flag=True, help="Send two clips through every system and metric: seconds, memory, disk.")
+@options.jobs
 @options.runs
 @options.as_json
-def check(name: str, device: str, weights: Path | None, as_json: bool, **request: Any) -> None:
+def check(
+    name: str, device: str, weights: Path | None, estimate: bool, jobs: int | None, as_json: bool, **request: Any
+) -> None:
     """Look at everything SUITE needs, or at every file of DATASET, or at one SYSTEM or METRIC; compute nothing.
 
     All that is not here is listed, with the command that gets it. Exits 2 if a run would not start, or the dataset is
-    not whole.
+    not whole. With --estimate a SUITE that would start is tried on two clips, of which nothing is kept.
     """
     from ldmbench import console
+    from ldmbench.host.executor import cores
     from ldmbench.runs.request import Options, Request
     from ldmbench.runs.survey import look_at
 
+    settings = Options(device, weights, jobs=jobs or cores())
+    if estimate:
+        _estimate(Request(name, **request), settings, as_json)
+        return
     with no_noise():
-        findings = look_at(Request(name, **request), Options(device, weights))
+        findings = look_at(Request(name, **request), settings)
     console.print_findings(findings, as_json)
     if any(finding.level == "error" for finding in findings):
         raise click.exceptions.Exit(2)
+
+
+def _estimate(request: Request, settings: Options, as_json: bool) -> None:
+    """Print what a run will cost."""
+    import json
+
+    from ldmbench import console
+    from ldmbench.runs.cost import estimate
+    from ldmbench.runs.prepare import prepare
+
+    with no_noise():
+        prepared = prepare(request, settings)
+    plan = console.ready(prepared)
+    with no_noise():
+        cost = estimate(plan, settings)
+    text = json.dumps(cost.as_json(), indent=1) if as_json else "\n".join(cost.lines(settings.jobs, settings.device))
+    click.echo(text)

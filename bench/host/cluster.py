@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,10 @@ _RETRIES = 5
 _HANDED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "HF_HOME")
 
 
+#: What to do where there is no cluster.
+_START = "ray start --head on one machine and ray start --address on the others, or leave --ray out"
+
+
 class LostError(RuntimeError):
     """What was asked is gone with all it held, as when its machine was switched off; another try may succeed."""
 
@@ -61,6 +66,7 @@ class Cluster:
         if "://" in self._address:
             fix = "run this on a machine of the cluster (ray job submit), with --ray auto"
             raise BenchError(f"--ray {self._address} is no address of a cluster", "it is one for clients", fix)
+        self._refuse_silent()
         # Read when Ray is imported: no reports to the outside, and no environment made by its own uv.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -78,8 +84,7 @@ class Cluster:
                 runtime_env={"env_vars": {**variables, **absolute_homes()}},
             )
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            fix = "ray start --head on one machine and ray start --address on the others, or leave --ray out"
-            raise BenchError(f"no Ray cluster at {self._address}", one_line(error), fix) from None
+            raise BenchError(f"no Ray cluster at {self._address}", one_line(error), _START) from None
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -89,6 +94,16 @@ class Cluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         # Workers go on after Ctrl-C until their driver leaves.
         self._ray.shutdown()
+
+    def _refuse_silent(self) -> None:
+        """Ray itself would knock at a door that nobody opens for minutes."""
+        host, _, port = self._address.rpartition(":")
+        if not host or not port.isdigit():
+            return
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise BenchError(f"no Ray cluster at {self._address}", one_line(error), _START) from None
 
     def has(self, resource: str) -> float:
         """How much the machines that are there have of ``CPU`` or ``GPU`` together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -23,7 +23,7 @@ def peak_memory(device: str = "cpu") -> Iterator[Callable[[], int | None]]:
         yield lambda: int(torch.cuda.max_memory_allocated(device))
         return
     reset = _reset_high_water_mark()
-    yield lambda: _high_water_mark() if reset else None
+    yield lambda: high_water_mark() if reset else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -51,8 +51,10 @@ def _reset_high_water_mark() -> bool:
     return True
 
 
-def _high_water_mark() -> int | None:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+def high_water_mark() -> int | None:
+    """The most bytes that this process has held, since it began or they were last reset; None where nobody tells."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     return None

@@ -304,7 +304,7 @@ def _disk(plan: Plan) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    text = f"about {_size(needed)} at most for outputs, {_size(free)} free"
+    text = f"about {in_bytes(needed)} at most for outputs, {in_bytes(free)} free"
     if needed > free:
         return Finding("warning", "disk", text, "free space or choose another --out")
     return Finding("ok", "disk", text)
@@ -324,7 +324,8 @@ def _seconds(start: float, end: float | None) -> float:
     return end - start if end is not None else _ASSUMED_SECONDS
 
 
-def _size(number: float) -> str:
+def in_bytes(number: float) -> str:
+    """A number of bytes as people say it."""
     for unit in ("B", "KiB", "MiB"):
         if number < 1024:
             return f"{number:.0f} {unit}"

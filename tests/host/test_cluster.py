@@ -8,7 +8,6 @@ from typing import Any, cast
 import pytest
 
 from ldmbench.errors import BenchError
-from ldmbench.host import cluster
 from ldmbench.host.cluster import PATIENCE_S, Cluster, Watch
 
 
@@ -28,7 +27,7 @@ class Machines:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(cluster.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("ldmbench.host.cluster.time.monotonic", lambda: now[0])
     return now
 
 
@@ -82,6 +81,14 @@ def test_an_answer_that_is_too_late_is_given_up(clock: list[float]) -> None:
         look(watch(Machines({"CPU": 2.0}), "CPU", 0.0, longest=95.0), clock, 120)
 
 
-def test_a_client_address_is_refused() -> None:
-    with pytest.raises(BenchError, match="is no address of a cluster"):
-        Cluster("ray://head:10001").__enter__()
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ray://head:10001", "is no address of a cluster"),
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: .*refused"),
+        ("127.0.0.1:99999", "no Ray cluster at"),
+    ],
+)
+def test_where_there_is_no_cluster_nobody_knocks_for_minutes(address: str, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        Cluster(address).__enter__()
