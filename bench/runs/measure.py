@@ -75,10 +75,9 @@ def measure(
         BenchError: If a metric lacks a package or a checkpoint; the others are computed and stored before that.
     """
     runs = [open_run(path) for path in paths]
-    modules = homes(metrics)
+    modules = import_metrics(homes(metrics))
     if modules is None:
         apart, crew, modules = None, None, ()
-    import_metrics(modules)
     probes = [name for name in metrics if isinstance(load_metric(name), ProbeMetric)]
     local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric | ProbeMetric)]
     tasks = [replace(task, modules=modules) for task in missing(runs, clips, local, options.retry_failed)]
@@ -105,8 +104,9 @@ def measure(
                 advance(len(rows), batch.metric)
     measure_probes(runs, clips, probes, options, writers)
     if absent:
+        names = some(list(absent))
         raise BenchError(
-            f"{some(list(absent))} cannot be computed, and nothing is stored of {'it' if len(absent) == 1 else 'them'}",
+            f"{names} cannot be computed here, and nothing is stored of {'it' if len(absent) == 1 else 'them'}",
             next(iter(absent.values())),
             "install or fetch what is not there, or leave the metric out; everything else is stored",
         )

@@ -230,19 +230,23 @@ def forget_metrics() -> None:
     _kept.clear()
 
 
-def import_metrics(modules: Sequence[str]) -> None:
+def import_metrics(modules: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Import what registers metrics; where a user's file has another content than before, its metrics are built anew.
+
+    Returns:
+        The same; None where that could not be imported in every process.
 
     Raises:
         BenchError: If such a file is not the one it was when it was asked for.
     """
-    for module in modules:
+    for module in modules or ():
         file, hash_, _ = module.rpartition("#")
         if _imported.get(file or module) != module:
             import_home(module)
             _imported[file or module] = module
             if hash_:
                 forget_metrics()
+    return modules
 
 
 def _score_one(metric: Metric, clip: Clip, output: Output, job: Job) -> Scored:
