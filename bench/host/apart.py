@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from ldmbench.host.child import Child, ChildEndedError
-from ldmbench.host.executor import WorkerDiedError, portable
+from ldmbench.host.executor import ONE_THREAD, WorkerDiedError, portable
+from ldmbench.host.spread import spread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,17 +18,25 @@ class Apart:
     """An ``Executor`` with one process, which keeps what it has loaded from task to task; use as a context manager.
 
     Unlike ``Processes`` it does not run the caller's script again.
+
+    Attributes:
+        child: Its process, which others may ask as well as long as no task is under way.
+
+    Args:
+        environment: Variables of its process.
     """
 
-    def __init__(self) -> None:
-        self._child = Child()
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self.child = Child(environment)
         self._ends = 0
+        self._closed = False
 
     def __enter__(self) -> Apart:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._child.end()
+        self._closed = True
+        self.child.end()
 
     @property
     def ends(self) -> int:
@@ -69,14 +79,55 @@ class Apart:
             raise WorkerDiedError(str(error)) from None
 
     def _once(self, function: Callable[..., R], args: tuple[Any, ...], limit: float | None) -> R:
-        if not self._child.started and limit is not None:
+        if self._closed:  # In another thread: a task that was interrupted is not tried again.
+            raise InterruptedError("closed")
+        if not self.child.started and limit is not None:
             # The time it takes to start, and to import what the function needs, is not the task's.
-            list(self._child.ask(_ready, function))
-        ((result, error),) = self._child.ask(_answer, function, args, timeout=limit)
+            list(self.child.ask(_ready, function))
+        ((result, error),) = self.child.ask(_answer, function, args, timeout=limit)
         if error is not None:
             raise error
         answer: R = result
         return answer
+
+
+class Team:
+    """An ``Executor`` with several such processes, each with one task at a time; use as a context manager.
+
+    Args:
+        first: One that is there already, and stays.
+        size: How many there are to be with it; the others have one thread for each library.
+    """
+
+    def __init__(self, first: Apart, size: int) -> None:
+        self._first, self._size = first, size
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def map(
+        self, function: Callable[[T], R], tasks: Sequence[T], limits: Sequence[float] | None = None
+    ) -> Iterator[tuple[int, R | Exception]]:
+        """Yield one pair for every task, as it is done; see ``Apart.map``."""
+
+        def asking(apart: Apart) -> Callable[[int], R | Exception]:
+            def ask(index: int) -> R | Exception:
+                try:
+                    return apart.call(function, tasks[index], limit=None if limits is None else limits[index])
+                except InterruptedError:
+                    raise
+                except Exception as error:
+                    return error
+
+            return ask
+
+        more = min(self._size, len(tasks)) - 1
+        others = [self._stack.enter_context(Apart(dict.fromkeys(ONE_THREAD, "1"))) for _ in range(more)]
+        yield from spread([asking(apart) for apart in (self._first, *others)], range(len(tasks)))
 
 
 def _ready(function: Callable[..., Any]) -> Iterator[None]:

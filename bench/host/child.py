@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,17 @@ class Child:
 
     What the functions keep in their modules stays there from one call to the next, until the process ends. Its
     standard output goes to our standard error stream.
+
+    Args:
+        environment: Variables of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._lifeline = -1
+        self._ending = threading.Lock()
 
     def __enter__(self) -> Child:
         return self
@@ -118,17 +123,18 @@ class Child:
         return self._process is not None
 
     def end(self) -> None:
-        """End the process with everything it started; the next question starts another."""
-        process, connection = self._process, self._connection
-        self._process = self._connection = None
-        if process is not None:
-            end_tree(process.pid)
-            process.wait()
-        if connection is not None:
-            connection.close()
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        """End the process with everything it started, from any thread; the next question starts another."""
+        with self._ending:
+            process, connection = self._process, self._connection
+            self._process = self._connection = None
+            if process is not None:
+                end_tree(process.pid)
+                process.wait()
+            if connection is not None:
+                connection.close()
+            if self._lifeline >= 0:
+                os.close(self._lifeline)
+                self._lifeline = -1
 
     def _start(self) -> tuple[Connection, subprocess.Popen[bytes]]:
         if self._process is not None and self._connection is not None:
@@ -147,7 +153,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=(theirs.fileno(), read),
-                env={**os.environ, **absolute_homes()},
+                env={**os.environ, **absolute_homes(), **self._environment},
                 start_new_session=True,
             )
         finally:

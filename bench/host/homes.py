@@ -70,9 +70,18 @@ def file_digest(path: Path) -> str:
 
 def file_digests(paths: Iterable[Path]) -> list[str | BenchError]:
     """SHA-256 (hex) of each file, or the error that ``file_digest`` raises; remembered in one note for each folder."""
-    real = [Path(os.path.realpath(path)) for path in paths]
-    notes = {folder: _FolderNote(folder) for folder in {path.parent for path in real}}
-    digests = [notes[path.parent].digest(path) for path in real]
+    notes: dict[str, _FolderNote] = {}
+    real_folders: dict[str, str] = {}
+    digests = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if path.is_symlink():
+            real, name = os.path.split(os.path.realpath(path))
+        else:
+            # Of thousands of files in one folder the way there is looked at once.
+            real = real_folders.get(folder) or real_folders.setdefault(folder, os.path.realpath(folder))
+        note = notes.get(real) or notes.setdefault(real, _FolderNote(real))
+        digests.append(note.digest(name))
     for note in notes.values():
         note.keep()
     return digests
@@ -81,7 +90,8 @@ def file_digests(paths: Iterable[Path]) -> list[str | BenchError]:
 class _FolderNote:
     """What the cache home remembers of the files of one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
         self._path = cache_home() / "digests" / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()}.json"
         self._files: dict[str, dict[str, int | str]] = {}
         with contextlib.suppress(OSError, ValueError):
@@ -90,21 +100,22 @@ class _FolderNote:
                 self._files = content
         self._changed = False
 
-    def digest(self, path: Path) -> str | BenchError:
+    def digest(self, name: str) -> str | BenchError:
+        path = os.path.join(self._folder, name)  # noqa: PTH118 - many thousand times
         try:
-            before = path.stat()
+            before = os.stat(path)  # noqa: PTH116
             if not stat.S_ISREG(before.st_mode):
                 return BenchError(f"{path} is not a file", fix="check the path")
             state = state_of(before)
-            noted = self._files.get(path.name)
+            noted = self._files.get(name)
             known = noted.get("sha256") if isinstance(noted, dict) else None
             if isinstance(known, str) and len(known) == 64 and noted == {**state, "sha256": known}:
                 return known
-            digest = sha256(path)
+            digest = sha256(Path(path))
         except OSError as error:
             return BenchError(f"{path} cannot be read", error.strerror or str(error), "check the path")
         if settled(before):
-            self._files[path.name] = {**state, "sha256": digest}
+            self._files[name] = {**state, "sha256": digest}
             self._changed = True
         return digest
 

@@ -18,6 +18,7 @@ from ldmbench.names import some
 from ldmbench.runs.labels import FOLDER
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.results import Run
+from ldmbench.runs.rows import flat
 from ldmbench.runs.sounds import Sounds
 from ldmbench.runs.store import read_info
 
@@ -153,12 +154,12 @@ def _rows(run: Run, audio: bool) -> Iterator[dict[str, Any]]:
             "status": output.status,
             "message": output.message,
             "output": output.digest,
-            "record": json.dumps(asdict(output), ensure_ascii=False),
+            "record": json.dumps(flat(output), ensure_ascii=False),
         }
         for metric in run.info.metrics:
             score = run.scores.get((clip.id, metric))
             if score is not None:
-                yield {"run": run.info.id, **asdict(score), **_value(run, score)}
+                yield {"run": run.info.id, **flat(score), **_value(run, score)}
 
 
 def _sound(clip: str, file: Path) -> bytes:

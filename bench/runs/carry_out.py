@@ -68,7 +68,8 @@ def carry_out(
     broken: dict[Path, str] = {}
     with ExitStack() as stack:
         crew = stack.enter_context(crew_of(options))
-        problems = dict(generate(plan, options, build, isolate=True, part=part, crew=crew))
+        apart = stack.enter_context(Apart())
+        problems = dict(generate(plan, options, build, isolate=True, part=part, crew=crew, apart=apart))
         generated = time.perf_counter()
         writers = []
         for path, info in zip(plan.paths, plan.runs, strict=True):
@@ -76,7 +77,6 @@ def carry_out(
                 writers.append(stack.enter_context(open_writer(path, info, options.shard, options.batch)))
             except BrokenRunError as error:
                 broken[path] = str(error)
-        apart = stack.enter_context(Apart())
         clips = plan.clips if part is None else part
         # A probe learns from whole datasets: it waits until the shards are joined.
         metrics = [name for name in plan.metrics if not (options.shard and isinstance(load_metric(name), ProbeMetric))]

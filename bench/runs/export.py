@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from ldmbench.host.files import replacing
 from ldmbench.names import spreadsheet_safe
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.results import Run
+from ldmbench.runs.rows import flat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,7 @@ def _outputs(run: Run) -> list[dict[str, Any]]:
         row = run.outputs.get(clip.id)
         if row is None:
             continue
-        content = asdict(row)
+        content = flat(row)
         details = content.pop("details")
         audio = run.audio_path(clip.id) if run.sounds is None else None  # Of a baseline there is no file to name.
         head = {"run": run.info.id, "suite": run.info.suite, "system": run.info.system, "dataset": clip.dataset}

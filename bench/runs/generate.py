@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ldmbench.clips.clip import Clip
 from ldmbench.host import interrupt
+from ldmbench.host.apart import Apart
 from ldmbench.host.progress import Advance, progress
 from ldmbench.host.together import Together
 from ldmbench.metrics.tokens import changes_of
@@ -40,6 +41,7 @@ def generate(
     isolate: bool = False,
     part: Sequence[Clip] | None = None,
     crew: Crew | None = None,
+    apart: Apart | None = None,
 ) -> list[tuple[str, str]]:
     """Produce every output that is not in the journal yet.
 
@@ -52,6 +54,7 @@ def generate(
         isolate: Let systems work in another process, which may crash, hang or leave; ``build`` must be importable.
         part: Planned clips to produce now, in this order; all of them where None. Systems are set up with all.
         crew: Who works where systems are isolated and work at several places; None for one after the other here.
+        apart: Whose process isolated systems may have.
 
     Returns:
         (system, message) of every system that could not be set up, or whose run cannot be read; its clips stay
@@ -78,7 +81,10 @@ def generate(
         advance = stack.enter_context(progress("generate", sum(len(job.clips) for job in jobs), options.quiet))
         if crew is not None and isolate:
             return not_started + make_in_lanes(plan, jobs, options, build, crew, advance)
-        studio = stack.enter_context(Studio(plan.clips, build, options.timeout)) if isolate else Here(plan.clips, build)
+        if not isolate:
+            return not_started + _one_by_one(Here(plan.clips, build), jobs, options, advance)
+        child = None if apart is None else apart.child
+        studio = stack.enter_context(Studio(plan.clips, build, options.timeout, child))
         return not_started + _one_by_one(studio, jobs, options, advance)
 
 

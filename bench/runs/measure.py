@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ldmbench.audio.arrays import Real
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.host import interrupt
-from ldmbench.host.apart import Apart
+from ldmbench.host.apart import Apart, Team
 from ldmbench.host.executor import Executor, Processes, WorkerDiedError, executor
 from ldmbench.host.progress import progress
 from ldmbench.host.spread import spread
@@ -42,6 +43,10 @@ from ldmbench.runs.store import RunWriter
 
 #: Outputs of one clip that are scored in one task: enough to share the reference's work between systems.
 _OUTPUTS_PER_TASK = 8
+
+#: What is worth another process for metrics without a model, whose start takes about a second: seconds of sound in all
+#: scores, each of which takes about 10 ms on average over the metrics of a folder.
+_WORTH = 200.0
 
 #: Clips handed to a metric with a model at once.
 _BATCH = 16
@@ -84,10 +89,11 @@ def measure(
     # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
     tasks.sort(key=_weight, reverse=True)
     absent: dict[str, str] = {}
-    total = sum(len(job.metrics) for task in tasks for job in task.jobs)
-    with progress("score", total, options.quiet) as advance, storing(writers) as stored:
-        alone: Executor = crew.scorers if crew else apart or Processes(1)
-        workers = crew.scorers if crew else executor(options.jobs, len(tasks), apart)
+    with (
+        progress("score", _scores(job for task in tasks for job in task.jobs), options.quiet) as advance,
+        storing(writers) as stored,
+        _workers(apart, crew, options.jobs, tasks) as (workers, alone),
+    ):
         for task, rows in scored(workers, alone, tasks, options.timeout):
             stored.put(present(rows, absent))
             advance(len(rows), task.clip.id)
@@ -95,7 +101,7 @@ def measure(
     jobs = [(task.clip, job) for task in missing(runs, clips, with_model, options.retry_failed) for job in task.jobs]
     places = crew.models(math.ceil(len(jobs) / _BATCH)) if crew else [(apart, options.device)]
     models = [_Models(place, device, options.timeout).rows for place, device in places]
-    total = sum(len(job.metrics) for _, job in jobs)
+    total = _scores(job for _, job in jobs)
     with progress("score with models", total, options.quiet) as advance, storing(writers) as stored:
         batches = (batch for batch in _batches(jobs, with_model, options, modules) if batch.metric not in absent)
         for batch, groups in spread(models, batches):
@@ -103,6 +109,11 @@ def measure(
                 stored.put(present(rows, absent))
                 advance(len(rows), batch.metric)
     measure_probes(runs, clips, probes, options, writers)
+    _refuse_absent(absent)
+
+
+def _refuse_absent(absent: Mapping[str, str]) -> None:
+    """Raise ``BenchError`` where a metric lacks what it needs."""
     if absent:
         names = some(list(absent))
         raise BenchError(
@@ -110,6 +121,28 @@ def measure(
             next(iter(absent.values())),
             "install or fetch what is not there, or leave the metric out; everything else is stored",
         )
+
+
+def _scores(jobs: Iterable[Job]) -> int:
+    return sum(len(job.metrics) for job in jobs)
+
+
+@contextmanager
+def _workers(
+    apart: Apart | None, crew: Crew | None, jobs: int, tasks: Sequence[Task]
+) -> Iterator[tuple[Executor, Executor]]:
+    """Who computes metrics without a model, and who computes alone what ended or stalled one of them."""
+    if crew is not None:
+        yield crew.scorers, crew.scorers
+        return
+    if apart is None:
+        yield executor(jobs, len(tasks)), Processes(1)
+        return
+    # Metrics of others may take any time.
+    if not any(task.modules for task in tasks):
+        jobs = min(jobs, math.ceil(sum(map(_weight, tasks)) / _WORTH) or 1)
+    with Team(apart, jobs) as team, Apart() as alone:
+        yield team, alone
 
 
 def present(rows: Sequence[Scored], absent: dict[str, str]) -> list[Scored]:
@@ -186,9 +219,10 @@ def _wanted(run: Run, clip: Clip, name: str, retry_failed: bool) -> bool:
 
 
 def _weight(task: Task) -> float:
+    """Seconds of sound in all scores of a task, and half a second for each."""
     seconds = max((job.row.seconds_audio for job in task.jobs), default=0.0)
     count = sum(len(job.metrics) for job in task.jobs)
-    return seconds * count if math.isfinite(seconds) else 0.0
+    return (0.5 + (seconds if math.isfinite(seconds) else 0.0)) * count
 
 
 def _batches(

@@ -78,7 +78,7 @@ def make_plan(
     seed = suite.seed if seed is None else seed
     clips = _choose_clips(suite, datasets, limit, seed)
     longest = max((len(item.clips[: suite.clips or None]) for item in datasets), default=0)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    now, records = datetime.now(UTC).isoformat(timespec="milliseconds"), tuple(map(ClipInfo.of, clips))
     runs = []
     for spec in specs:
         parts = identity(spec, datasets, [clip.id for clip in clips], seed)
@@ -101,7 +101,7 @@ def make_plan(
                 )
                 for item in datasets
             ),
-            clips=tuple(map(ClipInfo.of, clips)),
+            clips=records,
             metrics=names,
             environment={**environment(), "device": spec.device},
             created=now,

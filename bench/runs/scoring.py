@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """Metrics still to be computed for one output.
 
@@ -84,7 +84,7 @@ class Job:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """The jobs of one clip, which share the clip's decoded and resampled reference.
 

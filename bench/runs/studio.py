@@ -58,11 +58,12 @@ class Studio:
         clips: Every planned clip, for setting systems up.
         build: How a spec becomes a system; importable.
         timeout: Seconds that a clip may take.
+        child: A process to work in, which outlives a system that others may follow; one of its own where None.
     """
 
-    def __init__(self, clips: Sequence[Clip], build: Adapter, timeout: float) -> None:
+    def __init__(self, clips: Sequence[Clip], build: Adapter, timeout: float, child: Child | None = None) -> None:
         self._clips, self._build, self._timeout = clips, build, timeout
-        self._child = Child()
+        self._child, self._lent = child or Child(), child is not None
         self._spec: SystemSpec | None = None
         self._closed = False
 
@@ -70,6 +71,8 @@ class Studio:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._lent and self._spec is not None and _shares(self._spec):
+            return
         self.close()
 
     def close(self) -> None:
@@ -151,5 +154,6 @@ class Studio:
 
 def _shares(spec: SystemSpec) -> bool:
     """Whether a system may have another one's process after it."""
-    ours = bool(spec.card.command) or spec.card.module.startswith("ldmbench.")
+    # A folder of outputs has neither a module nor a program.
+    ours = bool(spec.card.command) or not spec.card.module or spec.card.module.startswith("ldmbench.")
     return ours and not spec.card.weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from ldmbench.errors import BenchError
-from ldmbench.host.apart import Apart
+from ldmbench.host.apart import Apart, Team
 from ldmbench.host.executor import WorkerDiedError
+from ldmbench.host.orphans import descendants
 
 SOURCE = """
 import os, signal, time
@@ -83,3 +85,41 @@ def test_a_task_that_ends_the_process_or_stalls_is_the_only_one_lost(
     assert results[1][1] == [1]
     assert results[4] == "second time"
     assert apart.ends == 4
+
+
+def test_a_team_works_at_once_and_keeps_its_first(work: Callable[[Any], Any], apart: Apart) -> None:
+    first, _ = apart.call(work, ("hold", 0))
+    with Team(apart, 2) as team:
+        # While one sleeps the other does the rest.
+        results = collect(team.map(work, [("sleep", 1.5), *[("hold", 1)] * 6], [60] * 7))
+        assert results[0] is None
+        held = [results[index] for index in range(1, 7)]
+        assert all(not isinstance(result, Exception) for result in held)
+        assert len({process for process, _ in held}) == 1
+        again = collect(team.map(work, [("hold", 2)]))
+        assert again[0][0] == first, "one task is for the first alone"
+    assert apart.call(work, ("hold", 3))[0] == first
+
+
+def test_in_a_team_only_what_ends_a_process_is_lost(work: Callable[[Any], Any], apart: Apart, tmp_path: Path) -> None:
+    tasks = [("leave", 3), ("hold", 1), ("error", 5), ("killed once", str(tmp_path / "mark")), ("hold", 1)]
+    with Team(apart, 2) as team:
+        results = collect(team.map(work, tasks, [60] * 5))
+    assert "exit code 3" in str(results[0])
+    assert str(results[2]) == "what: found 5 (fix: fix)"
+    assert results[3] == "second time"
+    assert not any(isinstance(results[index], Exception) for index in (1, 4))
+
+
+def test_a_team_that_is_left_leaves_nothing(work: Callable[[Any], Any], apart: Apart) -> None:
+    before = set(descendants(os.getpid()))
+    with Team(apart, 2) as team:
+        answers = team.map(work, [("hold", 1), ("sleep", 60), ("sleep", 60)])
+        next(answers)
+        with pytest.raises(RuntimeError, match="enough"):  # As where a disk is full.
+            answers.throw(RuntimeError("enough"))  # type: ignore[attr-defined]
+    apart.__exit__()
+    deadline = time.monotonic() + 10
+    while (left := set(descendants(os.getpid())) - before) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left
