@@ -51,7 +51,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speechlike: Sound) 
         audio.write(tmp_path / "refs" / f"{index}.wav", voice)
         for name, level in CODECS.items():
             hiss = np.random.default_rng(index).standard_normal(voice.length) * np.abs(voice.samples)
-            audio.write(tmp_path / name / f"{index}.wav", Audio(np.float32(voice.samples + level * hiss), voice.rate))
+            audio.write(tmp_path / name / f"{index}.wav", Audio.of(voice.samples + level * hiss, voice.rate))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -79,9 +79,8 @@ def cluster() -> Iterator[Any]:
         pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
         from ray.cluster_utils import Cluster
 
-        made: Any = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False}
-        )
+        head = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False}
+        made = cast(Any, Cluster(initialize_head=True, head_node_args=head))
         made.second = made.add_node(num_cpus=2)
         yield made
         made.shutdown()
