@@ -37,6 +37,7 @@ from ldmbench.system.registry import load_adapter
 _EXTRAS = {
     "cluster": ("ray",),
     "models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"),
+    "music": ("mir_eval", "librosa"),
     "speech": ("onnxruntime", "speechmos", "distillmos", "torchcrepe", "pyworld", "webrtcvad", "zimtohrli"),
 }
 
