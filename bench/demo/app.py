@@ -90,7 +90,7 @@ def build(gr: Any, desk: Desk) -> Any:
 
 def _leaving(gr: Any, desk: Desk) -> Callable[..., None]:
     def leave(visitor: Any) -> None:
-        desk.leave(visitor.session_hash)
+        desk.cancel(visitor.session_hash)
 
     leave.__annotations__["visitor"] = gr.Request
     return leave

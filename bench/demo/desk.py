@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class Desk:
         self.served = Served(home)
         self._child = Child()
         self._one_at_a_time = threading.Lock()
-        self._cancelled: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+        self._cancelled: dict[str, threading.Event] = {}
 
     def __enter__(self) -> Desk:
         return self
@@ -42,16 +41,13 @@ class Desk:
         self._child.end()
 
     def begin(self, visitor: str) -> None:
-        """What a visitor cancelled before is of no matter to what comes now."""
-        self._cancelled[visitor].clear()
+        """A visitor asks for something; what he cancelled before is of no matter to it."""
+        self._cancelled[visitor] = threading.Event()
 
     def cancel(self, visitor: str) -> None:
-        """End a visitor's trial, now or as soon as its turn comes."""
-        self._cancelled[visitor].set()
-
-    def leave(self, visitor: str) -> None:
-        """A visitor is gone: nothing is worked on for nobody."""
-        self._cancelled[visitor].set()
+        """End a visitor's trial, now or as soon as its turn comes; also where he left, and nobody waits for it."""
+        if (event := self._cancelled.get(visitor)) is not None:
+            event.set()
 
     def carry_out(self, request: Request, visitor: str) -> Iterator[Event]:
         """What happens, as it happens.
@@ -60,12 +56,13 @@ class Desk:
             CancelledError: If the visitor cancelled it; what runs are finished stay.
             RuntimeError: If the process that works ended.
         """
+        cancelled = self._cancelled.setdefault(visitor, threading.Event())
         with self._one_at_a_time:
             steps = str(self.home / "steps.txt")
             events = self._child.ask(trial.carry, request, self.settings.options, steps)
             try:
                 while True:
-                    if self._cancelled[visitor].is_set():
+                    if cancelled.is_set():
                         raise CancelledError
                     event = next(events, None)
                     if event is None:
@@ -74,3 +71,5 @@ class Desk:
             finally:
                 # What is not read to its end is ended, with everything that it started.
                 events.close()  # type: ignore[attr-defined]
+                if self._cancelled.get(visitor) is cancelled and not cancelled.is_set():
+                    del self._cancelled[visitor]

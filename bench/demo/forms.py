@@ -124,14 +124,18 @@ def _preset(ready: Sequence[Choice], default: Sequence[str]) -> list[str]:
 
 
 def absent_as_html(choices: Sequence[Choice]) -> str:
-    """Systems that cannot be chosen, greyed, variants with one reason together, each with what to do about it."""
-    reasons: dict[tuple[str, str, str], list[str]] = {}
+    """Systems that cannot be chosen, greyed: variants with one cure together, with the reason and what to do."""
+    groups: dict[tuple[str, str], list[Choice]] = {}
     for choice in choices:
-        reason, fix = (text.replace(choice.label, choice.family) for text in (choice.reason, choice.fix))
-        reasons.setdefault((choice.family, reason, fix), []).append(choice.label)
+        groups.setdefault((choice.family, choice.fix.replace(choice.label, choice.family)), []).append(choice)
     items = []
-    for (family, reason, fix), labels in reasons.items():
-        variants = " ".join(label.removeprefix(family) for label in labels)
+    for (family, fix), group in groups.items():
+        variants = " ".join(choice.label.removeprefix(family) for choice in group)
+        reasons = list(dict.fromkeys(choice.reason for choice in group))
+        if len(reasons) > 1:
+            # Of variants that lack other files each, what they have in common.
+            reasons = list(dict.fromkeys(reason.rpartition(": ")[0] or reason for reason in reasons))
+        reason = "; ".join(reasons)
         cure = f"<br><code>{html.escape(fix)}</code>" if fix else ""
         items.append(f"<li><b>{html.escape(family)}</b> {html.escape(variants)}: {html.escape(reason)}{cure}</li>")
     return f'<ul class="ldm-absent">{"".join(items)}</ul>'
@@ -150,6 +154,9 @@ def chosen(listed: Sequence[Choice], single: Sequence[str], sets: Sequence[str],
     """
     labels = [choice.label for choice in listed if not choice.reason]
     wanted = tuple(c.label for c in listed if c.label in labels and (c.label in single or c.family in sets))
+    if not labels:
+        fix = "see the list of those that are not, or start the page with --untrained"
+        raise BenchError("no system of this task is ready here", fix=fix)
     if not wanted:
         raise BenchError("no system is chosen", fix="choose one or more")
     if len(wanted) > most:

@@ -30,7 +30,7 @@ class Made:
     """A pack.
 
     Attributes:
-        folder: Where it lies; the key is beside it.
+        folder: Where it lies, as it is typed here; the key is beside it.
         pages: How many pages it has.
         notes: What its organiser should know.
         commands: What to type next.
@@ -94,4 +94,4 @@ def make_pack(trials: Sequence[Sequence[str]], method: str, title: str, out: Pat
         raise
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     commands = tuple(shlex.join(["ldmbench", "mushra", verb, str(shown)]) for verb in ("check", "serve"))
-    return Made(folder, len(done.pack.pages), done.notes, commands)
+    return Made(shown, len(done.pack.pages), done.notes, commands)

@@ -277,8 +277,13 @@ def test_a_result_becomes_a_listening_pack(browser: Chrome, served: Served) -> N
     wait(browser, "document.querySelector('#pack-made .ldm')", 60)
     folder = browser.execute_script("return document.querySelector('#pack-made .ldm').dataset.pack || ''")
     assert folder, browser.find_element("css selector", "#pack-made").text
-    pack = load_pack(Path(folder))
-    assert set(load_key(Path(folder), pack).systems) == {"opus@6kbps", "opus@24kbps", "mp3@8kbps", "resample@8khz"}
+    pack = load_pack(served.folder / folder)
+    assert set(load_key(served.folder / folder, pack).systems) == {
+        "opus@6kbps",
+        "opus@24kbps",
+        "mp3@8kbps",
+        "resample@8khz",
+    }
 
 
 def test_nothing_was_asked_of_another_machine(browser: Chrome) -> None:
