@@ -24,17 +24,12 @@ def registered(group: str) -> list[EntryPoint]:
 @cache
 def _registered(_path: tuple[str, ...]) -> list[EntryPoint]:
     """Our entry points of the packages on ``sys.path``; of hundreds only those are parsed that name a group of ours."""
-    from importlib.metadata import distributions
+    from importlib.metadata import distribution, distributions
 
-    names: set[str] = set()
-    points: list[EntryPoint] = []
-    for distribution in distributions():
-        text = distribution.read_text("entry_points.txt") or ""
-        # As Python has it, the first of a name hides those that follow.
-        if "[ldmbench." in text and (name := distribution.name) not in names:
-            names.add(name)
-            points += distribution.entry_points
-    return points
+    ours = [item for item in distributions() if "[ldmbench." in (item.read_text("entry_points.txt") or "")]
+    names = dict.fromkeys(item.name for item in ours)
+    # As Python has it, the first of a name on the path hides those that follow.
+    return [point for name in names for point in distribution(name).entry_points]
 
 
 def registered_folders(group: str) -> list[Path]:
