@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 #: How the folders are called, so that those of servers that were killed are known.
@@ -28,13 +28,16 @@ def temporary_home() -> Iterator[Path]:
     root = Path(tempfile.gettempdir())
     for old in root.glob(f"{_PREFIX}*"):
         _sweep(old)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
-    try:
-        with (folder / _LOCK).open("w") as handle:
+    with ExitStack() as stack:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            handle = stack.enter_context((folder / _LOCK).open("w"))
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            # Another server that starts now may have taken it for one that is left over, before it was locked.
+            if (folder / _LOCK).exists():
+                break
+        yield folder
 
 
 def _sweep(folder: Path) -> None:
@@ -42,11 +45,11 @@ def _sweep(folder: Path) -> None:
     import fcntl
 
     try:
-        with (folder / _LOCK).open("a") as handle:
+        with (folder / _LOCK).open("r+") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
-        return  # Its server lives, or it is another user's.
+        return  # Its server lives or starts, or it is another user's.
 
 
 class Served:

@@ -39,9 +39,22 @@ fetch(url).then(answer => answer.arrayBuffer())
 """
 
 
+#: No name is looked up but this machine's.
+BLOCKED = "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
 @pytest.fixture(scope="module")
 def browser(browsers: Callable[..., Chrome]) -> Chrome:
-    made = browsers("window-size=1280,1000")
+    made = browsers("window-size=1280,1000", BLOCKED)
+    made.set_script_timeout(30)
+    return made
+
+
+@pytest.fixture(scope="module")
+def other(browsers: Callable[..., Chrome]) -> Chrome:
+    """Another visitor, whose microphone beeps once a second."""
+    microphone = ("use-fake-ui-for-media-stream", "use-fake-device-for-media-stream")
+    made = browsers("window-size=1280,1000", BLOCKED, *microphone)
     made.set_script_timeout(30)
     return made
 
@@ -223,14 +236,28 @@ def test_an_upload_is_coded_and_a_bad_one_gets_one_clear_line(
     wait(browser, f"document.querySelector('.toast-body')?.textContent.includes({refused!r})", 30)
 
 
-def test_two_visitors_at_once_wait_for_each_other(
-    browser: Chrome, browsers: Callable[..., Chrome], served: Served
-) -> None:
-    two = (browser, browsers("window-size=1280,1000"))
+def test_what_is_recorded_is_coded(other: Chrome, served: Served) -> None:
+    other.get(served.url)
+    open_tab(other, "code")
+    click(other, "#code-upload button[aria-label='Record audio']")
+    click(other, "#code-upload button.record")
+    time.sleep(2.5)
+    click(other, "#code-upload button.stop-button")
+    wait(other, "!document.querySelector('#code-upload button.record')?.offsetParent", 30)
+    run(other, "code")
+    lines = rows(other, "code")
+    (recorded,) = [run.info.clips[0].path for run in runs_of(served, lines, "opus@24kbps")]
+    sound = audio.read(recorded)
+    assert 1.5 < sound.duration < 6
+    assert np.abs(sound.samples).max() > 0.01, "the beeps of Chromium's own microphone"
+    assert np.array_equal(decoded(other, lines["reference"]["url"], sound.rate), sound.samples)
+
+
+def test_two_visitors_at_once_wait_for_each_other(browser: Chrome, other: Chrome, served: Served) -> None:
+    two = (browser, other)
     log = served.folder / "chime.log"
     log.unlink(missing_ok=True)
     for number, each in enumerate(two):
-        each.set_script_timeout(30)
         each.get(served.url)
         open_tab(each, "generate")
         fill(each, "#generate-prompt textarea", f"visitor number {number}")

@@ -21,7 +21,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.clips.adhoc import condition_of
 from ldmbench.demo import forms, view
-from ldmbench.demo.catalogue import choices
+from ldmbench.demo.catalogue import choices, is_ready
 from ldmbench.demo.conditions import filters, named_conditions, written
 from ldmbench.demo.desk import CancelledError, Desk
 from ldmbench.demo.home import Served, size_of, temporary_home
@@ -164,6 +164,10 @@ def test_what_is_not_ready_is_greyed_with_the_reason_and_the_fetch_line() -> Non
     assert "<code>" in text
     (again,) = choices("codec", Settings(systems=("semanticodec@0.35kbps",), untrained=True))
     assert (again.reason, again.untrained) == ("", True)
+
+
+def test_the_clap_score_stands_there_only_with_its_checkpoint() -> None:
+    assert not is_ready("clap_score", Settings())
 
 
 def test_only_what_is_ready_can_be_asked_for() -> None:
