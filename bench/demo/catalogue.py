@@ -24,7 +24,6 @@ class Choice:
     Attributes:
         label: Its name and variant as they are typed, with the path of a card where it was named by that.
         family: Its name.
-        title: What its card calls it.
         reason: Why it cannot be run here, empty where it can.
         fix: What to do about that, such as ``ldmbench fetch NAME``.
         untrained: Whether it would have random weights.
@@ -33,7 +32,6 @@ class Choice:
 
     label: str
     family: str
-    title: str
     reason: str = ""
     fix: str = ""
     untrained: bool = False
@@ -84,7 +82,6 @@ def _looked_at(specs: Mapping[str, SystemSpec]) -> list[Choice]:
             Choice(
                 label,
                 spec.card.name,
-                spec.card.title,
                 "" if ready else finding.text,
                 "" if ready else finding.fix,
                 spec.untrained,

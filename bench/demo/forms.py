@@ -169,7 +169,7 @@ def stream(desk: Desk, make: Callable[[], Request], visitor: str) -> Iterator[Sh
     yield view.nothing("reading the sound", state="running"), []
     try:
         request = make()
-    except BenchError as error:
+    except (BenchError, OSError) as error:
         yield view.nothing(error=str(error), state="failed"), []
         return
     trial = Results(desk.served)
@@ -183,10 +183,8 @@ def stream(desk: Desk, make: Callable[[], Request], visitor: str) -> Iterator[Sh
     try:
         for event in desk.carry_out(request, visitor):
             if event.kind == "at":
-                before, status = (
-                    status,
-                    event.text if total == 1 else f"{event.text} ({trial.finished} of {total} made)",
-                )
+                before = status
+                status = event.text if total == 1 else f"{event.text} ({trial.finished} of {total} made)"
                 if status == before:
                     continue
             elif event.path is not None:
@@ -198,7 +196,7 @@ def stream(desk: Desk, make: Callable[[], Request], visitor: str) -> Iterator[Sh
         status = f"cancelled: {trial.finished} of {total} are made and stay; the same run continues from there"
         yield shown("cancelled")
         return
-    except (BenchError, RuntimeError) as error:
+    except (BenchError, RuntimeError, OSError) as error:
         status = ""
         yield shown("failed", str(error))
         return

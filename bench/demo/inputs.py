@@ -33,12 +33,10 @@ class Input:
     Attributes:
         folder: The folder.
         content: What the sound is.
-        title: What a visitor calls it.
     """
 
     folder: Path
     content: Content
-    title: str
 
 
 def builtin_names() -> list[str]:
@@ -108,4 +106,4 @@ def _stored(sound: Audio, title: str, content: Content, out: Path, text: str = "
             with replacing(folder / CSV_NAME) as handle:
                 handle.write(stream.getvalue().encode())
         audio_io.write(path, sound)
-    return Input(folder, content, title)
+    return Input(folder, content)

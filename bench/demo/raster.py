@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,13 +18,8 @@ _MOST = 32
 _TURN = 0.618033988749895
 
 
-def png(tokens: Tokens, codebooks: Sequence[int] = ()) -> bytes:
-    """Tokens ``[layers, frames]`` as PNG; what a layer has not (-1) is grey, and equal codes of a layer look equal.
-
-    Args:
-        tokens: The tokens.
-        codebooks: How many codes each layer has; it decides no colour, so that pictures of vocabularies compare.
-    """
+def png(tokens: Tokens) -> bytes:
+    """Tokens ``[layers, frames]`` as PNG; what a layer has not (-1) is grey, and equal codes of a layer look equal."""
     from PIL import Image
 
     shown = tokens[:_MOST]

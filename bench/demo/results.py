@@ -180,4 +180,4 @@ def tokens_of(line: Line) -> bytes:
         return b""
     from ldmbench.demo.raster import png
 
-    return png(read_tokens(line.tokens), line.codebooks)
+    return png(read_tokens(line.tokens))

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.clips.adhoc import condition_of
+from ldmbench.commands.run import run as run_command
 from ldmbench.demo import forms, view
 from ldmbench.demo.catalogue import choices, is_ready
 from ldmbench.demo.conditions import filters, named_conditions, written
@@ -225,6 +227,25 @@ def test_loops_say_how_far_they_are_only_where_it_is_asked(tmp_path: Path, monke
 
 
 # ---- a trial
+
+
+def test_the_command_line_is_read_back_as_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        Request(
+            "demo-enhance", ("unprocessed", "audiosr@basic:steps=10"), ("snr",), audio=Path("runs/demo-inputs/a b"),
+            content="music", conditions=("lowpass:cutoff_hz=4000,filter=cheby1",), seed=3, untrained=True,
+            out=Path("elsewhere"),
+        ),
+        Request("demo-generate", ("audioldm:negative=low_quality",), prompts=("it's \"loud\"; $HOME",)),
+    ]  # fmt: skip
+    for request, options in zip(asked, (Options("cuda:1", Path("/weights/of all")), Options()), strict=True):
+        words = shlex.split(command(request, options))[2:]
+        read = run_command.make_context("run", words).params
+        names = {field.name for field in fields(Request)} & read.keys()
+        assert {"suite", "systems", "audio", "conditions", "prompts", "seed", "untrained", "out"} <= names
+        assert Request(**{name: read[name] for name in names}) == request
+        assert (read["device"], read["weights"]) == (options.device, options.weights)
 
 
 @pytest.fixture(scope="module")
