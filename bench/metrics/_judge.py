@@ -64,18 +64,48 @@ def audible(clip: Clip, output: Output, rate: int) -> Audio:
 
 
 class NetworkJudge(EmbeddingMetric):
-    """A column of what a network says of an output: the layer of ``source`` that holds one number for each sound."""
+    """A column of what a network says of an output: the layer of ``source`` that holds one number for each sound.
+
+    Args:
+        facts: The metric's facts.
+        source: Where the values come from.
+        shortest: Seconds below which a sound has no value.
+        longest: Seconds above which it has none.
+    """
+
+    def __init__(
+        self, facts: MetricFacts, source: Source, shortest: float = 0.0, longest: float = float("inf")
+    ) -> None:
+        super().__init__(facts, source)
+        self._shortest, self._longest = shortest, longest
 
     def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
-        """Each clip's value, or why there is none: silence has none.
+        """Each clip's value, or why there is none: silence has none, nor what is too short or too long.
 
         Raises:
             CheckpointError: If the network cannot be loaded.
         """
-        silent = [output.audio is not None and not output.audio.samples.any() for output in outputs]
-        heard = [pair for pair, quiet in zip(zip(clips, outputs, strict=True), silent, strict=True) if not quiet]
-        values = iter(super().measure_batch(*zip(*heard, strict=True)) if heard else ())
-        return [Unscored("the output is silent") if quiet else next(values) for quiet in silent]
+        reasons = [self._unheard(output) for output in outputs]
+        positions = [index for index, reason in enumerate(reasons) if not reason]
+        values: dict[int, Value | Exception] = {}
+        if positions:
+            heard = super().measure_batch(
+                [clips[index] for index in positions], [outputs[index] for index in positions]
+            )
+            values = dict(zip(positions, heard, strict=True))
+        return [Unscored(reason) if reason else values[index] for index, reason in enumerate(reasons)]
+
+    def _unheard(self, output: Output) -> str:
+        """Why an output has no value, or empty."""
+        sound = output.audio
+        if sound is None:
+            return ""
+        if not sound.samples.any():
+            return "the output is silent"
+        if not self._shortest <= sound.duration <= self._longest:
+            limit = f"{self._shortest:g} s" if sound.duration < self._shortest else f"at most {self._longest:.1f} s"
+            return f"the output has {sound.duration:.2f} s, {self.facts.name} needs {limit}"
+        return ""
 
     def compare(self, *rows: Rows) -> Value:
         """The number itself."""

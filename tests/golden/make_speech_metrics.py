@@ -3,9 +3,9 @@
 Run it twice, since the packages do not go into one environment; each run replaces the values of what it can import:
 
     .venv/bin/python tests/golden/make_speech_metrics.py
-    uv venv peers && uv pip install --python peers/bin/python warpq==1.5.2 pyvad==0.2.0 Resemblyzer==0.1.4 \
-        mel-cepstral-distance==0.0.4
-    peers/bin/python tests/golden/make_speech_metrics.py
+    uv venv peers && uv pip install --python peers/bin/python warpq==1.5.2 pyvad==0.2.0 Resemblyzer==0.1.4 seaborn \
+        "setuptools<80"
+    NISQA=path/to/NISQA peers/bin/python tests/golden/make_speech_metrics.py
 
 The recording is speech-jfk.flac: 11 s of John F. Kennedy's inaugural address (1961, public domain), from
 tests/jfk.flac of github.com/openai/whisper, mixed to mono, resampled to 16 kHz by soxr (VHQ) and rounded to 16 bits.
@@ -13,8 +13,13 @@ tests/jfk.flac of github.com/openai/whisper, mixed to mono, resampled to 16 kHz 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
 import json
+import os
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,9 +124,31 @@ def resemblyzer(reference: np.ndarray, output: np.ndarray) -> Values:
     return {"speaker_similarity_ge2e": float(first @ second)}
 
 
+def nisqa(_: np.ndarray, output: np.ndarray) -> Values:
+    """NISQA v2 by its own code and weights: gabrielmittag/NISQA fe84f0f, whose folder $NISQA names."""
+    sys.path.insert(0, str(Path(os.environ["NISQA"]) / "nisqa"))
+    import soundfile
+    import torch
+
+    NISQA_lib: Any = importlib.import_module("NISQA_lib")
+    content = torch.load(Path(os.environ["NISQA"]) / "weights" / "nisqa.tar", map_location="cpu", weights_only=True)
+    names = inspect.signature(NISQA_lib.NISQA_DIM.__init__).parameters
+    network = NISQA_lib.NISQA_DIM(**{key: value for key, value in content["args"].items() if key in names})
+    network.load_state_dict(content["model_state_dict"])
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        soundfile.write(file.name, output, RATE, subtype="FLOAT")
+        how = {"n_fft": 4096, "hop_length": 0.01, "win_length": 0.02, "n_mels": 48, "fmax": 20_000}
+        bands = NISQA_lib.get_librosa_melspec(file.name, sr=None, **how)
+    segments, count = NISQA_lib.segment_specs(file.name, bands, 15, 4, 1300)
+    with torch.no_grad():
+        values = network.eval()(segments[None].float(), torch.tensor([int(count)]))[0]
+    columns = ("mos", "noisiness", "discontinuity", "coloration", "loudness")
+    return {f"nisqa_{column}": value.item() for column, value in zip(columns, values, strict=True)}
+
+
 PEERS: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {
     "speechmos": speechmos, "distillmos": distillmos, "zimtohrli": zimtohrli, "warpq": warpq,
-    "resemblyzer": resemblyzer,
+    "resemblyzer": resemblyzer, "NISQA_lib": nisqa,
 }  # fmt: skip
 
 
@@ -131,7 +158,7 @@ def main() -> None:
     signal = recording()
     for name, output in conditions(signal).items():
         for package, measure in PEERS.items():
-            if importlib.util.find_spec(package) is not None:
+            if importlib.util.find_spec(package) is not None or (package == "NISQA_lib" and "NISQA" in os.environ):
                 values = {key: round(float(value), 7) for key, value in measure(signal, output).items()}
                 golden.setdefault(name, {}).update(values)
                 print(name, values, flush=True)

@@ -17,7 +17,7 @@ from ldmbench.audio.sound import Audio, read
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import dnsmos
-from ldmbench.metrics._base import load_metric
+from ldmbench.metrics._base import DeviceMetric, load_metric
 from ldmbench.system.protocol import Output
 from tests.golden.make_speech_metrics import GOLDEN, RECORDING, conditions
 
@@ -84,3 +84,67 @@ def test_silence_has_no_value(name: str) -> None:
 def test_windows_nobody_knows_are_refused() -> None:
     with pytest.raises(BenchError, match="unknown windows of dnsmos_ovrl"):
         load_metric("dnsmos_ovrl:windows=some")
+
+
+@pytest.mark.parametrize("name", ["nisqa_mos", "nisqa_loudness@48khz"])
+def test_nisqa_on_random_weights(name: str) -> None:
+    """All columns come from one pass; what is too short or too long for the network has no value."""
+    pytest.importorskip("torch", reason="the extra 'models' is not installed")
+    metric = load_metric(f"{name}:untrained=true")
+    assert isinstance(metric, DeviceMetric)
+    sound = sounds()["clean"]
+    parts = [sound.fit(16_000), sound.fit(1_600), Audio.of(np.zeros(16_000), 16_000), Audio.of(np.ones(600_000), 8_000)]
+    clips = [Clip(f"set/{index}", "set", "speech", loaded=part) for index, part in enumerate(parts)]
+    first, short, silent, long = metric.measure_batch(clips, [Output(part) for part in parts])
+    assert isinstance(first, float)
+    assert np.isfinite(first)
+    assert [str(value) for value in (short, silent)] == [
+        f"the output has 0.10 s, {name}:untrained=true needs 0.15 s",
+        "the output is silent",
+    ]
+    assert "needs at most 52.1 s" in str(long)
+
+
+def test_nisqa_hears_what_librosa_computes() -> None:
+    """Frames of 20 ms in transforms of 4096 points, written out; bands above half the rate are at the floor."""
+    from ldmbench.audio.spectra import mel_filters
+    from ldmbench.extractors.nisqa import log_mel
+
+    signal = sounds()["clean"].samples[0][16_000:32_000]
+    bands = log_mel(signal, 16_000)
+    assert bands.shape == (101, 48)
+    padded = np.pad(signal.astype(np.float64), 2048, mode="reflect")
+    window = np.zeros(4096)
+    window[1888:2208] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(320) / 320)
+    magnitude = (
+        np.abs(np.fft.rfft(padded[50 * 160 : 50 * 160 + 4096] * window))
+        @ mel_filters(16_000, 4096, 48, 0.0, 20_000.0).T
+    )
+    expected = np.maximum(20 * np.log10(np.maximum(magnitude, 1e-4)), bands.max() - 80)
+    np.testing.assert_allclose(bands[50], expected, atol=1e-3)
+    assert (bands[:, -2:] == bands[:, -1:]).all()
+
+
+def test_harm_is_put_in_order() -> None:
+    """The packages' values, which ours are: worse and worse with noise, band limits, coarse steps and losses.
+
+    What is left out is not in order: DNSMOS hardly hears band limits, PLCMOS judges losses, an old recording is narrow.
+    """
+    kinds = {
+        "noise": ("noise_30", "noise_20", "noise_10"), "lowpass": ("lowpass_3400", "lowpass_2000", "lowpass_1000"),
+        "mulaw": ("mulaw_6", "mulaw_4", "mulaw_3"), "loss": ("loss_3", "loss_10", "loss_30"),
+    }  # fmt: skip
+    every = set(kinds)
+    judged = {
+        "dnsmos_ovrl": {"noise", "loss"}, "dnsmos_bak": {"noise"}, "dnsmos_p808": every, "plcmos": {"loss", "mulaw"},
+        "dnsmos_ovrl@personalised": every, "distillmos": every, "zimtohrli_mos": every,
+        "speaker_similarity_ge2e": every, "nisqa_mos": {"noise", "mulaw", "loss"},
+    }  # fmt: skip
+    wrong = []
+    for name, sign, expected in [*((name, -1, kind) for name, kind in judged.items()), ("zimtohrli", 1, every),
+                                 ("warpq", 1, every), ("warpq:vad=false", 1, every)]:  # fmt: skip
+        for kind in sorted(expected):
+            values = [sign * VALUES[condition][name] for condition in kinds[kind]]
+            if values != sorted(values):
+                wrong.append((name, kind, values))
+    assert not wrong
