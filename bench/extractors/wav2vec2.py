@@ -1,0 +1,206 @@
+"""Judges on wav2vec 2.0: UTMOS22's strong learner and SCOREQ, from their official files in fairseq's layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmbench.audio.arrays import Signal
+from ldmbench.audio.sound import Audio
+from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
+from ldmbench.host.device import check_device
+from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.record import Checkpoint
+from ldmbench.weights.tensors import fit, read_tensors, seeded
+
+Judge = Literal["utmos", "scoreq", "scoreq_synthetic"]
+
+RATE = 16_000
+
+#: Samples of the first frame, below which there is none.
+SHORTEST = 400
+
+#: SCOREQ pads with zeros to a multiple of this.
+_MULTIPLE = 320
+
+#: Raised when the front end changes.
+_VERSION = 1
+
+
+def _official(title: str, name: str, url: str) -> Checkpoint:
+    file = url.rpartition("/")[2]
+    return Checkpoint(title=title, name=name, folder=name, urls={file: url}, files={file: ""}, pin_first=True)
+
+
+_ZENODO = "https://zenodo.org/records/13860326/files"
+
+#: Nobody publishes their digests: what came the first time is pinned.
+CHECKPOINTS: dict[str, Checkpoint] = {
+    "utmos": _official(
+        "UTMOS22 strong",
+        "utmos22-strong",
+        "https://github.com/tarepan/SpeechMOS/releases/download/v1.0.0/utmos22_strong_step7459_v1.pt",
+    ),
+    "scoreq": _official("SCOREQ", "scoreq", f"{_ZENODO}/adapt_nr_telephone.pt"),
+    "scoreq_synthetic": _official("SCOREQ synthetic", "scoreq-synthetic", f"{_ZENODO}/adapt_nr_synthetic.pt"),
+}
+
+#: Name for ``ldmbench fetch`` -> what it fetches.
+FETCHABLE = {checkpoint.name: (checkpoint,) for checkpoint in CHECKPOINTS.values()}
+
+#: Keys of fairseq's wav2vec 2.0 -> those of transformers', in this order.
+_RENAMED = (
+    (r"feature_extractor\.conv_layers\.(\d+)\.0\.", r"feature_extractor.conv_layers.\1.conv."),
+    (r"feature_extractor\.conv_layers\.0\.2\.", "feature_extractor.conv_layers.0.layer_norm."),
+    (r"^layer_norm\.", "feature_projection.layer_norm."),
+    (r"^post_extract_proj\.", "feature_projection.projection."),
+    (r"encoder\.pos_conv\.0\.bias", "encoder.pos_conv_embed.conv.bias"),
+    (r"encoder\.pos_conv\.0\.weight_g", "encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
+    (r"encoder\.pos_conv\.0\.weight_v", "encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
+    (r"\.self_attn\.", ".attention."),
+    (r"\.self_attn_layer_norm\.", ".layer_norm."),
+    (r"\.fc1\.", ".feed_forward.intermediate_dense."),
+    (r"\.fc2\.", ".feed_forward.output_dense."),
+    (r"^mask_emb$", "masked_spec_embed"),
+)
+
+
+def renamed(key: str) -> str:
+    """The name at transformers of a tensor of fairseq's wav2vec 2.0."""
+    for pattern, name in _RENAMED:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+class SpeechJudge(NetworkExtractor):
+    """``mos``: one number for each sound, which is heard alone and whole, as its authors' code hears it.
+
+    Args:
+        judge: Which.
+        device: Where it runs.
+        weights: What tells its weights from others.
+        path: Their file; None for random ones.
+
+    Source: Saeki et al., UTMOS, arXiv:2204.02152, tarepan/SpeechMOS ed25eac; Ragano et al., SCOREQ, arXiv:2410.06675,
+    alessandroragano/scoreq 0cb0b16, ``scoreq.py``, mode ``nr``.
+    """
+
+    rate = RATE
+
+    def __init__(self, judge: Judge, device: str, weights: str, path: Path | None) -> None:
+        self.judge = judge
+        self.device = device
+        self._path = path
+        self.fingerprint = make_fingerprint(network=judge, version=_VERSION, weights=weights)
+        self._network: Any = None
+
+    def load(self) -> None:
+        """Build the network and read the weights."""
+        make, inner = (make_utmos, "wav2vec2.") if self.judge == "utmos" else (make_scoreq, "pt_model.ssl_model.")
+        network = seeded(make)
+        if self._path is not None:
+            state = {}
+            for key, value in read_tensors(self._path).items():
+                own = key.removeprefix(inner)
+                state[f"wav2vec2.{renamed(own)}" if key.startswith(inner) else key] = value
+            fit(network, state, self._path, CHECKPOINTS[self.judge].title, _UNUSED)
+        self._network = network.eval().to(self.device)
+
+    def prepare(self, sound: Audio) -> Signal:
+        """The mono mix at 16 kHz; for SCOREQ with zeros up to a multiple of 320."""
+        signal: Signal = sound.mono().at(RATE).samples[0]
+        if self.judge != "utmos":
+            signal = np.pad(signal, (0, -len(signal) % _MULTIPLE))
+        return signal
+
+    def forward(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """A number ``[sounds]``."""
+        import torch
+
+        values = []
+        with exact():
+            for signal in batch:
+                frames = self._network["wav2vec2"](torch.from_numpy(np.array(signal))[None].to(self.device))[0]
+                value = _utmos(self._network, frames) if self.judge == "utmos" else _scoreq(self._network, frames)
+                values.append(float(value))
+        return {"mos": np.array(values, np.float32)}
+
+
+#: What SCOREQ's file holds of its training.
+_UNUSED = ("pt_model.embedding_layer.1.weight", "pt_model.embedding_layer.1.bias")
+
+
+def _utmos(network: Any, frames: Any) -> Any:
+    """Mean over frames ``[1, frames, 768]``, scaled from [-1, 1]."""
+    import torch
+
+    extra = torch.cat([network.domain_emb, network.judge_emb], dim=1)
+    heard, _ = network["blstm"](torch.cat([frames, extra[:, None].expand(1, frames.shape[1], -1)], dim=2))
+    return network["projection"](heard).mean() * 2 + 3
+
+
+def _scoreq(network: Any, frames: Any) -> Any:
+    """A linear function of the mean frame, scaled to unit length."""
+    import torch
+
+    return network["mos_layer"](torch.nn.functional.normalize(frames.mean(dim=1), dim=1))[0, 0]
+
+
+def make_wav2vec2() -> Any:
+    """Wav2vec 2.0 base, whose layers and numbers are the defaults of transformers."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    return Wav2Vec2Model(Wav2Vec2Config(attn_implementation="eager"))
+
+
+def make_scoreq() -> Any:
+    """SCOREQ's network."""
+    from torch import nn
+
+    return nn.ModuleDict({"wav2vec2": make_wav2vec2(), "mos_layer": nn.Linear(768, 1)})
+
+
+def make_utmos() -> Any:
+    """UTMOS22's strong learner without its phoneme encoder."""
+    import torch
+    from torch import nn
+
+    network = nn.ModuleDict(
+        {
+            "wav2vec2": make_wav2vec2(),
+            "blstm": nn.LSTM(1024, 512, batch_first=True, bidirectional=True),
+            "projection": nn.Sequential(nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 1)),
+        }
+    )
+    for name in ("domain_emb", "judge_emb"):
+        network.register_parameter(name, nn.Parameter(torch.randn(1, 128), requires_grad=False))
+    return network
+
+
+def load_speech_judge(
+    judge: Judge, device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
+) -> SpeechJudge:
+    """The extractor; its weights are read when they are first needed.
+
+    Args:
+        judge: Which.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        weights: Folder or file of the checkpoint; None for the weights home.
+        untrained: Seeded random weights instead.
+        official: Insist on the official file.
+
+    Raises:
+        BenchError: If the device is absent.
+        CheckpointError: If the checkpoint is missing or not the official one.
+    """
+    check_device(device)
+    if untrained:
+        return SpeechJudge(judge, device, "seed 0", None)
+    checkpoint = CHECKPOINTS[judge]
+    path = find_file(checkpoint, weights)
+    return SpeechJudge(judge, device, verify(checkpoint, path, official), path)

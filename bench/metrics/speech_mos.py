@@ -1,0 +1,57 @@
+"""UTMOS and SCOREQ: naturalness and quality of speech without a reference, by networks on wav2vec 2.0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from ldmbench.extractors import NetworkExtractor
+from ldmbench.extractors.wav2vec2 import CHECKPOINTS, RATE, SHORTEST, Judge, load_speech_judge
+from ldmbench.metrics._base import MetricFacts, register, settings_title
+from ldmbench.metrics._embedding import Source
+from ldmbench.metrics._judge import NetworkJudge
+from ldmbench.names import Name, Setting
+
+_SOURCES: dict[Judge, str] = {
+    "utmos": "Saeki et al., arXiv:2204.02152; tarepan/SpeechMOS ed25eac, utmos22_strong_step7459_v1.pt (MIT)",
+    "scoreq": "Ragano et al., arXiv:2410.06675; scoreq 0cb0b16, nr, natural, adapt_nr_telephone.pt (MIT)",
+    "scoreq_synthetic": "Ragano et al., arXiv:2410.06675; scoreq 0cb0b16, nr, synthetic, adapt_nr_synthetic.pt (MIT)",
+}
+_TITLES: dict[Judge, str] = {"utmos": "UTMOS22 strong", "scoreq": "SCOREQ", "scoreq_synthetic": "SCOREQ synthetic"}
+
+
+def _load(judge: Judge, *, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
+    return load_speech_judge(judge, device, weights, untrained, official)
+
+
+def _register(judge: Judge) -> None:
+    def build(asked: Name, settings: Mapping[str, Setting]) -> NetworkJudge:
+        facts = MetricFacts(
+            name=str(asked),
+            title=_TITLES[judge] + settings_title(asked),
+            unit="MOS",
+            rate=RATE,
+            needs=("output",),
+            content=("speech",),
+            device=True,
+            digits=2,
+            extras=("models",),
+            source=_SOURCES[judge],
+        )
+        source = Source(
+            partial(_load, judge),
+            (CHECKPOINTS[judge],),
+            "mos",
+            bool(settings["untrained"]),
+            bool(settings["official"]),
+        )
+        metric = NetworkJudge(facts, source, shortest=SHORTEST / RATE)
+        metric.packages = (*metric.packages, "transformers")
+        return metric
+
+    register(judge, build, defaults={"untrained": False, "official": True})
+
+
+for _judge in _TITLES:
+    _register(_judge)
