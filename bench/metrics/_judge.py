@@ -85,7 +85,7 @@ class NetworkJudge(EmbeddingMetric):
         Raises:
             CheckpointError: If the network cannot be loaded.
         """
-        reasons = [self._unheard(output) for output in outputs]
+        reasons = [self._unheard(clip, output) for clip, output in zip(clips, outputs, strict=True)]
         positions = [index for index, reason in enumerate(reasons) if not reason]
         values: dict[int, Value | Exception] = {}
         if positions:
@@ -95,11 +95,13 @@ class NetworkJudge(EmbeddingMetric):
             values = dict(zip(positions, heard, strict=True))
         return [Unscored(reason) if reason else values[index] for index, reason in enumerate(reasons)]
 
-    def _unheard(self, output: Output) -> str:
+    def _unheard(self, clip: Clip, output: Output) -> str:
         """Why an output has no value, or empty."""
         sound = output.audio
         if sound is None:
             return ""
+        if "audio" in self.facts.needs and not clip.audio.samples.any():
+            return "the reference is silent"
         if not sound.samples.any():
             return "the output is silent"
         if not self._shortest <= sound.duration <= self._longest:

@@ -11,12 +11,13 @@ from ldmbench.audio.arrays import Rows
 from ldmbench.errors import Unscored
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics._base import MetricFacts, Value, register, settings_title
-from ldmbench.metrics._embedding import EmbeddingMetric, Source
+from ldmbench.metrics._embedding import Source
+from ldmbench.metrics._judge import NetworkJudge
 from ldmbench.names import Name, Setting
 from ldmbench.weights.record import Checkpoint
 
 
-class SpeakerSimilarity(EmbeddingMetric):
+class SpeakerSimilarity(NetworkJudge):
     """Cosine of the embeddings of reference and output."""
 
     def compare(self, *rows: Rows) -> Value:
