@@ -91,7 +91,7 @@ def test_every_command_does_what_it_is_there_for(
     (tmp_path / "mycodec.py").write_text(block("python", "class MyCodec"))
     (tmp_path / "mycodec.toml").write_text(block("toml", 'name = "mycodec"'))
     for number in range(2):
-        audio.write(tmp_path / "my-recordings" / f"{number}.wav", speechlike(2.0, seed=number))
+        audio.write(tmp_path / "my-recordings" / f"{number}.wav", speechlike(8.0, seed=number))
     for line in typed():
         words = shlex.split(line)
         assert words.pop(0) == "ldmbench", line
