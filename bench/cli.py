@@ -22,6 +22,7 @@ from ldmbench.commands import (
     report,
     run,
     score,
+    statistics,
     validate,
 )
 from ldmbench.errors import BenchError
@@ -101,6 +102,7 @@ for _command in (
     export.export,
     audit.audit,
     profile.profile,
+    statistics.statistics,
     mushra.mushra,
     validate.validate,
     demo.demo,

@@ -217,6 +217,7 @@ def counts(table: Table) -> list[str]:
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
     lines += _too_few(table)
     lines += _below_zero(table)
+    lines += reference_notes(table)
     if len(table.rows) > 1 and (unranked := _not_ranked(table)):
         lines.append(unranked)
     return lines
@@ -246,6 +247,12 @@ def interval_notes(table: Table) -> list[str]:
         f"Interval of {column.facts.title}: {column.facts.interval}" for column, _ in shown if column.facts.interval
     )
     return lines
+
+
+def reference_notes(table: Table) -> tuple[str, ...]:
+    """Whose statistics stand for the references, column by column."""
+    facts = [column.facts for column in table.columns]
+    return unique(f"References of {item.title}: {item.reference}, not heard here" for item in facts if item.reference)
 
 
 def _below_zero(table: Table) -> list[str]:

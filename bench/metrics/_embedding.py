@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,6 +17,8 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerprint
 from ldmbench.metrics import _frechet as frechet
+from ldmbench.metrics import _statistics as statistics
+from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value
 from ldmbench.metrics._pair import mix
 from ldmbench.stats import Estimate
@@ -169,6 +171,7 @@ class SetMetric(EmbeddingMetric):
         differences: What each clip adds to the difference between two sets of outputs (``_swaps``), from the clips'
             rows of the reference (where the metric has one), the first and the second output; or why there is no
             such thing.
+        against: Name of the statistics that stand for the references, which are then not heard.
     """
 
     def __init__(
@@ -177,13 +180,65 @@ class SetMetric(EmbeddingMetric):
         source: Source,
         estimate: Callable[..., Estimate],
         differences: Callable[..., Real] | str = "it does not say what a clip adds to the difference of two sets",
+        against: str = "",
     ) -> None:
         super().__init__(facts, source)
         self.estimate = estimate
         self._differences = differences
+        self.against = against
+
+    def problem(self) -> str:
+        """Why this metric cannot be computed here, or empty; reads no checkpoint."""
+        text = super().problem()
+        if text or not self.against:
+            return text
+        try:
+            self._refuse_others()
+        except BenchError as error:
+            return str(error)
+        return ""
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
+        """Each clip's rows, or why there are none.
+
+        Raises:
+            CheckpointError: If the extractor cannot be loaded.
+            BenchError: If the statistics of the references are not here, or another extractor made them.
+        """
+        if self.against:
+            self._refuse_others()
+        return super().measure_batch(clips, outputs)
+
+    def embedding_id(self) -> str:
+        """What tells this metric's embeddings from all others: the extractor's fingerprint, and the layer.
+
+        Raises:
+            CheckpointError: If the extractor's files are not here.
+        """
+        return f"{self.extractor().fingerprint}/{self.source.layer}"
+
+    def _refuse_others(self) -> None:
+        """Raise ``BenchError`` where the statistics are not here, or of embeddings that are not this metric's."""
+        made = statistics.load(self.against)
+        if made.extractor and made.extractor != (own := self.embedding_id()):
+            raise BenchError(
+                f"{self.facts.name}: the statistics are of other embeddings",
+                f"they are for {made.metric} ({made.extractor[:12]}), and these are {own[:12]}",
+                "make them with this metric, its settings and weights: ldmbench statistics save",
+            )
 
     def compare(self, *rows: Rows) -> Value:
-        """The rows as one vector."""
+        """The rows as one vector.
+
+        Raises:
+            BenchError: If the statistics of the references are of another width.
+        """
+        if self.against and rows[0].shape[1] != (width := len(statistics.load(self.against).mean)):
+            raise BenchError(
+                f"{self.facts.name}: the statistics are of other embeddings",
+                f"they have {width} dimensions, and these {rows[0].shape[1]}",
+                "take those of this metric's extractor",
+            )
         return pack(*rows)
 
     def differences(self, base: Sequence[Rows], new: Sequence[Rows]) -> Real:
@@ -258,6 +313,55 @@ def frechet_estimate(reference: Sequence[Rows], output: Sequence[Rows]) -> Estim
     if min(len(x), len(y)) < 2:
         return Estimate(None)
     return frechet.interval(frechet.frechet(x, y, (own_x, own_y)))
+
+
+def against(facts: MetricFacts, name: str) -> MetricFacts:
+    """The facts of a metric whose references are statistics."""
+    interval = f"{facts.interval}; the statistics of the references are taken as they are" if facts.interval else ""
+    return replace(facts, needs=("output",), reference=statistics.about(name), interval=interval)
+
+
+def frechet_estimate_to(reference: str, output: Sequence[Rows]) -> Estimate:
+    """``frechet_estimate`` from statistics.
+
+    Raises:
+        Unscored: If they are not here.
+    """
+    y, own = pooled(output)
+    return Estimate(None) if len(y) < 2 else frechet.interval(frechet.frechet_to(_moments(reference), y, own))
+
+
+def frechet_differences_to(reference: str, base: Sequence[Rows], new: Sequence[Rows]) -> Real:
+    """``_swaps.frechet_differences`` from statistics.
+
+    Raises:
+        Unscored: If they are not here.
+    """
+    return swaps.frechet_differences_to(_moments(reference), base, new)
+
+
+def infinity_estimate_to(
+    reference: str, output: Sequence[Rows], steps: int, smallest: int, seed: int, replacement: bool
+) -> Estimate:
+    """``infinity_estimate`` from statistics.
+
+    Raises:
+        Unscored: If they are not here.
+    """
+    y, _ = pooled(output)
+    if len(y) <= smallest:
+        return Estimate(None)
+    x = _moments(reference)
+    value = frechet.frechet_infinity(x, y, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
+    return Estimate(value, note="an extrapolation")
+
+
+def _moments(name: str) -> frechet.Moments:
+    """Moments of statistics, which a reader of a run on another machine may lack: that is a fault of no clip."""
+    try:
+        return statistics.moments(name)
+    except BenchError as error:
+        raise Unscored(str(error)) from error
 
 
 def infinity_estimate(

@@ -45,6 +45,7 @@ class MetricFacts:
         low: Smallest value that it can have, below which no interval reaches; None where there is none.
         high: Largest value that it can have.
         interval: What its interval says, where it is not that of a mean over clips or of a ratio of sums.
+        reference: Whose statistics stand for the references, where none are heard.
         note: What to know before quoting it, such as what an audit (``ldmbench audit``) brought to light.
     """
 
@@ -65,6 +66,7 @@ class MetricFacts:
     low: float | None = None
     high: float | None = None
     interval: str = ""
+    reference: str = ""
     note: str = ""
 
     def applies_to(self, content: Content) -> bool:

@@ -30,6 +30,39 @@ class Distance(NamedTuple):
     pull: Rows
 
 
+class Moments(NamedTuple):
+    """The Gaussian that stands for a set of rows.
+
+    Attributes:
+        mean: ``[d]``.
+        root: ``[k, d]``, whose product ``root.T @ root`` is the covariance (n - 1 in the denominator).
+    """
+
+    mean: Rows
+    root: Rows
+
+    @classmethod
+    def of(cls, mean: ArrayLike, covariance: ArrayLike) -> Moments:
+        """Of a mean ``[d]`` and a covariance ``[d, d]``; what rounding took below zero of its variances counts as 0.
+
+        Raises:
+            ValueError: If they do not fit each other, or the covariance is not symmetric.
+        """
+        from scipy.linalg import eigh
+
+        centre, matrix = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+        if centre.ndim != 1 or matrix.shape != (len(centre), len(centre)):
+            raise ValueError(f"a mean [d] and a covariance [d, d] are needed, not {centre.shape} and {matrix.shape}")
+        if not (np.isfinite(centre).all() and np.isfinite(matrix).all()):
+            raise ValueError("mean or covariance are not finite")
+        if not np.allclose(matrix, matrix.T, rtol=1e-3, atol=1e-6 * np.abs(matrix).max(initial=0)):
+            raise ValueError("the covariance is not symmetric")
+        variances, axes = eigh((matrix + matrix.T) / 2)
+        if variances[0] < -1e-3 * max(variances[-1], 0):
+            raise ValueError(f"the covariance has a negative variance, {variances[0]:g}")
+        return cls(centre, np.ascontiguousarray((axes * np.sqrt(np.maximum(variances, 0))).T))
+
+
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Frechet distance between the Gaussians fitted to two sets of rows ``[n, d]`` and ``[m, d]``, in float64.
 
@@ -68,6 +101,22 @@ def frechet(first: ArrayLike, second: ArrayLike, groups: tuple[ArrayLike, ArrayL
     return Distance(value, _per_clip(owners[0], pull_x, clips) + _per_clip(owners[1], pull_y, clips))
 
 
+def frechet_to(reference: Moments, output: ArrayLike, owner: ArrayLike) -> Distance:
+    """``frechet`` from a reference that is known by its moments only, and is not drawn again with the clips.
+
+    Args:
+        reference: What stands for the reference rows.
+        output: Rows ``[m, d]``.
+        owner: The number of each row's clip.
+
+    Raises:
+        ValueError: If there are fewer than two rows, or they have another width.
+    """
+    y, own = np.asarray(output, np.float64), np.asarray(owner, np.int64)
+    value, _, pull = _frechet(*_sides(reference, y), pulls=True)
+    return Distance(value, _per_clip(own, pull, int(own.max()) + 1))
+
+
 def interval(distance: Distance) -> Estimate:
     """The distance with its 95 % interval over clips.
 
@@ -84,14 +133,13 @@ def interval(distance: Distance) -> Estimate:
     return stats.around(distance.value, distance.value + clips * distance.pull, low=0.0)
 
 
-def pulls_of_output(reference: Rows, output: Rows) -> Rows:
+def pulls_of_output(reference: Rows | Moments, output: Rows) -> Rows:
     """The pull ``[m]`` of each output row on the distance: how it moves, to first order, where the row counts more."""
-    x, y = _pair(reference, output)
-    return _frechet(x, y, pulls=True)[2]
+    return _frechet(*_sides(reference, output), pulls=True)[2]
 
 
 def frechet_infinity(
-    reference: ArrayLike,
+    reference: ArrayLike | Moments,
     output: ArrayLike,
     *,
     steps: int = 25,
@@ -106,7 +154,7 @@ def frechet_infinity(
     Draws are without replacement, so that the largest is all outputs.
 
     Args:
-        reference: Rows ``[n, d]``.
+        reference: Rows ``[n, d]``, or their moments.
         output: Rows ``[m, d]``.
         steps: How many draws.
         smallest: Rows of the smallest draw.
@@ -121,7 +169,7 @@ def frechet_infinity(
     al., Adapting Frechet audio distance for generative music evaluation, arXiv:2311.01616; fadtk ec74b1f,
     ``fad.py``, ``score_inf``.
     """
-    x, y = _pair(reference, output)
+    x, y = _sides(reference, output)
     if len(y) <= smallest:
         raise ValueError(f"{len(y)} outputs, more than {smallest} are needed")
     random = np.random.default_rng(seed)
@@ -219,14 +267,17 @@ def inception_scores(logits: ArrayLike, splits: int = 10, seed: int = 2020) -> R
     return np.array(scores)
 
 
-def _frechet(x: Rows, y: Rows, pulls: bool) -> tuple[float, Rows, Rows]:
+def _frechet(x: Rows | Moments, y: Rows, pulls: bool) -> tuple[float, Rows, Rows]:
+    """The distance and the pulls of the rows; those of moments mean nothing."""
     from scipy.linalg import qr, svd, svdvals
 
-    n, m = len(x), len(y)
-    shift = x.mean(axis=0) - y.mean(axis=0)
-    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
+    # A covariance is its root's products as they are, as if n - 1 were 1.
+    centre, a, n = (x.mean, x.root, 2) if isinstance(x, Moments) else (x.mean(axis=0), x - x.mean(axis=0), len(x))
+    m = len(y)
+    shift = centre - y.mean(axis=0)
+    b = y - y.mean(axis=0)
     norm = np.sqrt((n - 1.0) * (m - 1.0))
-    if min(n, m) <= x.shape[1]:
+    if min(len(a), m) <= a.shape[1]:
         basis_a = basis_b = None
         cross = a @ b.T
     else:
@@ -288,6 +339,15 @@ def _pair(first: ArrayLike, second: ArrayLike) -> tuple[Rows, Rows]:
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(f"two sets of at least two rows of equal width are needed, not {x.shape} and {y.shape}")
     return x, y
+
+
+def _sides(reference: ArrayLike | Moments, output: ArrayLike) -> tuple[Rows | Moments, Rows]:
+    if not isinstance(reference, Moments):
+        return _pair(reference, output)
+    y = np.asarray(output, np.float64)
+    if y.ndim != 2 or y.shape[1] != len(reference.mean) or len(y) < 2:
+        raise ValueError(f"at least two rows of width {len(reference.mean)} are needed, not {y.shape}")
+    return reference, y
 
 
 def _owners(groups: tuple[ArrayLike, ArrayLike] | None, n: int, m: int) -> tuple[tuple[Groups, Groups], int]:

@@ -36,6 +36,12 @@ def frechet_differences(reference: Sides, base: Sides, new: Sides) -> Real:
     return _by_clip(pulls, base, new)
 
 
+def frechet_differences_to(reference: frechet.Moments, base: Sides, new: Sides) -> Real:
+    """``frechet_differences`` from a reference that is known by its moments only."""
+    rows = np.concatenate([*base, *new])
+    return _by_clip(frechet.pulls_of_output(reference, rows) * len(rows), base, new)
+
+
 def inception_differences(base: Sides, new: Sides) -> Real:
     """What each clip adds to IS(new) - IS(base), both without splits, to first order.
 

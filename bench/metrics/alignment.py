@@ -22,7 +22,10 @@ from ldmbench.metrics._embedding import (
     EmbeddingMetric,
     SetMetric,
     Source,
+    against,
+    frechet_differences_to,
     frechet_estimate,
+    frechet_estimate_to,
     kernel_estimate,
 )
 from ldmbench.names import Name, Setting
@@ -178,6 +181,9 @@ def _score(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) 
 
 
 def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    if name := str(settings["reference"]):
+        differences = partial(frechet_differences_to, name)
+        return ClapDistance(against(facts, name), source, partial(frechet_estimate_to, name), differences, name)
     return ClapDistance(facts, source, frechet_estimate, swaps.frechet_differences)
 
 
@@ -196,7 +202,7 @@ _register(
     source="cosine of caption and output",
 )  # fmt: skip
 _register(
-    "fad_clap", _frechet,
+    "fad_clap", _frechet, {"reference": ""},
     title="FAD CLAP", better="lower", kind="set", digits=3, low=0.0, interval=OF_A_DISTANCE,
     source="Frechet distance of embeddings of unit length, one for each clip",
 )  # fmt: skip

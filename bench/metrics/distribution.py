@@ -22,8 +22,12 @@ from ldmbench.metrics._embedding import (
     EmbeddingMetric,
     SetMetric,
     Source,
+    against,
+    frechet_differences_to,
     frechet_estimate,
+    frechet_estimate_to,
     infinity_estimate,
+    infinity_estimate_to,
     kernel_estimate,
     pooled,
 )
@@ -36,7 +40,10 @@ _EPSILON = 1e-6
 _AE = "audioldm_eval 8dc07ee"
 _FADTK = "Gui et al., arXiv:2311.01616, as fadtk ec74b1f, fad.py, score_inf: draws with replacement (there unseeded)"
 _WEIGHTS: dict[str, Setting] = {"untrained": False, "official": True}
-_INFINITE: dict[str, Setting] = {"steps": 25, "smallest": 500, "seed": 0}
+#: Of a Frechet distance: the name of statistics (``ldmbench.metrics._statistics``) in place of the references.
+_AGAINST: dict[str, Setting] = {"reference": ""}
+_STEPS: dict[str, Setting] = {"steps": 25, "smallest": 500, "seed": 0}
+_INFINITE: dict[str, Setting] = {**_STEPS, **_AGAINST}
 _OF_SPLITS = "of the mean of 10 splits: of what a tenth of the clips gives"
 _OF_NOTHING = "none: no interval is known to cover"
 
@@ -141,15 +148,21 @@ def _register_vggish(
 
 
 def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
+    if name := str(settings["reference"]):
+        differences = partial(frechet_differences_to, name)
+        return SetMetric(against(facts, name), source, partial(frechet_estimate_to, name), differences, name)
     return SetMetric(facts, source, frechet_estimate, swaps.frechet_differences)
 
 
 def _infinity(replacement: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
-    steps, smallest, seed = (cast(int, settings[key]) for key in _INFINITE)
+    steps, smallest, seed = (cast(int, settings[key]) for key in _STEPS)
     if min(steps, smallest) < 2:
         raise BenchError(f"{facts.name} needs at least 2 steps and 2 rows", f"steps={steps}, smallest={smallest}")
-    estimate = partial(infinity_estimate, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
-    return SetMetric(facts, source, estimate, "an extrapolated distance has no test; compare the Frechet distance")
+    name = str(settings["reference"])
+    distance = partial(infinity_estimate_to, name) if name else infinity_estimate
+    estimate = partial(distance, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
+    no_test = "an extrapolated distance has no test; compare the Frechet distance"
+    return SetMetric(against(facts, name) if name else facts, source, estimate, no_test, name)
 
 
 def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
@@ -173,7 +186,14 @@ def _kl(
 
 
 _register_panns(
-    "fd_panns", "FD PANNs", "embedding", _frechet, low=0.0, interval=OF_A_DISTANCE, source=f"{_AE}, metrics/fid.py"
+    "fd_panns",
+    "FD PANNs",
+    "embedding",
+    _frechet,
+    _AGAINST,
+    low=0.0,
+    interval=OF_A_DISTANCE,
+    source=f"{_AE}, metrics/fid.py",
 )
 _register_panns(
     "is_panns", "IS PANNs", "logits", partial(_score, False),
@@ -207,12 +227,13 @@ _register_panns(
     source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
 )  # fmt: skip
 _register_vggish(
-    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", _frechet, low=0.0, interval=OF_A_DISTANCE,
+    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", _frechet, _AGAINST,
+    low=0.0, interval=OF_A_DISTANCE,
     source=f"{_AE}, metrics/fad.py: VGGish without PCA and last ReLU, first channel, zero mean, padded to 2 s",
 )  # fmt: skip
 _register_vggish(
     "fad_vggish_package", "FAD VGGish package", "frechet_audio_distance", _frechet,
-    {"activation": False, "pca": False}, low=0.0, interval=OF_A_DISTANCE,
+    {**_AGAINST, "activation": False, "pca": False}, low=0.0, interval=OF_A_DISTANCE,
     source="frechet-audio-distance 0.3.5, fad.py: mean over channels, resampy kaiser_best, no padding",
 )  # fmt: skip
 _register_vggish(
