@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ldmbench.audio.arrays import Real, Rows
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerprint
-from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics import _statistics as statistics
-from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value
 from ldmbench.metrics._pair import mix
 from ldmbench.stats import Estimate
@@ -28,13 +25,6 @@ from ldmbench.weights.record import Checkpoint, CheckpointError
 
 #: Part of the key of remembered estimates; raised when intervals change and values do not.
 _INTERVALS = 2
-
-#: What the interval of a Frechet distance and of a kernel distance says.
-OF_A_DISTANCE = "of the distance that this many clips give, which falls with their number; not of its limit"
-OF_A_KERNEL = (
-    "of the distance that this many clips give with their own references; below 0 where outputs are near these, "
-    "down to -200 over the number of clips"
-)
 
 #: Sounds whose features are asked for, and what came of it.
 Side = tuple[int, str]
@@ -300,89 +290,6 @@ def _same_reference(first: Sequence[Rows], second: Sequence[Rows]) -> None:
     for index, (one, other) in enumerate(zip(first, second, strict=True)):
         if one.shape != other.shape or np.abs(one - other).max(initial=0) > 0.01 * np.abs(one).max(initial=0):
             raise Unscored(f"the extractor's weights: the embeddings of reference {index + 1} differ between the runs")
-
-
-def pooled(side: Sequence[Rows]) -> tuple[Rows, NDArray[np.int64]]:
-    """All rows of a side, and the clip of each."""
-    return np.concatenate(side), np.repeat(np.arange(len(side)), [len(rows) for rows in side])
-
-
-def frechet_estimate(reference: Sequence[Rows], output: Sequence[Rows]) -> Estimate:
-    """Frechet distance of all rows, with its interval over clips; no value for fewer than two rows."""
-    (x, own_x), (y, own_y) = pooled(reference), pooled(output)
-    if min(len(x), len(y)) < 2:
-        return Estimate(None)
-    return frechet.interval(frechet.frechet(x, y, (own_x, own_y)))
-
-
-def against(facts: MetricFacts, name: str) -> MetricFacts:
-    """The facts of a metric whose references are statistics."""
-    interval = f"{facts.interval}; the statistics of the references are taken as they are" if facts.interval else ""
-    return replace(facts, needs=("output",), reference=statistics.about(name), interval=interval)
-
-
-def frechet_estimate_to(reference: str, output: Sequence[Rows]) -> Estimate:
-    """``frechet_estimate`` from statistics.
-
-    Raises:
-        Unscored: If they are not here.
-    """
-    y, own = pooled(output)
-    return Estimate(None) if len(y) < 2 else frechet.interval(frechet.frechet_to(_moments(reference), y, own))
-
-
-def frechet_differences_to(reference: str, base: Sequence[Rows], new: Sequence[Rows]) -> Real:
-    """``_swaps.frechet_differences`` from statistics.
-
-    Raises:
-        Unscored: If they are not here.
-    """
-    return swaps.frechet_differences_to(_moments(reference), base, new)
-
-
-def infinity_estimate_to(
-    reference: str, output: Sequence[Rows], steps: int, smallest: int, seed: int, replacement: bool
-) -> Estimate:
-    """``infinity_estimate`` from statistics.
-
-    Raises:
-        Unscored: If they are not here.
-    """
-    y, _ = pooled(output)
-    if len(y) <= smallest:
-        return Estimate(None)
-    x = _moments(reference)
-    value = frechet.frechet_infinity(x, y, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
-    return Estimate(value, note="an extrapolation")
-
-
-def _moments(name: str) -> frechet.Moments:
-    """Moments of statistics, which a reader of a run on another machine may lack: that is a fault of no clip."""
-    try:
-        return statistics.moments(name)
-    except BenchError as error:
-        raise Unscored(str(error)) from error
-
-
-def infinity_estimate(
-    reference: Sequence[Rows], output: Sequence[Rows], steps: int, smallest: int, seed: int, replacement: bool
-) -> Estimate:
-    """Frechet distance extrapolated to infinitely many rows, without an interval; no value for too few rows."""
-    (x, _), (y, _) = pooled(reference), pooled(output)
-    if len(x) < 2 or len(y) <= smallest:
-        return Estimate(None)
-    value = frechet.frechet_infinity(x, y, steps=steps, smallest=smallest, seed=seed, replacement=replacement)
-    return Estimate(value, note="an extrapolation")
-
-
-def kernel_estimate(
-    reference: Sequence[Rows], output: Sequence[Rows], bandwidth: Literal["output", "reference"]
-) -> Estimate:
-    """Kernel distance of all rows, with its interval; no value where most rows are equal or there is only one."""
-    (x, own_x), (y, own_y) = pooled(reference), pooled(output)
-    if min(len(x), len(y)) < 2 or frechet.median_distance(y if bandwidth == "output" else x) == 0:
-        return Estimate(None)
-    return frechet.kernel_distance(x, y, (own_x, own_y), bandwidth=bandwidth)
 
 
 def _embed(extractor: NetworkExtractor, sounds: Mapping[Side, Audio]) -> dict[Side, Embedding | Exception]:

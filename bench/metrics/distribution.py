@@ -16,12 +16,10 @@ from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
-from ldmbench.metrics._embedding import (
+from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source
+from ldmbench.metrics._estimates import (
     OF_A_DISTANCE,
     OF_A_KERNEL,
-    EmbeddingMetric,
-    SetMetric,
-    Source,
     against,
     frechet_differences_to,
     frechet_estimate,

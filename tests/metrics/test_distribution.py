@@ -21,7 +21,8 @@ from ldmbench.clips.clip import Clip  # noqa: E402
 from ldmbench.errors import BenchError, Unscored  # noqa: E402
 from ldmbench.extractors import NetworkExtractor, cache, panns, vggish  # noqa: E402
 from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric  # noqa: E402
-from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source, frechet_estimate, pack, unpack  # noqa: E402
+from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source, pack, unpack  # noqa: E402
+from ldmbench.metrics._estimates import frechet_estimate  # noqa: E402
 from ldmbench.metrics._frechet import frechet_distance  # noqa: E402
 from ldmbench.metrics.distribution import kl_divergence  # noqa: E402
 from ldmbench.stats import Estimate  # noqa: E402
