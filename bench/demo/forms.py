@@ -131,7 +131,7 @@ def absent_as_html(choices: Sequence[Choice]) -> str:
     items = []
     for (family, fix), group in groups.items():
         variants = " ".join(choice.label.removeprefix(family) for choice in group)
-        reasons = list(dict.fromkeys(choice.reason for choice in group))
+        reasons = list(dict.fromkeys(choice.reason.replace(choice.label, family) for choice in group))
         if len(reasons) > 1:
             # Of variants that lack other files each, what they have in common.
             reasons = list(dict.fromkeys(reason.rpartition(": ")[0] or reason for reason in reasons))

@@ -164,6 +164,9 @@ def test_what_is_not_ready_is_greyed_with_the_reason_and_the_fetch_line() -> Non
     text = forms.absent_as_html([absent])
     assert "@0.35kbps" in text
     assert "<code>" in text
+    whole = forms.absent_as_html(choices("codec", Settings(systems=("semanticodec",))))
+    assert whole.count("weights of semanticodec are not in") == 1, "variants that lack other files each share a line"
+    assert whole.count("<li>") == 1
     (again,) = choices("codec", Settings(systems=("semanticodec@0.35kbps",), untrained=True))
     assert (again.reason, again.untrained) == ("", True)
 
