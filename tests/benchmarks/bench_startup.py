@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def degraded(folder: Path, reference: Path) -> Path:
     return folder
 
 
+def _words(reference: Path, outputs: Path, runs: Path, jobs: int) -> dict[str, list[object]]:
+    """What is typed, by what it is called in the table."""
+    scores = ["score", outputs, "--reference", reference, "--out", runs, "--quiet"]
+    scores += ["--content", "speech", "--jobs", jobs]
+    return {
+        "--help": ["--help"],
+        "list": ["list"],
+        "list suites": ["list", "suites"],
+        "show opus": ["show", "opus"],
+        "score, 4 clips of 6 s, 14 metrics": scores,
+        "score, 4 clips of 6 s, snr": [*scores, "-m", "snr"],
+        "report of these": ["report", "folders+reference", "--out", runs],
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -39,30 +55,22 @@ def main() -> None:
         folder = Path(name)
         reference = clips(folder / "reference", 4, 6.0)
         outputs = degraded(folder / "outputs", reference)
-        scores = ["score", outputs, "--reference", reference, "--out", folder / "runs", "--quiet"]
-        scores += ["--content", "speech", "--jobs", arguments.jobs]
-        commands: dict[str, list[object]] = {
-            "--help": ["--help"],
-            "list": ["list"],
-            "list suites": ["list", "suites"],
-            "show opus": ["show", "opus"],
-            "score, 4 clips of 6 s, 14 metrics": scores,
-            "score, 4 clips of 6 s, snr": [*scores, "-m", "snr"],
-            "report of these": ["report", "folders+reference", "--out", folder / "runs"],
-        }
         rows: list[list[object]] = []
-        for title, words in commands.items():
+        for title in _words(reference, outputs, folder, arguments.jobs):
             used: dict[str, list[Used]] = {}
             for turn in range(arguments.times + 1):
                 for tree in trees(arguments.beside):
+                    runs = folder / f"runs-{tree.name}"
+                    words = _words(reference, outputs, runs, arguments.jobs)[title]
                     if words[0] == "score":
-                        shutil.rmtree(folder / "runs", ignore_errors=True)
+                        shutil.rmtree(runs, ignore_errors=True)
                     one = command(tree, folder / "cache", *words)
                     if turn:  # The first start compiles byte code, and Numba its functions.
                         used.setdefault(tree.name, []).append(one)
             for tree_name, turns in used.items():
                 wall, cpu = (min(getattr(one, kind) for one in turns) for kind in ("wall", "cpu"))
                 rows.append([title, tree_name, wall, cpu, max(one.largest for one in turns)])
+                print(*rows[-1], file=sys.stderr, flush=True)
         print(table(["command", "checkout", "wall s", "CPU s", "largest process, MiB"], rows))
 
 
