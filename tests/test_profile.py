@@ -14,10 +14,12 @@ from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.clips.clip import Clip
 from ldmbench.deployment import latency
-from ldmbench.deployment.profile import profile
+from ldmbench.deployment.profile import Profile, profile
 from ldmbench.errors import BenchError
+from ldmbench.reports.profiles import to_text
 from ldmbench.system.card import SystemCard
 from ldmbench.system.protocol import Output
+from tests.present import present
 
 RATE = 16_000
 
@@ -100,11 +102,12 @@ def test_what_cannot_be_measured_says_so() -> None:
 
 
 def test_the_table_from_the_command_line(tmp_path: Path) -> None:
-    answer = CliRunner().invoke(cli, ["profile", "g722", "--json"])
+    answer = CliRunner().invoke(cli, ["profile", "g722", "--json", "-o", str(tmp_path / "table.json")])
     assert answer.exit_code == 0, answer.output
-    (row,) = json.loads(answer.stdout)
-    assert row["streaming"] is True
-    assert row["future"] < 0.003
-    text = CliRunner().invoke(cli, ["profile", "g722", "-o", str(tmp_path / "table.txt")])
-    assert text.exit_code == 0, text.output
-    assert "g722@64kbps" in (tmp_path / "table.txt").read_text()
+    (row,) = profiles = [Profile(**item) for item in json.loads((tmp_path / "table.json").read_text())]
+    assert row.streaming
+    assert present(row.future) < 0.003
+    text = to_text(profiles, "terminal")
+    assert "g722@64kbps" in text
+    assert "nothing is computed in torch" in text
+    assert to_text(profiles, "csv").splitlines()[1].startswith("g722@64kbps,16000,,,")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ldmbench.audio.sound import Audio
@@ -113,8 +113,7 @@ class Workshop:
             self._ready = True
         if clip.id not in self._made:
             outputs = [next(iter(system.process([clip]))) for system in self._systems]
-            # Their sizes in bits would be those of other sounds than a metric then hears.
-            self._made[clip.id] = [replace(Output(), audio=_sound(output)) for output in outputs]
+            self._made[clip.id] = [Output(_sound(output)) for output in outputs]
         return self._made[clip.id]
 
 

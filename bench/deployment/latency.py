@@ -141,4 +141,5 @@ def _output(system: System, sound: Real, rate: int, channels: int) -> Real:
         raise BenchError("the system made no sound", fix="name a codec or an enhancer")
     if abs(output.audio.duration - SECONDS) > 0.1:
         raise BenchError("the output has another length", f"{output.audio.duration:.2f} s for {SECONDS:g} s")
-    return output.audio.mono().samples[0].astype(np.float64)
+    heard: Real = output.audio.mono().samples[0].astype(np.float64)
+    return heard

@@ -56,4 +56,4 @@ def _recurrent(module: Any, inputs: Any) -> int:
     # A packed sequence has its steps in one axis; a tensor [.., .., features] in two.
     steps = int(inputs.data.shape[0]) if hasattr(inputs, "batch_sizes") else int(data.numel() // data.shape[-1])
     weights = sum(value.numel() for name, value in module.named_parameters() if name.startswith("weight"))
-    return steps * weights
+    return int(steps * weights)

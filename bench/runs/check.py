@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ldmbench.host.apart import Apart
 from ldmbench.host.executor import WorkerDiedError
 from ldmbench.metrics._base import DeviceMetric, RecordedMetric, homes, import_home, load_metric
 from ldmbench.metrics.probe import ProbeMetric
-from ldmbench.names import some
+from ldmbench.names import Setting, some
 from ldmbench.probes.examples import why_not
 from ldmbench.runs.estimate import duration
 from ldmbench.runs.plan import Plan, missing
@@ -29,6 +29,7 @@ from ldmbench.runs.results import open_run
 from ldmbench.runs.store import is_run
 from ldmbench.system import beside
 from ldmbench.system.card import SystemCard, SystemSpec, Task
+from ldmbench.system.codec import channel_problem
 from ldmbench.system.environment import installed
 from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
@@ -193,16 +194,16 @@ def _adapter_problem(spec: SystemSpec, apart: Apart | None) -> str:
         BenchError: If it cannot be loaded.
     """
     if apart is None or spec.card.command or spec.card.module.startswith("ldmbench."):
-        return look_at_adapter(spec.card, ())
+        return look_at_adapter(spec.card, spec.settings, ())
     try:
-        return apart.call(look_at_adapter, spec.card, beside.looked_into(), limit=_LOOK_S)
+        return apart.call(look_at_adapter, spec.card, dict(spec.settings), beside.looked_into(), limit=_LOOK_S)
     except WorkerDiedError as error:
         raise BenchError(
             f"system {spec.card.name} cannot be loaded", f"its import: {error}", "mend the module"
         ) from None
 
 
-def look_at_adapter(card: SystemCard, folders: Sequence[str]) -> str:
+def look_at_adapter(card: SystemCard, settings: Mapping[str, Setting], folders: Sequence[str]) -> str:
     """Import the adapter of a card, which may lie in one of the folders; why it is not ready, or empty.
 
     Raises:
@@ -210,6 +211,8 @@ def look_at_adapter(card: SystemCard, folders: Sequence[str]) -> str:
     """
     beside.look_into(folders)
     adapter = load_adapter(card)
+    if problem := channel_problem(adapter, card, settings):
+        return problem
     try:
         return one_line(adapter.available()) if isinstance(adapter, Checks) else ""
     except BenchError:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import BenchError
-from ldmbench.system.card import SystemSpec
+from ldmbench.names import Setting
+from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.channel import SETTINGS, Channel
 from ldmbench.system.protocol import Output
 
@@ -67,12 +67,6 @@ class Codec:
         self.rate = spec.card.rate
         self.channels = spec.card.channels
         self.channel = Channel.of(spec.label, spec.settings)
-        if self.channel.lossy and type(self).packets is Codec.packets:
-            raise BenchError(
-                f"{spec.label} has no packets that could be lost",
-                f"{type(self).__name__} has no method 'packets'",
-                "leave out loss=, or write packets and receive (bench/system/codec.py)",
-            )
 
     def encode(self, audio: Audio) -> Stream:
         """Code ``audio`` (at ``rate``, with a channel count of the card)."""
@@ -128,11 +122,24 @@ class Codec:
         return audio, details
 
 
-def refuse_channel(system: object, spec: SystemSpec) -> None:
-    """Raise ``BenchError`` where a channel is asked of a system that does not go through ``Codec.process``."""
-    asked = sorted(SETTINGS.keys() & spec.settings.keys() - spec.card.settings.keys())
-    if asked and getattr(type(system), "process", None) is not Codec.process:
-        raise BenchError(
-            f"{spec.label} has no channel", f"{asked[0]} is a setting of codecs that code clip by clip",
-            f"leave out {', '.join(asked)}",
-        )  # fmt: skip
+def channel_problem(adapter: object, card: SystemCard, settings: Mapping[str, Setting]) -> str:
+    """Why a system has no channel although its settings ask for one, or empty.
+
+    Args:
+        adapter: Its class; of anything else the channel is looked for in vain.
+        card: Its card, whose own settings are none of a channel.
+        settings: What was asked for.
+
+    Raises:
+        BenchError: If there is no such channel.
+    """
+    asked = sorted(SETTINGS.keys() & settings.keys() - card.settings.keys())
+    if not asked:
+        return ""
+    kind = adapter if isinstance(adapter, type) and issubclass(adapter, Codec) else None
+    if kind is None or kind.process is not Codec.process:
+        return f"has no channel: {asked[0]} is a setting of codecs that code clip by clip"
+    if "loss" in asked and kind.packets is Codec.packets:
+        return f"has no packets that could be lost: {kind.__name__} has no method 'packets' (bench/system/codec.py)"
+    Channel.of(card.name, settings)
+    return ""

@@ -16,7 +16,7 @@ from ldmbench.system.beside import make_importable
 from ldmbench.system.card import WEIGHTS, SystemCard, SystemSpec
 from ldmbench.system.channel import SETTINGS as CHANNEL
 from ldmbench.system.checkpoints import label_of
-from ldmbench.system.codec import refuse_channel
+from ldmbench.system.codec import channel_problem
 from ldmbench.system.protocol import Adapter, System
 
 
@@ -126,7 +126,8 @@ def load_system(spec: SystemSpec) -> System:
     if not isinstance(system, System):
         made = f"{spec.card.module} makes {type(system).__name__}, which has no card or no process(clips)"
         raise BenchError(f"system {spec.label} is no system", made, "derive it from ldmbench.Codec, or give it both")
-    refuse_channel(system, spec)
+    if problem := channel_problem(type(system), spec.card, spec.settings):
+        raise BenchError(f"{spec.label} {problem}", fix="leave the settings of a channel out")
     return system
 
 

@@ -158,6 +158,7 @@ def test_an_answer_is_the_metric_on_the_changed_sound(folder: Path, made: dict[s
     assert answer.steps == pytest.approx(-present(answer.difference) / abs(present(made["lsd"].step)))
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(folder: Path, made: dict[str, Audit]) -> None:
     options = Options((str(folder),), "speech", limit=0, jobs=2, quiet=True)
     assert audit(["snr"], options) == [made["snr"]]
@@ -245,13 +246,18 @@ def test_a_page_and_a_table_from_the_command_line(folder: Path, tmp_path: Path) 
         (("kbps",), "kbps cannot be audited here: hears no output: it needs bits"),
         (("nothing",), "unknown metric 'nothing'"),
         (("snr", "-s", "opus"), "-s was given 1 times"),
-        (("estoi", "-d", "builtin-music"), "estoi has nothing to hear: 0 clips with speech"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(words: tuple[str, ...], message: str) -> None:
     answer = run("audit", *words)
     assert answer.exit_code == 2
     assert f"error: {message}" in answer.stderr
+
+
+def test_a_metric_of_speech_needs_speech(folder: Path) -> None:
+    answer = run("audit", "estoi", "-d", folder)
+    assert answer.exit_code == 2
+    assert "error: estoi has nothing to hear: 0 clips with speech" in answer.stderr
 
 
 def test_every_metric_is_computable_or_has_a_reason(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
+from ldmbench.cli import cli
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
@@ -67,8 +71,8 @@ def test_what_is_lost_is_replaced_by_the_last_that_arrived() -> None:
         ("opus:loss=60,burst=4,burst_loss=50", "less than burst_loss"),
         ("opus:loss=5,burst_loss=50", "name their length"),
         ("opus:passes=0", "1 or more"),
-        ("mp3:loss=5", "mp3@64kbps:loss=5.0 has no packets that could be lost"),
-        ("reference:passes=2", "reference:passes=2 has no channel"),
+        ("mp3:loss=5", "mp3@64kbps:loss=5.0 has no packets that could be lost: Mp3 has no method"),
+        ("reference:passes=2", "reference:passes=2 has no channel: passes is a setting of codecs"),
         ("opus:passes=two", "must be a whole number"),
         ("deepfilternet:loss=5", "unknown setting"),
     ],
@@ -76,6 +80,16 @@ def test_what_is_lost_is_replaced_by_the_last_that_arrived() -> None:
 def test_a_channel_that_cannot_be_is_refused(name: str, message: str) -> None:
     with pytest.raises(BenchError, match=message):
         load_system(resolve(name))
+
+
+def test_the_preflight_refuses_what_has_no_channel(tmp_path: Path, tone: Sound) -> None:
+    audio_io.write(tmp_path / "clips" / "tone.wav", tone())
+    for name, message in (("mp3:loss=5", "no packets that could be lost"), ("opus:loss=100", "less than 100")):
+        words = ["run", "quickstart", "-s", name, "--audio", str(tmp_path / "clips"), "--out", str(tmp_path / "runs")]
+        answer = CliRunner().invoke(cli, words)
+        assert answer.exit_code == 2
+        assert message in answer.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def output(name: str, clip: Clip) -> Output:
