@@ -48,7 +48,7 @@ def print_record(name: str, as_json: bool) -> None:
                 click.echo(f"{key}:")
                 for inner, content in value.items():
                     click.echo(f"  {inner}: {_inline(content)}")
-            elif value not in ("", None, [], {}):
+            elif value not in ("", None, [], (), {}):
                 click.echo(f"{key}: {_inline(value)}")
 
 

@@ -13,6 +13,7 @@ import click
 
 from ldmbench.clips.card import Content, all_dataset_cards
 from ldmbench.errors import BenchError
+from ldmbench.host.streams import no_noise
 from ldmbench.metrics._base import MetricFacts, list_metrics, load_metric
 from ldmbench.suite import all_suites
 from ldmbench.system.card import SystemCard, SystemSpec
@@ -94,7 +95,8 @@ def print_lists(kind: str | None, choice: Choice, as_json: bool) -> None:
         raise BenchError(f"{kind} have no {other[0]}", fix=fix)
     if not kinds:
         raise BenchError(f"nothing has {' and '.join(asked)}", fix="choose by fewer of them")
-    listed = {name: _LISTS[name](choice) for name in kinds}
+    with no_noise():  # To see what is ready, modules of others are imported.
+        listed = {name: _LISTS[name](choice) for name in kinds}
     if as_json:
         click.echo(json.dumps(listed, indent=1, ensure_ascii=False))
         return

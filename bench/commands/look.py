@@ -29,9 +29,8 @@ def list_(kind: str | None, rate: str | None, as_json: bool, **choice: Any) -> N
     """List datasets, systems, metrics and suites, all or by what they are for."""
     from ldmbench.lists import Choice, print_lists, read_rate
 
-    with no_noise():
-        asked = {name: value for name, value in choice.items() if value is not None}
-        print_lists(kind, Choice(rate=read_rate(rate) if rate else 0, **asked), as_json)
+    asked = {name: value for name, value in choice.items() if value is not None}
+    print_lists(kind, Choice(rate=read_rate(rate) if rate else 0, **asked), as_json)
 
 
 @click.command()
