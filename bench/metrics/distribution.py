@@ -64,16 +64,19 @@ def kl_divergence(reference: Rows, output: Rows, activation: Literal["softmax", 
 
 
 class KlMetric(EmbeddingMetric):
-    """Mean over clips of ``kl_divergence``."""
+    """Mean over clips of ``kl_divergence``; ``swapped`` is that of the reference from the output."""
 
-    def __init__(self, facts: MetricFacts, source: Source, activation: Literal["softmax", "sigmoid"]) -> None:
+    def __init__(
+        self, facts: MetricFacts, source: Source, activation: Literal["softmax", "sigmoid"], swapped: bool = False
+    ) -> None:
         super().__init__(facts, source)
         self.activation = activation
+        self.swapped = swapped
 
     def compare(self, *rows: Rows) -> Value:
         """The divergence of one clip."""
-        reference, output = rows
-        return kl_divergence(reference[0], output[0], self.activation)
+        (first, *_), (second, *_) = reversed(rows) if self.swapped else rows
+        return kl_divergence(first, second, self.activation)
 
 
 def _inception(output: Sequence[Rows], splits: int, seed: int, deviation: bool) -> Estimate:
@@ -178,9 +181,13 @@ def _score(deviation: bool, facts: MetricFacts, source: Source, settings: Mappin
 
 
 def _kl(
-    activation: Literal["softmax", "sigmoid"], facts: MetricFacts, source: Source, settings: Mapping[str, Setting]
+    activation: Literal["softmax", "sigmoid"],
+    swapped: bool,
+    facts: MetricFacts,
+    source: Source,
+    settings: Mapping[str, Setting],
 ) -> Metric:
-    return KlMetric(facts, source, activation)
+    return KlMetric(facts, source, activation, swapped)
 
 
 _register_panns(
@@ -204,12 +211,18 @@ _register_panns(
     source=f"{_AE}, metrics/isc.py, standard deviation of 10 splits",
 )  # fmt: skip
 _register_panns(
-    "kl_softmax_panns", "KL softmax PANNs", "logits", partial(_kl, "softmax"),
+    "kl_softmax_panns", "KL softmax PANNs", "logits", partial(_kl, "softmax", False),
     kind="mean", digits=3, source=f"{_AE}, metrics/kl.py, kl_softmax: reference from output",
 )  # fmt: skip
 _register_panns(
-    "kl_sigmoid_panns", "KL sigmoid PANNs", "logits", partial(_kl, "sigmoid"),
+    "kl_sigmoid_panns", "KL sigmoid PANNs", "logits", partial(_kl, "sigmoid", False),
     kind="mean", digits=3, source=f"{_AE}, metrics/kl.py, kl_sigmoid: without absent classes",
+)  # fmt: skip
+_register_panns(
+    "kl_stable_audio_panns", "KL Stable Audio PANNs", "logits", partial(_kl, "softmax", True),
+    kind="mean", digits=3,
+    source="stable-audio-metrics fd55536, passt_kld.py, and audiocraft's kld_qp: output from reference, the other way "
+    "round than audioldm_eval's and audiocraft's kld_pq; on Cnn14's classes in place of PaSST's",
 )  # fmt: skip
 _register_panns(
     "fad_infinity_panns", "FAD-inf PANNs", "embedding", partial(_infinity, False), _INFINITE, interval=_OF_NOTHING,

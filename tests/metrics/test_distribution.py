@@ -122,6 +122,30 @@ def test_kl_has_a_direction_and_a_shift_of_logits_does_not_matter() -> None:
     assert abs(kl_divergence(np.log(P), np.log(P), "softmax")) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("output", "reference", "value"),
+    [
+        (
+            [0.05, 0.1, 0.2, 0.05, 0.15, 0.25, 0.08, 0.12],
+            [0.3, 0.1, 0.2, 0.1, 0.1, 0.02, 0.08, 0.1],
+            0.5898663401603699,
+        ),
+        ([0.1, 0.4, 0.5], [0.8, 0.15, 0.05], 1.335667371749878),
+    ],
+)
+def test_stable_audio_metrics_own_vectors_in_its_direction(
+    output: list[float], reference: list[float], value: float
+) -> None:
+    """From stable-audio-metrics fd55536, ``src/test_kld.py``, with the 1e-6 of ``passt_kld.py``, in float32."""
+    logits = [np.log(np.array([side])) for side in (reference, output)]
+    swapped, straight = (load_metric(name) for name in ("kl_stable_audio_panns", "kl_softmax_panns"))
+    assert isinstance(swapped, EmbeddingMetric)
+    assert isinstance(straight, EmbeddingMetric)
+    assert swapped.compare(*logits) == pytest.approx(value, abs=1e-6)
+    assert straight.compare(*logits) == pytest.approx(float(np.asarray(swapped.compare(*reversed(logits)))), abs=1e-12)
+    assert straight.compare(*logits) != pytest.approx(value, rel=0.01)
+
+
 def test_kl_sigmoid_leaves_out_the_absent_classes_and_can_be_negative() -> None:
     expected = np.sum(P * (np.log(P) - np.log(Q + 1e-6)))
     assert kl_divergence(logit(P), logit(Q), "sigmoid") == pytest.approx(expected, rel=1e-9)
@@ -269,7 +293,15 @@ def test_lengths_and_rates_of_the_two_sides_may_differ() -> None:
 def test_all_variants_are_there() -> None:
     expected = {
         f"{name}{variant}"
-        for name in ("fd_panns", "is_panns", "is_panns_std", "kl_softmax_panns", "kl_sigmoid_panns", "kad_panns")
+        for name in (
+            "fd_panns",
+            "is_panns",
+            "is_panns_std",
+            "kl_softmax_panns",
+            "kl_sigmoid_panns",
+            "kl_stable_audio_panns",
+            "kad_panns",
+        )
         for variant in ("", "@32khz")
     }
     expected |= {f"fad_infinity_{who}panns{at}" for who in ("", "fadtk_") for at in ("", "@32khz")}
