@@ -166,6 +166,12 @@ def test_saved_statistics_give_the_distance_without_a_reference(home: Path) -> N
     both = whole.measure_batch(pairs, [Output(sound) for sound in outputs])
     assert value == pytest.approx(with_interval(whole.aggregate(both))[1], rel=1e-6)  # type: ignore[arg-type]
     assert low < value < high
+    # Two runs against the same statistics are tested clip by clip.
+    rows_of = [np.asarray(value) for value in values]
+    terms = metric.differences(rows_of, rows_of[::-1])
+    assert len(terms) == 40
+    assert terms.mean() == pytest.approx(0, abs=1e-9)
+    assert np.abs(terms).max() > 0
     assert len(ask("list").stdout.splitlines()) == 1
     assert "my recordings, 40 embeddings of 40 clips, 4 dimensions" in ask("list").stdout
     again = ask("add", home / "mine.npz")
