@@ -159,12 +159,12 @@ _register(
 _register(
     "onset_f", "Onset F", 0.5, onset_f, {"window": 0.05},
     source=f"mir_eval 0.8.2, onset.f_measure within 50 ms; onset_detect by {_FRONT}",
-    note="White noise has 0.2 to 0.5, since chance matches fall within 50 ms. A delay of 50 ms loses all (--align).",
+    note="White noise has 0.2 to 0.5, since chance matches fall within 50 ms; 100 ms of delay cost five steps.",
 )  # fmt: skip
 _register(
     "beat_f", "Beat F", 3.0, beat_f, {"window": 0.07, "after": 0.0},
     source=f"mir_eval 0.8.2, beat.f_measure within 70 ms, no beats left out; beat_track by {_FRONT}",
-    note="Without drums the tracker's beats can flip with a trace of noise (1 to 0.1): read it over many clips.",
+    note="Without drums the tracker's beats can flip in noise 20 dB below (1 to 0.1): read it over many clips.",
 )  # fmt: skip
 _register(
     "key_agreement", "Key", 2.0, key_agreement, {"fit": UNCLEAR}, digits=2,
