@@ -13,6 +13,7 @@ from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.named import chosen, in_order, no_runs
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
+from ldmbench.runs.shard import Shard
 from ldmbench.runs.store import is_run
 from ldmbench.runs.survey import Prepared, survey
 from ldmbench.suite import runs_of
@@ -56,6 +57,9 @@ def evaluate(
     skip_unavailable: bool = False,
     quiet: bool = False,
     timeout: float = TIMEOUT_S,
+    shard: str = "",
+    ray: str = "",
+    ray_gpus: float = 1.0,
 ) -> list[Run]:
     """Run systems on a suite, and return the runs as they then are on disk; what is there is not computed again.
 
@@ -74,7 +78,8 @@ def evaluate(
         align: Remove each output's delay before metrics compare it with its reference.
         conditions: Input conditions of that folder in place of the suite's (``ldmbench.clips.adhoc``).
         prompts: Texts in place of the suite's datasets, for systems that generate.
-        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ...
+        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ..., or several of them with
+            commas between.
         weights: Folder of official checkpoints of both, None for the weights home.
         batch: Clips handed to a system at once; time and memory are measured at 1 only.
         jobs: Processes for metrics without a model.
@@ -82,6 +87,9 @@ def evaluate(
         skip_unavailable: Leave out systems whose preflight fails.
         quiet: Show no progress.
         timeout: Seconds that a clip may take in a system or a metric.
+        shard: ``3/16`` for the third of sixteen parts of the clips, empty for all of them.
+        ray: ``auto`` or the address of a Ray cluster to work on, empty for this machine.
+        ray_gpus: Share of a GPU that a system takes there.
 
     Raises:
         BenchError: If the preflight finds an error; nothing was started then.
@@ -90,7 +98,10 @@ def evaluate(
         suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
         untrained, Path(out), align, tuple(conditions), tuple(prompts),
     )  # fmt: skip
-    how = Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout)
+    part = Shard.parse(shard) if shard else None
+    how = Options(
+        device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout, part, ray, ray_gpus
+    )
     return _evaluate(wanted, how)
 
 

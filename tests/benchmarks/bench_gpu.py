@@ -65,6 +65,8 @@ def networks(recognisers: Sequence[str]) -> list[str]:
         if random == name:
             continue
         metric: Any = load_metric(random)
+        if not metric.facts.device:  # Of its variants one has a network, and it has none.
+            continue
         if hasattr(metric, "size"):
             if metric.size in recognisers:
                 chosen.setdefault(f"recogniser {metric.size}", random)

@@ -184,3 +184,13 @@ def test_shares_of_a_gpu_and_batches(work: Path, cluster: Any, monkeypatch: pyte
     for process in processes:
         assert (process.communicate(timeout=300), process.returncode)[1] == 0
     assert results(work, "shares", monkeypatch) == results(work, "batches", monkeypatch)
+
+
+def test_metrics_with_a_network_work_in_actors(work: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ("-s", "noise", "--untrained", "-m", "fad_vggish_audioldm_eval", "--limit", 20)
+    for process in (start(work, "net", *more, "--ray", cluster.address), start(work, "net here", *more, "--jobs", 1)):
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    table, _ = results(work, "net", monkeypatch)
+    assert table == results(work, "net here", monkeypatch)[0]
+    assert ",clips,fad_vggish_audioldm_eval:untrained=true," in table
