@@ -86,6 +86,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("ldmbench.runs.carry_out.generate", here)
     monkeypatch.setattr("ldmbench.runs.carry_out.Apart", nullcontext)
+    monkeypatch.setattr("ldmbench.runs.carry_out.crew_of", lambda options: nullcontext())
     monkeypatch.setattr("ldmbench.runs.check.Apart", nullcontext)
 
 

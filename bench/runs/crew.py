@@ -53,12 +53,13 @@ class Devices:
     """Devices of this machine, a process for each; metrics on its cores.
 
     Raises:
-        BenchError: If one of the devices is not there.
+        BenchError: If one of several devices is not there.
     """
 
     def __init__(self, options: Options, stack: ExitStack) -> None:
-        for device in options.devices:
-            if device != "cpu":  # Whether there is a CPU is not worth loading torch.
+        for device in options.devices if len(options.devices) > 1 else ():
+            # A single one is looked at by what runs on it. Whether there is a CPU is not worth loading torch.
+            if device != "cpu":
                 check_device(device)
         self._options, self._stack = options, stack
         self.size = len(options.devices)
