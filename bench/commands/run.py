@@ -82,18 +82,16 @@ def run(
     from ldmbench.host.executor import cores
     from ldmbench.runs.prepare import open_runs, prepare
     from ldmbench.runs.request import Options, Request
-    from ldmbench.runs.shard import Shard
 
     gate = {name: others.pop(name) for name in (*STRICTNESS, *FILES, "noise", "fail_fast")}
-    part = Shard.parse(shard) if shard else None
     settings = Options(
-        device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout, part, ray, gpus
+        device, weights, batch, jobs or cores(), retry_failed, skip_unavailable, quiet, timeout, shard or "", ray, gpus
     )
     request = Request(suite, **others)
     if against is not None:
         if repeats > 1:
             raise BenchError("--repeats and --against do not go together", fix="make the repeats of BASE first")
-        if part:
+        if shard:
             raise BenchError("--shard and --against do not go together", fix="join the shards, then ldmbench compare")
         if skip_unavailable:
             raise BenchError("--skip-unavailable and --against do not go together", fix="choose systems with -s")
@@ -105,7 +103,7 @@ def run(
     plan = console.ready(prepared)
     with no_noise():
         runs = _repeated(request, settings, plan, repeats, not (quiet or as_json))
-    if part:
+    if part := settings.part:
         runs = show_shard(runs, part, settings, request.out, as_json)
     else:
         show_runs(runs, "json" if as_json else "terminal")

@@ -58,8 +58,8 @@ def carry_out(
         if not spec.own_weights:
             _refuse_other("weights", spec, spec.weights, options.weights)
     options = replace(options, batch=_batch(plan.suite.task, options))
-    if options.shard is not None:
-        part = options.shard.part(plan.clips if part is None else part, options.batch)
+    if options.part is not None:
+        part = options.part.part(plan.clips if part is None else part, options.batch)
     before, start = [rows_in(_journals(path, options)) for path in plan.paths], time.perf_counter()
     if plan.suite.task == "embed":
         build = partial(
@@ -74,12 +74,12 @@ def carry_out(
         writers = []
         for path, info in zip(plan.paths, plan.runs, strict=True):
             try:
-                writers.append(stack.enter_context(open_writer(path, info, options.shard, options.batch)))
+                writers.append(stack.enter_context(open_writer(path, info, options.part, options.batch)))
             except BrokenRunError as error:
                 broken[path] = str(error)
         clips = plan.clips if part is None else part
         # A probe learns from whole datasets: it waits until the shards are joined.
-        metrics = [name for name in plan.metrics if not (options.shard and isinstance(load_metric(name), ProbeMetric))]
+        metrics = [name for name in plan.metrics if not (options.part and isinstance(load_metric(name), ProbeMetric))]
         measure([writer.path for writer in writers], clips, metrics, options, writers, apart, crew)
         _record_time(writers, options, dict(zip(plan.paths, before, strict=True)), start, generated)
     runs = []
@@ -105,7 +105,7 @@ def _batch(task: str, options: Options) -> int:
 
 def _journals(path: Path, options: Options) -> Path:
     """The folder whose journals are written."""
-    return path if options.shard is None else options.shard.folder(path)
+    return path if options.part is None else options.part.folder(path)
 
 
 def _record_time(

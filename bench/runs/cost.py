@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +208,7 @@ class _Probe:
         """What a system costs, and the seconds of each metric for its longest clip."""
         begin = time.perf_counter()
         try:
-            studio.start(spec)
+            studio.start(replace(spec, device=self._options.local_device))
         except NotReadyError as error:
             return SystemCost(spec.label, problem=str(error)), {}
         start_s, seconds, rows, files = time.perf_counter() - begin, [], list[OutputRow](), list[Path]()

@@ -71,7 +71,7 @@ def generate(
         for spec, path, info in zip(plan.specs, plan.paths, plan.runs, strict=True):
             try:
                 # What is pending is read while nobody else writes.
-                writer = stack.enter_context(open_writer(path, info, options.shard, options.batch))
+                writer = stack.enter_context(open_writer(path, info, options.part, options.batch))
                 if clips := pending(path, wanted, options.retry_failed, changes):
                     jobs.append(Pending(spec, writer, clips))
                 else:

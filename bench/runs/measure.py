@@ -99,7 +99,7 @@ def measure(
             advance(len(rows), task.clip.id)
     with_model = [name for name in metrics if name not in local and name not in probes]
     jobs = [(task.clip, job) for task in missing(runs, clips, with_model, options.retry_failed) for job in task.jobs]
-    places = crew.models(math.ceil(len(jobs) / _BATCH)) if crew else [(apart, options.device)]
+    places = crew.models(math.ceil(len(jobs) / _BATCH)) if crew else [(apart, options.local_device)]
     models = [_Models(place, device, options.timeout).rows for place, device in places]
     total = _scores(job for _, job in jobs)
     with progress("score with models", total, options.quiet) as advance, storing(writers) as stored:

@@ -13,7 +13,6 @@ from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.named import chosen, in_order, no_runs
 from ldmbench.runs.request import TIMEOUT_S, Options, Request
 from ldmbench.runs.results import Run, find_runs, open_run
-from ldmbench.runs.shard import Shard
 from ldmbench.runs.store import is_run
 from ldmbench.runs.survey import Prepared, survey
 from ldmbench.suite import runs_of
@@ -59,7 +58,7 @@ def evaluate(
     timeout: float = TIMEOUT_S,
     shard: str = "",
     ray: str = "",
-    ray_gpus: float = 1.0,
+    gpus: float = 1.0,
 ) -> list[Run]:
     """Run systems on a suite, and return the runs as they then are on disk; what is there is not computed again.
 
@@ -89,7 +88,7 @@ def evaluate(
         timeout: Seconds that a clip may take in a system or a metric.
         shard: ``3/16`` for the third of sixteen parts of the clips, empty for all of them.
         ray: ``auto`` or the address of a Ray cluster to work on, empty for this machine.
-        ray_gpus: Share of a GPU that a system takes there.
+        gpus: Share of a GPU that a system takes there.
 
     Raises:
         BenchError: If the preflight finds an error; nothing was started then.
@@ -98,10 +97,7 @@ def evaluate(
         suite, tuple(systems), tuple(metrics), tuple(datasets), _path(audio), _path(table), content, limit, seed,
         untrained, Path(out), align, tuple(conditions), tuple(prompts),
     )  # fmt: skip
-    part = Shard.parse(shard) if shard else None
-    how = Options(
-        device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout, part, ray, ray_gpus
-    )
+    how = Options(device, _path(weights), batch, jobs, retry_failed, skip_unavailable, quiet, timeout, shard, ray, gpus)
     return _evaluate(wanted, how)
 
 

@@ -51,7 +51,7 @@ def measure_probes(
             interrupt.check()
             if number and jobs[number - 1][:2] != (position, dataset):
                 learned.clear()
-            writers[position].add_scores(_rows(runs[position], datasets[dataset], name, options.device, learned))
+            writers[position].add_scores(_rows(runs[position], datasets[dataset], name, options.local_device, learned))
             advance(1, f"{runs[position].info.system} on {dataset}")
 
 

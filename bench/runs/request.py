@@ -70,7 +70,7 @@ class Options:
 
     Attributes:
         device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ..., or several of them with
-            commas between; then the first of these.
+            commas between.
         weights: Folder of official checkpoints of both, None for the weights home.
         batch: Clips handed to a system at once; time and memory are measured at 1 only.
         jobs: Processes for metrics without a model.
@@ -78,13 +78,13 @@ class Options:
         skip_unavailable: Leave out systems whose preflight fails.
         quiet: Show no progress.
         timeout: Seconds that a clip may take in a system or a metric; then it has failed.
-        shard: The part of the clips that is done here, None for all of them.
+        shard: The part of the clips that is done here, ``3/16``, empty for all of them.
         ray: Address of a Ray cluster on which it is done, ``auto`` for the one that this machine belongs to; or empty.
         gpus: On Ray, the share of a GPU that a system, or a metric with a model, takes.
-        devices: All devices that were asked for.
 
     Raises:
-        BenchError: If ``batch`` or ``jobs`` is below 1, ``timeout`` not above 0, or ``gpus`` is no share.
+        BenchError: If ``batch`` or ``jobs`` is below 1, ``timeout`` not above 0, ``gpus`` is no share, or ``shard`` is
+            none.
     """
 
     device: str = "cpu"
@@ -95,20 +95,17 @@ class Options:
     skip_unavailable: bool = False
     quiet: bool = False
     timeout: float = TIMEOUT_S
-    shard: Shard | None = None
+    shard: str = ""
     ray: str = ""
     gpus: float = 1.0
-    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", self.weights.absolute())
-        if not self.devices:
-            names = tuple(name.strip() for name in self.device.split(","))
-            if not all(names):
-                raise BenchError(f"{self.device!r} names no device", fix="write cpu, cuda, cuda:1 or cuda:0,cuda:1")
-            object.__setattr__(self, "devices", names)
-            object.__setattr__(self, "device", names[0])
+        if not all(self.devices):
+            raise BenchError(f"{self.device!r} names no device", fix="write cpu, cuda, cuda:1 or cuda:0,cuda:1")
+        if self.shard:
+            Shard.parse(self.shard)
         if not 0 < self.gpus <= 1:
             raise BenchError("a share of a GPU must be above 0 and at most 1", f"{self.gpus:g}")
         if not self.timeout > 0:
@@ -120,6 +117,16 @@ class Options:
             raise BenchError("--ray and several devices do not go together", fix="write --device cuda")
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """All devices that were asked for."""
+        return tuple(name.strip() for name in self.device.split(","))
+
+    @property
     def local_device(self) -> str:
-        """Where what is not done on a cluster runs: its GPUs are not this machine's."""
-        return "cpu" if self.ray else self.device
+        """Where what has no device of its own runs: the first one, but a cluster's GPUs are not this machine's."""
+        return "cpu" if self.ray else self.devices[0]
+
+    @property
+    def part(self) -> Shard | None:
+        """The shard; None for all clips."""
+        return Shard.parse(self.shard) if self.shard else None
