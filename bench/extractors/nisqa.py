@@ -103,7 +103,7 @@ class Nisqa(NetworkExtractor):
 
         network = self._network
         with exact():
-            parts = torch.from_numpy(segments)[:, None].split(_BLOCK)
+            parts = torch.split(torch.from_numpy(segments)[:, None], _BLOCK)
             heard = torch.cat([convolved(network["cnn"]["model"], part.to(self.device)) for part in parts])[None]
             attention = network["time_dependency"]["model"]
             heard = attention["norm1"](attention["linear"](heard))

@@ -155,7 +155,8 @@ def make_wav2vec2() -> Any:
     """Wav2vec 2.0 base, whose layers and numbers are the defaults of transformers."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-    return Wav2Vec2Model(Wav2Vec2Config(attn_implementation="eager"))
+    settings: dict[str, Any] = {"attn_implementation": "eager"}
+    return Wav2Vec2Model(Wav2Vec2Config(**settings))
 
 
 def make_scoreq() -> Any:
