@@ -50,16 +50,10 @@ def evaluate(
     prompts: Sequence[str] = (),
     device: str = "cpu",
     weights: str | Path | None = None,
-    batch: int = 1,
-    jobs: int = 1,
-    retry_failed: bool = False,
-    skip_unavailable: bool = False,
-    quiet: bool = False,
-    timeout: float = TIMEOUT_S,
-    shard: str = "",
-    ray: str = "",
-    gpus: float = 1.0,
-) -> list[Run]:
+    batch: int = 1, jobs: int = 1,
+    retry_failed: bool = False, skip_unavailable: bool = False, quiet: bool = False, timeout: float = TIMEOUT_S,
+    shard: str = "", ray: str = "", gpus: float = 1.0,
+) -> list[Run]:  # fmt: skip
     """Run systems on a suite, and return the runs as they then are on disk; what is there is not computed again.
 
     Args:
@@ -77,8 +71,7 @@ def evaluate(
         align: Remove each output's delay before metrics compare it with its reference.
         conditions: Input conditions of that folder in place of the suite's (``ldmbench.clips.adhoc``).
         prompts: Texts in place of the suite's datasets, for systems that generate.
-        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ..., or several of them with
-            commas between.
+        device: Where systems and metrics with a model run: ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,cuda:1``, ...
         weights: Folder of official checkpoints of both, None for the weights home.
         batch: Clips handed to a system at once; time and memory are measured at 1 only.
         jobs: Processes for metrics without a model.
@@ -87,7 +80,7 @@ def evaluate(
         quiet: Show no progress.
         timeout: Seconds that a clip may take in a system or a metric.
         shard: ``3/16`` for the third of sixteen parts of the clips, empty for all of them.
-        ray: ``auto`` or the address of a Ray cluster to work on, empty for this machine.
+        ray: ``auto`` or the address of a Ray cluster, empty for this machine.
         gpus: Share of a GPU that a system takes there.
 
     Raises:
