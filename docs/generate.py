@@ -144,7 +144,7 @@ def _not_audited(kept: Mapping[str, int]) -> list[list[str]]:
         elif name in kept:
             reason = f"audited as version {kept[name]}; it is version {facts.version} now"
         else:
-            reason = "its model's weights were not there" if facts.device else "not audited yet"
+            reason = "not audited yet: it needs a model" if facts.device else "not audited yet"
         rows.append([_code(name), reason])
     return rows
 
