@@ -62,4 +62,15 @@ NOTES: Mapping[str, str] = {
         "It aligns in time and level itself, but 20 dB less of reference and output, or an offset of 0.01 (DC), "
         "cost more than half a step."
     ),
+    "mcd_world": (
+        "10 ms of delay cost a step and a half, a second of silence behind both is worth half a step. Gain and DC do "
+        "not count."
+    ),
+    "mcd_world_dtw": "A second of silence behind both is worth half a step. Delay, gain and DC do not count.",
+    "f0_rmse": (
+        "10 ms of delay cost more than five steps, 1 ms can be worth half a one: what is late is compared with "
+        "another moment of the melody. Noise and silence have no value at all."
+    ),
+    "vuv_error": "10 ms of delay cost a step. A second of silence behind both is worth a third of one.",
+    "warpq": "An offset of 0.01 (DC) costs a third of a step. Delay and gain do not count.",
 }

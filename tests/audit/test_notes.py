@@ -41,6 +41,16 @@ SAID = [
     ("visqol_speech_lattice", "DC 0.01", 0.6, 0.9),
     ("visqol_speech_exponential", "DC 0.01", -0.8, -0.5),
     ("visqol_speech_exponential", "level -20 dB", -0.8, -0.5),
+    ("mcd_world", "delay 10 ms", -1.8, -1.3),
+    ("mcd_world", "zeros 1 s both", 0.4, 0.7),
+    ("mcd_world_dtw", "zeros 1 s both", 0.4, 0.7),
+    ("mcd_world_dtw", "delay 100 ms", -0.05, 0.05),
+    ("f0_rmse", "delay 10 ms", -7, -5),
+    ("f0_rmse", "delay 1 ms", 0.3, 0.8),
+    ("vuv_error", "delay 10 ms", -1.2, -0.8),
+    ("vuv_error", "zeros 1 s both", 0.25, 0.45),
+    ("warpq", "DC 0.01", -0.45, -0.25),
+    ("warpq", "delay 100 ms", -0.05, 0.05),
 ]  # fmt: skip
 
 
