@@ -73,4 +73,9 @@ NOTES: Mapping[str, str] = {
     ),
     "vuv_error": "10 ms of delay cost a step. A second of silence behind both is worth a third of one.",
     "warpq": "An offset of 0.01 (DC) costs a third of a step. Delay and gain do not count.",
+    "plcmos": (
+        "It was made for concealed packet loss, and a step between bitrates is small beside what else moves it: white "
+        "noise scores more than four steps better than the codec, an offset of 0.01 (DC) one, the reference itself "
+        "worse. Compare equal lengths only: the first second alone is three steps better."
+    ),
 }

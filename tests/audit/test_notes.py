@@ -51,6 +51,10 @@ SAID = [
     ("vuv_error", "zeros 1 s both", 0.25, 0.45),
     ("warpq", "DC 0.01", -0.45, -0.25),
     ("warpq", "delay 100 ms", -0.05, 0.05),
+    ("plcmos", "noise", 4.0, 5.0),
+    ("plcmos", "DC 0.01", 0.8, 1.2),
+    ("plcmos", "reference", -1.2, -0.4),
+    ("plcmos", "first 1 s", 3.0, 4.0),
 ]  # fmt: skip
 
 
