@@ -60,6 +60,7 @@ SILENT: Mapping[str, str] = {
     "ldmbench.system.registry": "from a name to the card, and from there to the adapter",
     "ldmbench.metrics": "hear what was made",
     "ldmbench.runs": "say what is made, keep it and read it back",
+    "ldmbench.notebook": "asks for runs and shows them",
 }
 
 
