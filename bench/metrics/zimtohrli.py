@@ -16,6 +16,9 @@ RATE = 48_000
 #: Seconds below which the package writes beyond its memory (at about 0.08 s), with a margin.
 SHORTEST = 0.1
 
+#: Seconds above which nothing is computed: its memory grows with the square of the length, 1 GB at this one.
+LONGEST = 120.0
+
 _SOURCE = "google/zimtohrli; PyPI zimtohrli 0.2.1.post1, Pyohrli().distance at 48 kHz, full scale 80 dB"
 
 
@@ -26,9 +29,13 @@ def zimtohrli(reference: Signal, estimate: Signal, rate: int) -> float:
     """The distance, 0 for equal sounds.
 
     Raises:
-        Unscored: If the reference is silent, or shorter than the package can hear.
+        Unscored: If the reference is silent, or shorter or longer than the package can hear.
     """
     refuse_silence(reference)
+    if len(reference) > LONGEST * rate:
+        raise Unscored(
+            f"{len(reference) / rate:.1f} s are longer than the {LONGEST:g} s that Zimtohrli is computed for"
+        )
     if len(reference) < SHORTEST * rate:
         raise Unscored(f"{len(reference) / rate:.2f} s are shorter than the {SHORTEST} s that Zimtohrli needs")
     return float(_judge().distance(reference, estimate))
