@@ -1,13 +1,12 @@
-"""What stands in the README's blocks happens: files are written as printed, commands typed, tables compared.
+"""What stands in blocks of README and its pages happens: files are written as printed, commands typed, tables compared.
 
-Commands of a block are typed in the order in which they stand, in one folder, with ``--limit 1`` where clips are run.
-Those that ``ELSEWHERE`` names need what no machine has by itself; that the command line reads all of them is tested in
-``test_docs.py``.
+Commands are typed in the order in which they stand, page after page, in one folder, with ``--limit 1`` where clips are
+run. Those that ``ELSEWHERE`` names need what no machine has by itself; ``test_docs.py`` tests that all of them are read
+by the command line.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +17,13 @@ from click.testing import CliRunner, Result
 
 from ldmbench.audio import sound as audio
 from ldmbench.cli import cli
+from tests import documentation
 from tests.conftest import Sound
+from tests.documentation import PAGES, README
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
-LINES = re.findall(r"^\$ (.+?)(?: +#.*)?$", README, re.MULTILINE)
+#: Other pages of docs/ have tests of their own.
+TYPED = ("commands", "metrics", "systems", "diffusion", "datasets", "own", "probes", "compare", "listening", "demo")
+LINES = [line for text in (README, *(PAGES[f"docs/{name}.md"] for name in TYPED)) for line in documentation.typed(text)]
 
 #: Part of a command -> why it is not typed here.
 ELSEWHERE = {
@@ -44,6 +46,11 @@ ELSEWHERE = {
     "my-test": "listeners; tests/listening",
     "my-results": "listeners; tests/listening",
     "probe-quickstart": "minutes; tests/reports/test_probes.py",
+    "token-quickstart": "minutes; tests/metrics/test_tokens.py",
+    "--estimate": "minutes; its own tests",
+    "--shard": "the other parts; tests/runs/test_shards.py",
+    "ldmbench merge": "the other parts; tests/runs/test_shards.py",
+    "folders-test": "more systems' outputs; tests/listening",
     "packet-loss": "minutes; its own tests",
     "packet_loss": "minutes; its own tests",
     "ldmbench audit": "minutes; its own tests",
@@ -60,9 +67,8 @@ def typed() -> Iterator[str]:
 
 def block(language: str, holding: str) -> str:
     """The one block of a language that holds a text."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    (found,) = [text for text in blocks if holding in text]
-    return str(found)
+    (text,) = [text for text in documentation.blocks(README, language) if holding in text]
+    return text
 
 
 def test_every_reason_not_to_type_a_command_has_one() -> None:
@@ -91,7 +97,8 @@ def test_every_command_does_what_it_is_there_for(
     (tmp_path / "mycodec.py").write_text(block("python", "class MyCodec"))
     (tmp_path / "mycodec.toml").write_text(block("toml", 'name = "mycodec"'))
     for number in range(2):
-        audio.write(tmp_path / "my-recordings" / f"{number}.wav", speechlike(8.0, seed=number))
+        for folder in ("my-recordings", "my-outputs"):
+            audio.write(tmp_path / folder / f"{number}.wav", speechlike(8.0, seed=number))
     for line in typed():
         words = shlex.split(line)
         assert words.pop(0) == "ldmbench", line
