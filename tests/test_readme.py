@@ -124,7 +124,7 @@ def test_the_table_is_what_the_quickstart_prints(tmp_path: Path) -> None:
     out = str(tmp_path / "runs")
     done = invoke("run", "quickstart", "-d", "builtin-speech", "--out", out, "--quiet")
     assert done.exit_code == 0, done.output
-    metrics = ("kbps", "visqol_audio", "mel_dac", "visqol_speech_lattice", "pesq_wb", "stoi")
+    metrics = ("kbps", "visqol_audio", "mel_dac", "visqol_speech_lattice", "pesq_wb", "stoi", "dnsmos_p808")
     words = [word for name in metrics for word in ("-m", name)]
     found = cells(invoke("report", "quickstart", "--out", out, "--to", "md", *words).stdout)
     header = expected.pop("System")

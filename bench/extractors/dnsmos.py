@@ -66,7 +66,7 @@ def dnsmos_p835(signal: Signal, windows: Windows = "official", personalised: boo
     Source: Reddy et al., DNSMOS P.835, arXiv:2110.01763; DNS-Challenge 591184a, ``DNSMOS/dnsmos_local.py``.
     """
     kind = "personalised" if personalised else "p835"
-    network = load_network(packaged("speechmos", *_FILES[kind], "speech"))
+    network = load_network(packaged("speechmos", *_FILES[kind]))
     raw = np.concatenate([network({"input_1": batch})[0] for batch in _batches(signal, windows)]).astype(np.float64)
     columns = zip(("sig", "bak", "ovrl"), _POLYNOMIALS[kind], raw.T, strict=True)
     return {name: float(np.polyval(polynomial, values).mean()) for name, polynomial, values in columns}
@@ -82,7 +82,7 @@ def dnsmos_p808(signal: Signal, windows: Windows = "official") -> dict[str, floa
 
     Source: Reddy et al., DNSMOS, arXiv:2010.15258; DNS-Challenge 591184a, ``DNSMOS/dnsmos_local.py``.
     """
-    network = load_network(packaged("speechmos", *_FILES["p808"], "speech"))
+    network = load_network(packaged("speechmos", *_FILES["p808"]))
     values = [
         network({"input_1": np.stack([log_mel(window[:-_TAIL]) for window in batch])})[0]
         for batch in _batches(signal, windows)

@@ -34,7 +34,7 @@ def plcmos(signal: Signal, seed: int = 0) -> dict[str, float]:
 
     Source: Diener et al., PLCMOS, arXiv:2305.15127; speechmos 0.0.1.1, ``plcmos.py``.
     """
-    network = load_network(packaged("speechmos", _FILE, _SHA256, "speech"))
+    network = load_network(packaged("speechmos", _FILE, _SHA256))
     heard = log_power(signal)[None, None]
     generator = np.random.RandomState(seed)
     raters = [generator.normal(size=(1, _RATER)).astype(np.float32) for _ in range(RATERS)]

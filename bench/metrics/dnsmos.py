@@ -31,7 +31,6 @@ def _register(column: str) -> None:
             needs=("output",),
             content=("speech",),
             digits=2,
-            extras=("speech",),
             source=_P835 if personal else _P808,
         )
         return Judge(facts, dnsmos_p835 if personal else dnsmos_p808, settings, column)

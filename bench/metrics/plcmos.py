@@ -19,7 +19,6 @@ def _build(asked: Name, settings: Mapping[str, Setting]) -> Judge:
         needs=("output",),
         content=("speech",),
         digits=2,
-        extras=("speech",),
         source="Diener et al., arXiv:2305.15127; speechmos 0.0.1.1, plcmos_v2.onnx, 15 raters of a fixed seed",
     )
     return Judge(facts, plcmos, settings, "plcmos")

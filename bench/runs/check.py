@@ -39,7 +39,7 @@ _EXTRAS = {
     "cluster": ("ray",),
     "models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"),
     "music": ("mir_eval", "librosa"),
-    "speech": ("onnxruntime", "speechmos", "distillmos", "torchcrepe", "pyworld", "webrtcvad", "zimtohrli"),
+    "speech": ("distillmos", "torchcrepe", "pyworld", "webrtcvad", "zimtohrli"),
 }
 
 #: Seconds that the import of a module of others may take.

