@@ -96,17 +96,16 @@ class NetworkJudge(EmbeddingMetric):
         return [Unscored(reason) if reason else values[index] for index, reason in enumerate(reasons)]
 
     def _unheard(self, clip: Clip, output: Output) -> str:
-        """Why an output has no value, or empty."""
-        sound = output.audio
-        if sound is None:
+        """Why an output has no value, or empty; its reference has to be as long."""
+        if output.audio is None:
             return ""
-        if "audio" in self.facts.needs and not clip.audio.samples.any():
-            return "the reference is silent"
-        if not sound.samples.any():
-            return "the output is silent"
-        if not self._shortest <= sound.duration <= self._longest:
-            limit = f"{self._shortest:g} s" if sound.duration < self._shortest else f"at most {self._longest:.1f} s"
-            return f"the output has {sound.duration:.2f} s, {self.facts.name} needs {limit}"
+        sides = {"reference": clip.audio} if "audio" in self.facts.needs else {}
+        for side, sound in {**sides, "output": output.audio}.items():
+            if not sound.samples.any():
+                return f"the {side} is silent"
+            if not self._shortest <= sound.duration <= self._longest:
+                limit = f"{self._shortest:g} s" if sound.duration < self._shortest else f"at most {self._longest:.1f} s"
+                return f"the {side} has {sound.duration:.2f} s, {self.facts.name} needs {limit}"
         return ""
 
     def compare(self, *rows: Rows) -> Value:

@@ -78,4 +78,8 @@ NOTES: Mapping[str, str] = {
         "noise scores more than four steps better than the codec, an offset of 0.01 (DC) one, the reference itself "
         "worse. Compare equal lengths only: the first second alone is three steps better."
     ),
+    "speaker_similarity_wavlm": (
+        "This is WavLM base+ with an x-vector head. The SIM of the VALL-E papers and of many after them is WavLM large "
+        "with an ECAPA-TDNN head, another network: do not set the two side by side."
+    ),
 }

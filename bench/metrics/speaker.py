@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ldmbench.audio.arrays import Rows
 from ldmbench.errors import Unscored
-from ldmbench.extractors import NetworkExtractor
+from ldmbench.extractors import NetworkExtractor, ecapa, wavlm
 from ldmbench.metrics._base import MetricFacts, Value, register, settings_title
-from ldmbench.metrics._embedding import Source
+from ldmbench.metrics._embedding import Load, Source
 from ldmbench.metrics._judge import NetworkJudge
 from ldmbench.names import Name, Setting
 from ldmbench.weights.record import Checkpoint
@@ -46,21 +47,91 @@ def _load_ge2e(*, device: str, weights: Path | None, untrained: bool, official: 
     return load_ge2e(_ge2e(), device, weights, untrained, official)
 
 
-def _build(asked: Name, settings: Mapping[str, Setting]) -> SpeakerSimilarity:
-    facts = MetricFacts(
-        name=str(asked),
-        title=f"Speaker GE2E{settings_title(asked)}",
-        rate=16_000,
-        content=("speech",),
-        device=True,
+def _load_wavlm(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
+    return wavlm.load_wavlm(device, weights, untrained, official)
+
+
+def _load_ecapa(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
+    return ecapa.load_ecapa(device, weights, untrained, official)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network that embeds voices: its title, how it is loaded, its official file, what it can hear.
+
+    Attributes:
+        title: The column's.
+        load: Gives the extractor.
+        checkpoint: Gives the record of its file.
+        source: Paper and software.
+        low: Least cosine.
+        shortest: Seconds that it needs.
+        longest: Most seconds that it takes.
+        packages: Import names of what it needs besides torch.
+    """
+
+    title: str
+    load: Load
+    checkpoint: Callable[[], Checkpoint]
+    source: str
+    low: float = -1.0
+    shortest: float = 0.0
+    longest: float = float("inf")
+    packages: tuple[str, ...] = ()
+
+
+_NETWORKS = {
+    "ge2e": _Network(
+        title="Speaker GE2E",
+        load=_load_ge2e,
+        checkpoint=_ge2e,
+        source="Wan et al., arXiv:1710.10467; cosine of Resemblyzer 0.1.4's embeddings, without its preprocessing",
         # Its numbers are not below 0.
         low=0.0,
-        high=1.0,
-        extras=("models",),
-        source="Wan et al., arXiv:1710.10467; cosine of Resemblyzer 0.1.4's embeddings, without its preprocessing",
-    )
-    source = Source(_load_ge2e, (_ge2e(),), "all", bool(settings["untrained"]), bool(settings["official"]))
-    return SpeakerSimilarity(facts, source)
+    ),
+    "wavlm": _Network(
+        title="Speaker WavLM base+",
+        load=_load_wavlm,
+        checkpoint=lambda: wavlm.CHECKPOINT,
+        source="Chen et al., arXiv:2110.13900; cosine of the embeddings of microsoft/wavlm-base-plus-sv feb593a, "
+        "transformers' WavLMForXVector (CC BY-SA 3.0)",
+        shortest=wavlm.SHORTEST,
+        longest=wavlm.LONGEST,
+        packages=("transformers",),
+    ),
+    "ecapa": _Network(
+        title="Speaker ECAPA",
+        load=_load_ecapa,
+        checkpoint=lambda: ecapa.CHECKPOINT,
+        source="Desplanques et al., arXiv:2005.07143; cosine of the embeddings of "
+        "speechbrain/spkrec-ecapa-voxceleb 0f99f2d (Apache-2.0)",
+        shortest=ecapa.SHORTEST,
+    ),
+}
 
 
-register("speaker_similarity_ge2e", _build, defaults={"untrained": False, "official": True})
+def _register(name: str, network: _Network) -> None:
+    def build(asked: Name, settings: Mapping[str, Setting]) -> SpeakerSimilarity:
+        facts = MetricFacts(
+            name=str(asked),
+            title=f"{network.title}{settings_title(asked)}",
+            rate=16_000,
+            content=("speech",),
+            device=True,
+            low=network.low,
+            high=1.0,
+            extras=("models",),
+            source=network.source,
+        )
+        source = Source(
+            network.load, (network.checkpoint(),), "all", bool(settings["untrained"]), bool(settings["official"])
+        )
+        metric = SpeakerSimilarity(facts, source, network.shortest, network.longest)
+        metric.packages = (*metric.packages, *network.packages)
+        return metric
+
+    register(f"speaker_similarity_{name}", build, defaults={"untrained": False, "official": True})
+
+
+for _name, _network in _NETWORKS.items():
+    _register(_name, _network)
