@@ -11,7 +11,7 @@ import numpy as np
 
 from ldmbench import stats
 from ldmbench.audio.arrays import Rows
-from ldmbench.errors import BenchError
+from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics import _swaps as swaps
@@ -74,7 +74,13 @@ class KlMetric(EmbeddingMetric):
         self.swapped = swapped
 
     def compare(self, *rows: Rows) -> Value:
-        """The divergence of one clip."""
+        """The divergence of one clip.
+
+        Raises:
+            Unscored: If one side is too short to be heard.
+        """
+        if not all(len(side) for side in rows):
+            raise Unscored("a sound is too short for the extractor")
         (first, *_), (second, *_) = reversed(rows) if self.swapped else rows
         return kl_divergence(first, second, self.activation)
 
@@ -93,6 +99,14 @@ def _load_panns(rate: int, *, device: str, weights: Path | None, untrained: bool
     from ldmbench.extractors.panns import load_panns
 
     return load_panns(rate, device, weights, untrained=untrained, official=official)
+
+
+def _load_passt(
+    loading: str, *, device: str, weights: Path | None, untrained: bool, official: bool
+) -> NetworkExtractor:
+    from ldmbench.extractors.passt import Loading, load_passt
+
+    return load_passt(cast(Loading, loading), device, weights, untrained=untrained, official=official)
 
 
 def _load_vggish(
@@ -120,12 +134,18 @@ def _vggish(settings: Mapping[str, Setting], loading: str) -> Source:
     return Source(load, checkpoints, "embedding", bool(settings["untrained"]), bool(settings["official"]))
 
 
+def _passt(settings: Mapping[str, Setting], layer: str, loading: str) -> Source:
+    from ldmbench.extractors.passt import CHECKPOINT
+
+    load = partial(_load_passt, loading)
+    return Source(load, (CHECKPOINT,), layer, bool(settings["untrained"]), bool(settings["official"]))
+
+
 def _facts(asked: Name, title: str, settings: Mapping[str, Setting], **facts: Any) -> MetricFacts:
     suffix = " 32 kHz" if asked.variant else ""
     suffix += settings_title(asked)
-    rate = cast(int, settings.get("rate", 16_000))
-    facts = {"better": "lower", "kind": "set", "digits": 2, **facts}
-    return MetricFacts(name=str(asked), title=title + suffix, rate=rate, device=True, extras=("models",), **facts)
+    facts = {"better": "lower", "kind": "set", "digits": 2, "rate": settings.get("rate", 16_000), **facts}
+    return MetricFacts(name=str(asked), title=title + suffix, device=True, extras=("models",), **facts)
 
 
 def _register_panns(
@@ -144,6 +164,17 @@ def _register_vggish(
 ) -> None:  # fmt: skip
     def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
         return make(_facts(asked, title, settings, **facts), _vggish(settings, loading), settings)
+
+    register(name, build, defaults={**_WEIGHTS, **(defaults or {})})
+
+
+def _register_passt(
+    name: str, title: str, layer: str, loading: str,
+    make: Callable[[MetricFacts, Source, Mapping[str, Setting]], Metric],
+    defaults: Mapping[str, Setting] | None = None, **facts: Any,
+) -> None:  # fmt: skip
+    def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+        return make(_facts(asked, title, settings, rate=32_000, **facts), _passt(settings, layer, loading), settings)
 
     register(name, build, defaults={**_WEIGHTS, **(defaults or {})})
 
@@ -261,4 +292,22 @@ _register_vggish(
     "kad_vggish", "KAD VGGish", "audioldm_eval", _kernel, {"bandwidth": "output"},
     digits=3, interval=OF_A_KERNEL,
     source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100; loaded as audioldm_eval",
+)  # fmt: skip
+_register_passt(
+    "fd_passt", "FD PaSST", "embedding", "hear21passt", _frechet, _AGAINST,
+    low=0.0, interval=OF_A_DISTANCE,
+    source="hear21passt 0.0.26, get_scene_embeddings, the 768 features of PaSST-S (mono, soxr to 32 kHz); distance as "
+    f"{_AE}, metrics/fid.py",
+)  # fmt: skip
+_register_passt(
+    "is_passt", "IS PaSST", "logits", "hear21passt", partial(_score, False),
+    better="higher", needs=("output",), low=1.0, interval=_OF_SPLITS,
+    source="hear21passt 0.0.26, get_scene_embeddings, the 527 logits of PaSST-S (mono, soxr to 32 kHz); score as "
+    f"{_AE}, metrics/isc.py, mean of 10 splits in the order of the clips",
+)  # fmt: skip
+_register_passt(
+    "kl_passt", "KL PaSST", "logits", "stable_audio_metrics", partial(_kl, "softmax", True),
+    kind="mean", digits=3,
+    source="stable-audio-metrics fd55536, passt_kld.py, collect=mean: output from reference (audiocraft's kld_qp), "
+    "peaks at -1 dB, 10 s windows every 5 s, the last zero-padded; AudioLDM 2's is the other way round, on 10 s",
 )  # fmt: skip
