@@ -54,6 +54,7 @@ ELSEWHERE = {
     "packet-loss": "minutes; its own tests",
     "packet_loss": "minutes; its own tests",
     "ldmbench audit": "minutes; its own tests",
+    "profile encodec": "minutes; tests/deployment",
 }
 
 
