@@ -54,7 +54,7 @@ ELSEWHERE = {
     "packet-loss": "minutes; its own tests",
     "packet_loss": "minutes; its own tests",
     "ldmbench audit": "minutes; its own tests",
-    "profile encodec": "minutes; tests/deployment",
+    "profile encodec": "minutes; tests/test_profile.py",
 }
 
 
