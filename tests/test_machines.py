@@ -26,6 +26,7 @@ REFUSED = {
     "compare": ["nothing-like-it", "no-more-than-this"],
     "export": ["nothing-like-it"],
     "audit": ["nothing-like-it"],
+    "profile": ["nothing-like-it"],
     "mushra plan": ["--systems", "3", "--pilot", "nothing-like-it"],
     "mushra export": ["nothing-like-it", "--out", "pack"],
     "mushra check": ["nothing-like-it"],

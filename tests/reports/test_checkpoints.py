@@ -114,4 +114,4 @@ def test_a_checkpoint_that_changed_is_another_run(trained: Path) -> None:
     assert "other runs of trained:weights=step_1000" in " ".join(shown.stdout.split())
     missing = invoke("check", "mine.toml", "-s", "trained.toml:weights=checkpoints/step_7", "--audio", "clips")
     assert missing.exit_code == 2
-    assert "there is no checkpoint checkpoints/step_7 for trained" in missing.stderr
+    assert "there is no checkpoint checkpoints/step_7 for trained" in missing.stdout
