@@ -48,6 +48,7 @@ def write(runs: Sequence[Run], folder: Path, project: str = "ldmbench") -> list[
             logged.log(_numbers(run), step=step)
         written.append(Path(logged.dir).parent)
         logged.finish()
+    wandb.teardown()  # Its service writes the files: they are whole only when it has ended.
     return written
 
 
