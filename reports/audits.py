@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ldmbench.audit.changes import CHANGES, SHOWN
-from ldmbench.audit.records import Answer, Audit, in_order, to_json
+from ldmbench.audit.records import Answer, Audit, in_order, shows, to_json
 from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
 from ldmbench.names import spreadsheet_safe
@@ -134,8 +134,8 @@ def step_text(audit: Audit) -> str:
     first, second = audit.systems
     if audit.step is None:
         return f"no step: {first} and {second} have no values to compare"
-    if audit.step == 0:
-        return f"no step: {first} and {second} have the same value"
+    if not shows(audit.step, audit.digits):
+        return f"no step: {first} and {second} have the same value, as far as it is printed"
     text = f"a step: {signed(audit.step, audit.digits)}, from {first} to {second}"
     return f"{text}, which it takes for the worse one" if audit.upside_down else text
 

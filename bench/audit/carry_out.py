@@ -10,7 +10,7 @@ from typing import cast
 
 from ldmbench.audit.ask import Refusal, Said, Task, ask, ask_together, refusal
 from ldmbench.audit.changes import BASE, BETTER, CHANGES
-from ldmbench.audit.records import Answer, Audit
+from ldmbench.audit.records import Answer, Audit, shows
 from ldmbench.audit.subjects import CLIPS, DATASETS, SYSTEMS, Subject, Workshop, load_datasets, why_not
 from ldmbench.clips.card import Content
 from ldmbench.errors import BenchError
@@ -121,7 +121,8 @@ def _audit(metric: Metric, subjects: Sequence[Subject], said: Sequence[Said], sy
     facts = metric.facts
     better = _answer(metric, BETTER, said, None)
     base = _answer(metric, BASE, said, None)
-    answers = tuple(_answer(metric, change.name, said, better.difference) for change in CHANGES)
+    step = better.difference if shows(better.difference, facts.digits) else None
+    answers = tuple(_answer(metric, change.name, said, step) for change in CHANGES)
     datasets = tuple(dict.fromkeys(subject.clip.dataset for subject in subjects))
     return Audit(
         facts.name, facts.version, facts.title, facts.unit, facts.better, facts.digits,

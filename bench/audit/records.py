@@ -12,6 +12,11 @@ from ldmbench.errors import BenchError
 from ldmbench.host.files import replacing
 
 
+def shows(difference: float | None, digits: int) -> bool:
+    """Whether a difference is one in print; others are no measure to count in."""
+    return difference is not None and abs(difference) >= 0.5 * 10.0**-digits
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a metric says to one change.

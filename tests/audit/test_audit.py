@@ -19,7 +19,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audit import records
 from ldmbench.audit.carry_out import Options, audit, computable
 from ldmbench.audit.changes import CHANGES, SHOWN, Case, Change
-from ldmbench.audit.records import Answer, Audit
+from ldmbench.audit.records import Answer, Audit, shows
 from ldmbench.cli import cli
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
@@ -192,6 +192,15 @@ def test_a_step_that_goes_the_wrong_way_is_said() -> None:
     assert upside.upside_down
     assert "takes for the worse" in report.step_text(upside)
     assert not Audit("m", 1, "M", "", "lower", 2, ("a", "b"), ("d",), 2, 1.0, -0.5, (answer,)).upside_down
+
+
+def test_what_does_not_show_in_print_is_no_step() -> None:
+    answer = Answer("again", 1.0, 0.5, None, 2)
+    alike = Audit("m", 1, "M", "", "higher", 2, ("a", "b"), ("d",), 2, 1.0, 0.004, (answer,))
+    assert "the same value, as far as it is printed" in report.step_text(alike)
+    assert shows(0.005, 2)
+    assert not shows(-0.0049, 2)
+    assert not shows(None, 2)
 
 
 @pytest.fixture
