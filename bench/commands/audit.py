@@ -40,7 +40,7 @@ FORMATS = ("terminal", "markdown", "csv", "json", "html")
 @click.option("--to", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True, help="Format.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File; a folder for html.")
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
-@options.device
+@options.one_device
 @options.weights
 @options.jobs
 @options.allow

@@ -71,6 +71,7 @@ datasets = click.option(
 device = click.option(
     "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...; several as cuda:0,cuda:1 work at once."
 )
+one_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 weights = click.option("--weights", type=folder, help="Folder with official checkpoints.  [default: the weights home]")
 untrained = click.option("--untrained", is_flag=True, help="Seeded random weights; every table says UNTRAINED.")
 jobs = click.option("--jobs", type=click.IntRange(1), help="Processes for scoring.  [default: the cores]")

@@ -22,7 +22,7 @@ from ldmbench.host.streams import no_noise
     help="Format.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
-@options.device
+@options.one_device
 @options.weights
 @options.untrained
 @options.as_json

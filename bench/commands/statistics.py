@@ -33,7 +33,7 @@ def statistics() -> None:
 @_metric
 @_whose
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file to send, .npz.")
-@options.device
+@options.one_device
 @options.weights
 @options.quiet
 def save(
