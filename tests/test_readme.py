@@ -86,8 +86,8 @@ def test_the_codec_runs_as_it_is_printed(tmp_path: Path, monkeypatch: pytest.Mon
     (line,) = [line for line in LINES if "./mycodec.toml -s opus" in line]
     done = invoke(*shlex.split(line)[1:], "-d", "builtin-general", "--limit", "1", "--quiet", "--jobs", "1")
     assert done.exit_code == 0, done.output
-    # Notes below the table may begin with its name as well.
-    assert re.findall(r"^mycodec +([\d.]+)", done.stdout, re.MULTILINE) == ["128.00"]
+    # Where the terminal is narrow the table has parts; bitrates are in the first.
+    assert re.findall(r"^mycodec +([\d.]+)", done.stdout, re.MULTILINE)[0] == "128.00"
 
 
 @pytest.mark.slow
