@@ -125,6 +125,7 @@ def _measure(runs: Sequence[Run], metrics: Sequence[str], datasets: Sequence[str
             facts = load_metric(metric).facts
             estimates, reasons = _drop_without_value(runs, facts, dataset)
             if all(estimate is None for estimate in estimates):
+                notes += reasons  # Asked for and not there: the reason stands in place of the column.
                 continue
             problem = incomparable(runs, metric, dataset)
             notes += [*reasons, problem] if problem else reasons
