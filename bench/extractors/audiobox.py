@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint, wav2vec2
 from ldmbench.host.device import check_device
-from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint, CheckpointError
 from ldmbench.weights.tensors import as_tensors, fit, read_checkpoint, seeded
 
@@ -238,10 +239,11 @@ def _scales(content: Mapping[str, Any], path: Path) -> dict[str, tuple[float, fl
     return result
 
 
+@lru_cache(maxsize=2)
 def load_audiobox(
     device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
 ) -> Audiobox:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last two are kept.
 
     Args:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
@@ -254,7 +256,4 @@ def load_audiobox(
         CheckpointError: If the checkpoint is missing or not the official one.
     """
     check_device(device)
-    if untrained:
-        return Audiobox(device, "seed 0", None)
-    path = find_file(CHECKPOINT, weights)
-    return Audiobox(device, verify(CHECKPOINT, path, official), path)
+    return Audiobox(device, *choose(CHECKPOINT, weights, untrained, official))

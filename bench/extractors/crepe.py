@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,8 +109,9 @@ def decode(likely: Features) -> Real:
     return np.asarray(10 * 2 ** (cents / 1200))
 
 
+@lru_cache(maxsize=2)
 def load_crepe(size: Size, device: str = "cpu", untrained: bool = False) -> Crepe:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last two are kept.
 
     Raises:
         BenchError: If the device is absent.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,9 @@ def starts(samples: int) -> list[int]:
     return [int(share * beyond) for share in np.linspace(0, 1, int(np.ceil(beyond / HOP)) + 1)]
 
 
+@lru_cache(maxsize=2)
 def load_distillmos(device: str = "cpu", untrained: bool = False) -> DistillMos:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last two are kept.
 
     Raises:
         BenchError: If the device is absent.

@@ -15,7 +15,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import frames, mel_edges
 from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.host.device import check_device
-from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -224,10 +224,11 @@ def _statistics(signal: Any, weights: Any) -> Any:
     return torch.cat([mean, variance.clamp(min=_EPSILON).sqrt()], dim=1)
 
 
+@lru_cache(maxsize=2)
 def load_ecapa(
     device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
 ) -> Ecapa:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last two are kept.
 
     Args:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
@@ -240,7 +241,4 @@ def load_ecapa(
         CheckpointError: If the checkpoint is missing or not the official one.
     """
     check_device(device)
-    if untrained:
-        return Ecapa(device, "seed 0", None)
-    path = find_file(CHECKPOINT, weights)
-    return Ecapa(device, verify(CHECKPOINT, path, official), path)
+    return Ecapa(device, *choose(CHECKPOINT, weights, untrained, official))

@@ -14,7 +14,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import magnitudes, mel_filters
 from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.host.device import check_device
-from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -129,7 +129,4 @@ def load_ge2e(
         CheckpointError: If the checkpoint is missing or not the official one.
     """
     check_device(device)
-    if untrained:
-        return Ge2e(device, "seed 0", None)
-    path = find_file(checkpoint, weights)
-    return Ge2e(device, verify(checkpoint, path, official), path)
+    return Ge2e(device, *choose(checkpoint, weights, untrained, official))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import frames, hann, mel_filters
 from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.host.device import check_device
-from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -182,10 +183,11 @@ def pooled(pool: Any, heard: Any) -> Any:
     return pool["linear3"]((weights * heard).sum(dim=1))[:, 0]
 
 
+@lru_cache(maxsize=2)
 def load_nisqa(
     rate: int, device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
 ) -> Nisqa:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last two are kept.
 
     Args:
         rate: Rate in Hz at which it listens; 0 for the sound's own.
@@ -199,7 +201,4 @@ def load_nisqa(
         CheckpointError: If the checkpoint is missing or not the official one.
     """
     check_device(device)
-    if untrained:
-        return Nisqa(device, "seed 0", None, rate)
-    path = find_file(CHECKPOINT, weights)
-    return Nisqa(device, verify(CHECKPOINT, path, official), path, rate)
+    return Nisqa(device, *choose(CHECKPOINT, weights, untrained, official), rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.host.device import check_device
-from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -183,10 +184,11 @@ def make_utmos() -> Any:
     return network
 
 
+@lru_cache(maxsize=3)
 def load_speech_judge(
     judge: Judge, device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
 ) -> SpeechJudge:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last three are kept.
 
     Args:
         judge: Which.
@@ -200,8 +202,4 @@ def load_speech_judge(
         CheckpointError: If the checkpoint is missing or not the official one.
     """
     check_device(device)
-    if untrained:
-        return SpeechJudge(judge, device, "seed 0", None)
-    checkpoint = CHECKPOINTS[judge]
-    path = find_file(checkpoint, weights)
-    return SpeechJudge(judge, device, verify(checkpoint, path, official), path)
+    return SpeechJudge(judge, device, *choose(CHECKPOINTS[judge], weights, untrained, official))

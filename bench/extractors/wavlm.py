@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
 from ldmbench.host.device import check_device
-from ldmbench.weights.find import find_file, verify
+from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -121,10 +122,11 @@ def make_network(**sizes: Any) -> Any:
     return network
 
 
+@lru_cache(maxsize=2)
 def load_wavlm(
     device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
 ) -> WavLmSpeaker:
-    """The extractor; its weights are read when they are first needed.
+    """The extractor; its weights are read when they are first needed, and the last two are kept.
 
     Args:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
@@ -137,7 +139,4 @@ def load_wavlm(
         CheckpointError: If the checkpoint is missing or not the official one.
     """
     check_device(device)
-    if untrained:
-        return WavLmSpeaker(device, "seed 0", None)
-    path = find_file(CHECKPOINT, weights)
-    return WavLmSpeaker(device, verify(CHECKPOINT, path, official), path)
+    return WavLmSpeaker(device, *choose(CHECKPOINT, weights, untrained, official))

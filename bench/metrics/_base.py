@@ -356,9 +356,10 @@ def settings_title(asked: Name) -> str:
 
 def untrained(name: str) -> str:
     """The metric's name with random weights where it has a model (``fd_panns:untrained=true``), else as it is."""
-    load_metric(name)
+    facts = load_metric(name).facts
     asked = parse(name)
-    if "untrained" not in _registry[asked.name].defaults:
+    # A metric that has a network in some variants only has the setting in all.
+    if not facts.device or "untrained" not in _registry[asked.name].defaults:
         return name
     return str(Name(asked.name, asked.variant, {**asked.settings, "untrained": True}))
 

@@ -18,6 +18,7 @@ from ldmbench.extractors import Embedding, NetworkExtractor, cache, make_fingerp
 from ldmbench.metrics import _statistics as statistics
 from ldmbench.metrics._base import MetricFacts, ModelMetric, Stored, Value
 from ldmbench.metrics._pair import mix
+from ldmbench.names import Setting
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 from ldmbench.weights.find import find_all
@@ -59,6 +60,13 @@ class Source:
     layer: str
     untrained: bool
     official: bool
+
+    @classmethod
+    def by(
+        cls, settings: Mapping[str, Setting], load: Load, layer: str, checkpoints: tuple[Checkpoint, ...] = ()
+    ) -> Source:
+        """One whose weights are as the settings ``untrained`` and ``official`` of a metric say."""
+        return cls(load, checkpoints, layer, bool(settings["untrained"]), bool(settings.get("official", True)))
 
 
 class EmbeddingMetric(ModelMetric):

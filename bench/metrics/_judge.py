@@ -6,16 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ldmbench.audio.arrays import Rows
 from ldmbench.audio.memo import remember
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.metrics._base import BaseMetric, MetricFacts, Value
+from ldmbench.metrics._base import BaseMetric, MetricFacts, Value, settings_title
 from ldmbench.metrics._embedding import EmbeddingMetric, Source
 from ldmbench.metrics._pair import mix
+from ldmbench.names import Name
 from ldmbench.system.protocol import Output
+
+
+def mos_facts(asked: Name, title: str, rate: int, source: str, **facts: Any) -> MetricFacts:
+    """Facts of a judge that says of speech, without a reference, what listeners would on a scale of opinion scores."""
+    return MetricFacts(
+        name=str(asked),
+        title=title + settings_title(asked),
+        unit="MOS",
+        rate=rate,
+        needs=("output",),
+        content=("speech",),
+        digits=2,
+        source=source,
+        **facts,
+    )
 
 
 @dataclass
@@ -71,13 +88,20 @@ class NetworkJudge(EmbeddingMetric):
         source: Where the values come from.
         shortest: Seconds below which a sound has no value.
         longest: Seconds above which it has none.
+        packages: Import names of what the network needs besides torch.
     """
 
     def __init__(
-        self, facts: MetricFacts, source: Source, shortest: float = 0.0, longest: float = float("inf")
+        self,
+        facts: MetricFacts,
+        source: Source,
+        shortest: float = 0.0,
+        longest: float = float("inf"),
+        packages: tuple[str, ...] = (),
     ) -> None:
         super().__init__(facts, source)
         self._shortest, self._longest = shortest, longest
+        self.packages = (*self.packages, *packages)
 
     def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
         """Each clip's value, or why there is none: silence has none, nor what is too short or too long.
@@ -119,15 +143,14 @@ class PackagedJudge(NetworkJudge):
     Args:
         facts: The metric's facts.
         source: Where the values come from; no checkpoints.
-        packages: Import names of what it needs.
+        packages: Import names of what it needs besides torch.
         weights: Gives the file of weights.
     """
 
     def __init__(
         self, facts: MetricFacts, source: Source, packages: tuple[str, ...], weights: Callable[[], Path]
     ) -> None:
-        super().__init__(facts, source)
-        self.packages = packages
+        super().__init__(facts, source, packages=packages)
         self._file = weights
 
     def problem(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Rows
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
 from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source
@@ -118,28 +116,14 @@ class ClapScore(EmbeddingMetric):
         return values
 
 
-def _load(
-    checkpoint: str,
-    hearing: Literal["first", "all"],
-    *,
-    device: str,
-    weights: Path | None,
-    untrained: bool,
-    official: bool,
-) -> NetworkExtractor:
-    from ldmbench.extractors.clap import load_clap
-
-    return load_clap(checkpoint, hearing, device, weights, untrained=untrained, official=official)
-
-
 def _source(settings: Mapping[str, Setting], text: bool) -> Source:
-    from ldmbench.extractors.clap import CHECKPOINTS
+    from ldmbench.extractors.clap import CHECKPOINTS, load_clap
     from ldmbench.extractors.clap_input import VOCABULARY
 
     name = str(settings.get("checkpoint", _DEFAULT))
-    load = partial(_load, name, cast(Literal["first", "all"], settings["windows"]))
+    load = partial(load_clap, name, cast(Literal["first", "all"], settings["windows"]))
     files = (CHECKPOINTS[name], *([VOCABULARY] if text else []))
-    return Source(load, files, "embedding", bool(settings["untrained"]), bool(settings["official"]))
+    return Source.by(settings, load, "embedding", files)
 
 
 def _facts(asked: Name, settings: Mapping[str, Setting], title: str, source: str, **facts: Any) -> MetricFacts:

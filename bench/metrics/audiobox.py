@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from ldmbench.extractors import NetworkExtractor
 from ldmbench.extractors.audiobox import AXES, CHECKPOINT, RATE, load_audiobox
 from ldmbench.metrics._base import MetricFacts, register, settings_title
 from ldmbench.metrics._embedding import Source
@@ -14,10 +12,6 @@ from ldmbench.names import Name, Setting
 
 #: Seconds of the first frame.
 _SHORTEST = 0.025
-
-
-def _load(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
-    return load_audiobox(device, weights, untrained, official)
 
 
 def _register(axis: str) -> None:
@@ -35,10 +29,8 @@ def _register(axis: str) -> None:
             source="Tjandra et al., arXiv:2502.05139; audiobox_aesthetics 0.0.4, checkpoint.pt of "
             "facebook/audiobox-aesthetics 9b1dd8e (CC BY 4.0)",
         )
-        source = Source(_load, (CHECKPOINT,), axis, bool(settings["untrained"]), bool(settings["official"]))
-        metric = NetworkJudge(facts, source, _SHORTEST)
-        metric.packages = (*metric.packages, "transformers")
-        return metric
+        source = Source.by(settings, load_audiobox, axis, (CHECKPOINT,))
+        return NetworkJudge(facts, source, _SHORTEST, packages=("transformers",))
 
     register(f"audiobox_{axis.lower()}", build, defaults={"untrained": False, "official": True})
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.extractors.distillmos import RATE, load_distillmos, weights_file
-from ldmbench.metrics._base import MetricFacts, register, settings_title
+from ldmbench.metrics._base import register
 from ldmbench.metrics._embedding import Source
-from ldmbench.metrics._judge import PackagedJudge
+from ldmbench.metrics._judge import PackagedJudge, mos_facts
 from ldmbench.names import Name, Setting
+
+_SOURCE = "Stahl and Gamper, arXiv:2502.05356; distillmos 0.9.1, distill_mos_v7.pt"
 
 
 def _load(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
@@ -18,23 +20,9 @@ def _load(*, device: str, weights: Path | None, untrained: bool, official: bool)
 
 
 def _build(asked: Name, settings: Mapping[str, Setting]) -> PackagedJudge:
-    facts = MetricFacts(
-        name=str(asked),
-        title=f"Distill-MOS{settings_title(asked)}",
-        unit="MOS",
-        rate=RATE,
-        needs=("output",),
-        content=("speech",),
-        device=True,
-        digits=2,
-        # The ends of the sigmoid that maps to the scale.
-        low=1.0,
-        high=5.0,
-        extras=("models", "speech"),
-        source="Stahl and Gamper, arXiv:2502.05356; distillmos 0.9.1, distill_mos_v7.pt",
-    )
-    source = Source(_load, (), "distillmos", bool(settings["untrained"]), True)
-    return PackagedJudge(facts, source, ("torch", "torchaudio", "distillmos"), weights_file)
+    # The ends of the sigmoid that maps to the scale.
+    facts = mos_facts(asked, "Distill-MOS", RATE, _SOURCE, device=True, low=1.0, high=5.0, extras=("models", "speech"))
+    return PackagedJudge(facts, Source.by(settings, _load, "distillmos"), ("distillmos",), weights_file)
 
 
 register("distillmos", _build, defaults={"untrained": False})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from ldmbench import stats
 from ldmbench.audio.arrays import Rows
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.extractors import NetworkExtractor
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
@@ -95,50 +93,25 @@ def _inception(output: Sequence[Rows], splits: int, seed: int, deviation: bool) 
     return stats.mean(scores.tolist(), low=1.0)
 
 
-def _load_panns(rate: int, *, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
-    from ldmbench.extractors.panns import load_panns
-
-    return load_panns(rate, device, weights, untrained=untrained, official=official)
-
-
-def _load_passt(
-    loading: str, *, device: str, weights: Path | None, untrained: bool, official: bool
-) -> NetworkExtractor:
-    from ldmbench.extractors.passt import Loading, load_passt
-
-    return load_passt(cast(Loading, loading), device, weights, untrained=untrained, official=official)
-
-
-def _load_vggish(
-    loading: str, own: Mapping[str, bool], *, device: str, weights: Path | None, untrained: bool, official: bool
-) -> NetworkExtractor:
-    from ldmbench.extractors.vggish import Loading, load_vggish
-
-    return load_vggish(cast(Loading, loading), device, weights, **own, untrained=untrained, official=official)
-
-
 def _panns(settings: Mapping[str, Setting], layer: str) -> Source:
-    from ldmbench.extractors.panns import CHECKPOINTS
+    from ldmbench.extractors.panns import CHECKPOINTS, load_panns
 
     rate = cast(int, settings.get("rate", 16_000))
-    load = partial(_load_panns, rate)
-    return Source(load, (CHECKPOINTS[rate],), layer, bool(settings["untrained"]), bool(settings["official"]))
+    return Source.by(settings, partial(load_panns, rate), layer, (CHECKPOINTS[rate],))
 
 
 def _vggish(settings: Mapping[str, Setting], loading: str) -> Source:
-    from ldmbench.extractors.vggish import CHECKPOINT, PCA
+    from ldmbench.extractors.vggish import CHECKPOINT, PCA, load_vggish
 
     own = {key: bool(settings.get(key, False)) for key in ("activation", "pca")}
-    load = partial(_load_vggish, loading, own)
     checkpoints = (CHECKPOINT, PCA) if own["pca"] else (CHECKPOINT,)
-    return Source(load, checkpoints, "embedding", bool(settings["untrained"]), bool(settings["official"]))
+    return Source.by(settings, partial(load_vggish, loading, **own), "embedding", checkpoints)
 
 
 def _passt(settings: Mapping[str, Setting], layer: str, loading: str) -> Source:
-    from ldmbench.extractors.passt import CHECKPOINT
+    from ldmbench.extractors.passt import CHECKPOINT, load_passt
 
-    load = partial(_load_passt, loading)
-    return Source(load, (CHECKPOINT,), layer, bool(settings["untrained"]), bool(settings["official"]))
+    return Source.by(settings, partial(load_passt, loading), layer, (CHECKPOINT,))
 
 
 def _facts(asked: Name, title: str, settings: Mapping[str, Setting], **facts: Any) -> MetricFacts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ldmbench.extractors.dnsmos import RATE, WINDOWS, dnsmos_p808, dnsmos_p835
-from ldmbench.metrics._base import MetricFacts, register, settings_title
-from ldmbench.metrics._judge import Judge
+from ldmbench.metrics._base import register
+from ldmbench.metrics._judge import Judge, mos_facts
 from ldmbench.names import Name, Setting, unknown
 
 _TITLES = {"sig": "DNSMOS SIG", "bak": "DNSMOS BAK", "ovrl": "DNSMOS OVRL", "p808": "DNSMOS P.808"}
@@ -23,16 +23,8 @@ def _register(column: str) -> None:
     def build(asked: Name, settings: Mapping[str, Setting]) -> Judge:
         if settings["windows"] not in WINDOWS:
             raise unknown(f"windows of {name}", str(settings["windows"]), WINDOWS)
-        facts = MetricFacts(
-            name=str(asked),
-            title=_TITLES[column] + (" pers." if asked.variant else "") + settings_title(asked),
-            unit="MOS",
-            rate=RATE,
-            needs=("output",),
-            content=("speech",),
-            digits=2,
-            source=_P835 if personal else _P808,
-        )
+        title = _TITLES[column] + (" pers." if asked.variant else "")
+        facts = mos_facts(asked, title, RATE, _P835 if personal else _P808)
         return Judge(facts, dnsmos_p835 if personal else dnsmos_p808, settings, column)
 
     variants: dict[str, Mapping[str, Setting]] = {"personalised": {"personalised": True}} if personal else {}

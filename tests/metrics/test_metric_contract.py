@@ -15,6 +15,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _base as base
 from ldmbench.metrics._base import BaseMetric, DeviceMetric, Metric, MetricFacts, list_metrics, load_metric
+from ldmbench.metrics._embedding import EmbeddingMetric
 from ldmbench.metrics._judge import PackagedJudge
 from ldmbench.metrics.spectral import SpectralMetric
 from ldmbench.probes.steadiness import CHANGES, key
@@ -211,6 +212,24 @@ def test_a_metric_with_a_model_names_its_missing_checkpoint_before_anything_is_l
     random = load_metric(base.untrained(name))
     assert isinstance(random, DeviceMetric)
     assert random.problem() == ""
+
+
+@pytest.mark.parametrize("name", DEVICE)
+def test_a_network_is_loaded_once_for_all_batches(name: str) -> None:
+    pytest.importorskip("torch", reason="the extra 'models' is not installed")
+    pytest.importorskip("distillmos", reason="the extra 'speech' is not installed")
+    metric, again = (load_metric(base.untrained(name)) for _ in range(2))
+    if isinstance(metric, EmbeddingMetric):
+        assert isinstance(again, EmbeddingMetric)
+        assert metric.extractor() is metric.extractor() is again.extractor()
+
+
+def test_untrained_is_said_only_of_what_has_a_network() -> None:
+    assert base.untrained("f0_rmse@crepe") == "f0_rmse@crepe:untrained=true"
+    for name in ("f0_rmse", "vuv_error@harvest", "pesq_wb"):
+        assert base.untrained(name) == name
+    with pytest.raises(BenchError, match="WORLD has no network to leave untrained"):
+        load_metric("f0_rmse:untrained=true")
 
 
 @pytest.mark.parametrize(

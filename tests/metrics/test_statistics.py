@@ -16,11 +16,10 @@ from ldmbench.audio.sound import Audio  # noqa: E402
 from ldmbench.cli import cli  # noqa: E402
 from ldmbench.clips.clip import Clip  # noqa: E402
 from ldmbench.errors import BenchError, Unscored  # noqa: E402
-from ldmbench.extractors import NetworkExtractor, cache  # noqa: E402
+from ldmbench.extractors import NetworkExtractor, cache, panns  # noqa: E402
 from ldmbench.metrics import _frechet as frechet  # noqa: E402
 from ldmbench.metrics import _statistics as statistics  # noqa: E402
 from ldmbench.metrics import _swaps as swaps  # noqa: E402
-from ldmbench.metrics import distribution  # noqa: E402
 from ldmbench.metrics._base import load_metric  # noqa: E402
 from ldmbench.metrics._embedding import SetMetric  # noqa: E402
 from ldmbench.runs.reference import against  # noqa: E402
@@ -127,7 +126,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("CACHE", "DATA", "WEIGHTS"):
         monkeypatch.setenv(f"LDMBENCH_{name}", str(tmp_path / name.lower()))
     cache.forget()
-    monkeypatch.setattr(distribution, "_load_panns", lambda rate, **_: Toy("a" * 64))
+    monkeypatch.setattr(panns, "load_panns", lambda rate, **_: Toy("a" * 64))
     return tmp_path
 
 
@@ -198,7 +197,7 @@ def test_statistics_of_another_extractor_or_width_or_machine_are_refused(
 ) -> None:
     outputs = sounds(home / "originals", 6, 0)
     name = ask("save", home / "originals", "-m", METRIC).stdout.strip()
-    monkeypatch.setattr(distribution, "_load_panns", lambda rate, **_: Toy("b" * 64))
+    monkeypatch.setattr(panns, "load_panns", lambda rate, **_: Toy("b" * 64))
     metric = load_metric(name)
     assert isinstance(metric, SetMetric)
     assert "the statistics are of other embeddings" in metric.problem()
