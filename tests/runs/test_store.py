@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.runs import store
-from ldmbench.runs.journal import BrokenRunError
+from ldmbench.runs.journal import BrokenRunError, Journal
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import find_runs, open_run
 from ldmbench.runs.store import RunWriter, run_path
@@ -64,6 +65,37 @@ def test_round_trip(tmp_path: Path, tone: Sound) -> None:
     assert run.pending == 1
     assert run.failures == [("d/b", "output", "it broke")]
     assert run.scores["d/a", "kbps"].value == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_what_rows_name_is_on_the_disk_before_the_rows(
+    tmp_path: Path, tone: Sound, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    synced: set[int] = set()
+    sync, append = os.fsync, Journal.append
+
+    def syncing(number: int) -> None:
+        synced.add(os.fstat(number).st_ino)  # By its inode, which a file keeps when it gets its name.
+        sync(number)
+
+    def appending(journal: Journal, lines: Iterable[Mapping[str, Any]]) -> None:
+        lines = list(lines)
+        for line in lines:
+            for name in filter(None, map(line.get, ("audio", "token_file", "value"))):
+                file = tmp_path / str(name)
+                assert {file.stat().st_ino, file.parent.stat().st_ino} <= synced, f"{name} may be lost, and has a row"
+        synced.clear()
+        append(journal, lines)
+        assert len(synced) == 1, "the rows may be lost"
+
+    clips = [f"d/{number}" for number in range(together)]
+    with RunWriter(tmp_path, INFO) as writer:
+        monkeypatch.setattr(os, "fsync", syncing)
+        monkeypatch.setattr(Journal, "append", appending)
+        rows = writer.add_outputs([(OutputRow(clip, "ok"), tone(), np.zeros((1, 4), np.int64)) for clip in clips])
+        assert all(row.audio and row.token_file for row in rows)
+        writer.add_scores([(ScoreRow(row.clip, "fd", 1, "ok", output=row.digest), np.zeros(2)) for row in rows])
+    assert len(open_run(tmp_path).scores) == together
 
 
 def test_an_output_that_already_is_a_file_is_referred_to(tmp_path: Path, tone: Sound) -> None:
