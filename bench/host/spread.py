@@ -5,16 +5,17 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A")
 
 #: Seconds between two looks at whether anybody still wants the answers.
 _LOOK_S = 0.05
 
 
-class Answers:
+class Answers(Generic[A]):
     """A short queue from threads to the one that started them: who is ahead of it waits.
 
     Args:
@@ -22,7 +23,7 @@ class Answers:
     """
 
     def __init__(self, room: int) -> None:
-        self._queue: queue.Queue[object] = queue.Queue(room)
+        self._queue: queue.Queue[A | BaseException] = queue.Queue(room)
         self._closed = threading.Event()
 
     @property
@@ -30,8 +31,8 @@ class Answers:
         """Whether nobody wants answers any more."""
         return self._closed.is_set()
 
-    def put(self, answer: object) -> None:
-        """Hand an answer over.
+    def put(self, answer: A | BaseException) -> None:
+        """Hand an answer over, or an exception that ends it all.
 
         Raises:
             InterruptedError: If nobody wants it any more.
@@ -44,7 +45,7 @@ class Answers:
                 continue
         raise InterruptedError("nobody waits for the answer")
 
-    def until(self, threads: Sequence[threading.Thread]) -> Iterator[object]:
+    def until(self, threads: Sequence[threading.Thread]) -> Iterator[A]:
         """What the threads hand over until all of them have ended; an exception among it is raised."""
         try:
             while True:
@@ -75,7 +76,7 @@ def spread(workers: Sequence[Callable[[T], R]], items: Iterable[T]) -> Iterator[
     if len(workers) == 1:
         yield from ((item, workers[0](item)) for item in items)
         return
-    answers = Answers(2 * len(workers))
+    answers: Answers[tuple[T, R]] = Answers(2 * len(workers))
     source, lock = iter(items), threading.Lock()
 
     def work(worker: Callable[[T], R]) -> None:
@@ -95,4 +96,4 @@ def spread(workers: Sequence[Callable[[T], R]], items: Iterable[T]) -> Iterator[
     threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
     for thread in threads:
         thread.start()
-    yield from answers.until(threads)  # type: ignore[misc]
+    yield from answers.until(threads)

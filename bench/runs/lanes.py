@@ -108,6 +108,9 @@ class Output(NamedTuple):
     made: Made
 
 
+Answer = Ready | Problem | Output
+
+
 class Board:
     """What is still to be done, and what is being done; lanes take from it what fits what they have loaded."""
 
@@ -179,7 +182,7 @@ def works_of(pending: Sequence[Sequence[Clip]], batch: int, lanes: int) -> list[
 
 def in_lanes(
     lanes: Sequence[Lane], works: Sequence[Work], specs: Sequence[SystemSpec], paths: Sequence[Path], alone: bool
-) -> Iterator[Ready | Problem | Output]:
+) -> Iterator[Answer]:
     """Do all work in the lanes; what comes of it, as it comes.
 
     Args:
@@ -192,16 +195,15 @@ def in_lanes(
     Raises:
         BenchError: If no lane can be had.
     """
-    board, answers = Board(works), Answers(4 * len(lanes))
+    board = Board(works)
+    answers: Answers[Answer] = Answers(4 * len(lanes))
     threads = [
         threading.Thread(target=_run, args=(lane, board, answers, specs, paths, alone), daemon=True) for lane in lanes
     ]
     for thread in threads:
         thread.start()
     try:
-        for answer in answers.until(threads):
-            assert isinstance(answer, Ready | Problem | Output)
-            yield answer
+        yield from answers.until(threads)
     finally:
         board.close()
         for lane in lanes:
@@ -212,7 +214,12 @@ def in_lanes(
 
 
 def _run(
-    lane: Lane, board: Board, answers: Answers, specs: Sequence[SystemSpec], paths: Sequence[Path], alone: bool
+    lane: Lane,
+    board: Board,
+    answers: Answers[Answer],
+    specs: Sequence[SystemSpec],
+    paths: Sequence[Path],
+    alone: bool,
 ) -> None:
     """In the thread of a lane: take work until there is none."""
     current: int | None = None

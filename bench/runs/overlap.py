@@ -102,6 +102,7 @@ class _Scoring:
         names = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric | ProbeMetric)]
         # What cannot be imported elsewhere is computed here, later.
         self._names = names if self._modules is not None else []
+        self._stored = storing([job.writer for job in jobs])
         self._waiting: list[Task] = []
         self._changed = threading.Condition()
         self._ended = False
@@ -109,17 +110,24 @@ class _Scoring:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> _Scoring:
+        self._stored.__enter__()
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        if error is None:
-            self._thread.join()
-            if self._error is not None:
-                raise self._error
+        try:
+            if error is None:  # Otherwise nobody waits for the longest metric under way.
+                self._thread.join()
+        finally:
+            # What is scored is stored all the same: the journals are closed next.
+            self._stored.__exit__(kind, error, trace)
+        if error is None and self._error is not None:
+            raise self._error
 
     def put(self, position: int, clip: Clip, row: OutputRow) -> None:
         """Score an output that is stored, some time."""
@@ -149,9 +157,8 @@ class _Scoring:
     def _run(self) -> None:
         try:
             absent: dict[str, str] = {}
-            with storing([job.writer for job in self._jobs]) as stored:
-                while tasks := self._take():
-                    for _, rows in scored(self._crew.scorers, self._crew.scorers, tasks, self._options.timeout):
-                        stored.put(present(rows, absent))
+            while tasks := self._take():
+                for _, rows in scored(self._crew.scorers, self._crew.scorers, tasks, self._options.timeout):
+                    self._stored.put(present(rows, absent))
         except BaseException as error:
             self._error = error

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, Literal, TypeVar, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
@@ -51,7 +52,7 @@ def as_records(kind: type[R], lines: Sequence[bytes]) -> list[R]:
     text = b",".join(lines)
     if b"NaN" in text or b"Infinity" in text:  # Python's parser can refuse these numbers, and words are not them.
         raise ValueError("a number that JSON has not, or a word like it")
-    records: list[R] = _adapter(cast(Hashable, list[kind])).validate_json(b"[%b]" % text)  # type: ignore[valid-type]
+    records: list[R] = _adapter(GenericAlias(list, (kind,))).validate_json(b"[%b]" % text)
     if len(records) != len(lines):
         raise ValueError(f"{len(records)} records in {len(lines)} lines")
     return records
@@ -62,10 +63,8 @@ def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(cast(type[Any], kind))
 
 
-def _checked(kind: type[R]) -> type[R]:
-    """Let a record be read by ``as_record``; made in Python it is what it is given."""
-    kind.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
-    return kind
+#: Lets a record be read by ``as_record``; made in Python it is what it is given.
+_checked = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 
 
 @_checked
