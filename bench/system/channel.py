@@ -52,9 +52,11 @@ class Channel:
         Raises:
             BenchError: If there is no such channel.
         """
-        asked = {key: settings[key] for key in SETTINGS if key in settings}
-        channel = cls(**asked, lossy="loss" in asked)  # type: ignore[arg-type]
-        for wrong, what, fix in channel._faults(asked.keys()):
+        asked = SETTINGS.keys() & settings.keys()
+        values = {**SETTINGS, **settings}
+        loss, burst, burst_loss = (float(values[key]) for key in ("loss", "burst", "burst_loss"))
+        channel = cls(loss, burst, burst_loss, int(values["passes"]), "loss" in asked)
+        for wrong, what, fix in channel._faults(asked):
             if wrong:
                 raise BenchError(f"{label} has no such channel", what, fix)
         return channel
@@ -74,20 +76,21 @@ class Channel:
         yield crowded, f"bursts of {burst:g} packets", "longer ones: at least one good packet lies between two bursts"
 
     def lost(self, packets: int, seed: int) -> NDArray[np.bool_]:
-        """Which of so many packets are lost, drawn from ``seed``."""
+        """Which of so many packets are lost, drawn from ``seed``; of fewer packets the first of these."""
         generator = np.random.default_rng([seed, _STREAM])
         if not self.burst:
             return generator.random(packets) < self.loss / 100
         share = self.loss / self.burst_loss
         leave = 1 / self.burst
         enter = leave * share / (1 - share)
-        moves, losses = generator.random(packets + 1), generator.random(packets)
-        bad = bool(moves[-1] < share)
+        bad = bool(generator.random() < share)
+        # Packet after packet, so that the first ones meet the same losses however many there are.
+        draws = generator.random((packets, 2))
         states = np.empty(packets, np.bool_)
-        for index in range(packets):
+        for index, move in enumerate(draws[:, 0]):
             states[index] = bad
-            bad = moves[index] >= leave if bad else moves[index] < enter
-        return states & (losses < self.burst_loss / 100)
+            bad = bool(move >= leave if bad else move < enter)
+        return states & (draws[:, 1] < self.burst_loss / 100)
 
 
 def repeated(lost: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Tokens
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
+from ldmbench.errors import BenchError
 from ldmbench.names import Setting
 from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.channel import SETTINGS, Channel
 from ldmbench.system.protocol import Output
+
+#: What makes a codec one of ``SendsPackets``.
+_METHODS = "the methods 'packets' and 'receive' (bench/system/codec.py)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,24 @@ class Stream:
         return Output(audio, self.bits, self.tokens, sizes, side, nominal, {**details, **self.details})
 
 
+@runtime_checkable
+class SendsPackets(Protocol):
+    """A codec whose stream is sent in packets, any of which may be lost: the setting ``loss`` asks for it."""
+
+    def packets(self, stream: Stream) -> int:
+        """How many packets the stream is sent in."""
+        ...
+
+    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
+        """Decode what arrived, aligned and as long as ``decode`` has it, and conceal the rest.
+
+        Args:
+            stream: What was sent.
+            lost: Which of its packets did not arrive.
+        """
+        ...
+
+
 class Codec:
     """Base of codec adapters: subclasses write ``encode`` and ``decode``.
 
@@ -53,7 +75,7 @@ class Codec:
     mono (both recorded in ``details``); the decoded sound is trimmed or padded to the clip's duration.
 
     Every codec takes the settings of a ``Channel`` too. ``passes`` codes a sound several times. For ``loss`` a codec
-    writes ``packets`` and ``receive``.
+    writes the methods of ``SendsPackets``.
     """
 
     #: Rate in Hz that ``encode`` receives; 0 leaves the clip's own.
@@ -76,50 +98,53 @@ class Codec:
         """Decode, aligned with the input to the sample."""
         raise NotImplementedError
 
-    def packets(self, stream: Stream) -> int:
-        """How many packets the stream is sent in."""
-        raise NotImplementedError
-
-    def receive(self, stream: Stream, lost: NDArray[np.bool_]) -> Audio:
-        """Decode what arrived, aligned and as long as ``decode`` has it, and conceal the rest.
-
-        Args:
-            stream: What was sent.
-            lost: Which of its packets did not arrive.
-        """
-        raise NotImplementedError
-
     def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
         """Yield the decoded clips with their bits: those of the last pass."""
         for clip in clips:
             source, details = self.adapt(clip.input)
-            sound = source
+            fitted = source
             for number in range(self.channel.passes):
-                stream = self.encode(sound)
-                if self.channel.lossy:
-                    # Other packets are lost in each pass.
-                    lost = self.channel.lost(self.packets(stream), clip.seed + number)
-                    details |= {"packets": lost.size, "packets_lost": int(lost.sum())}
-                    decoded = self.receive(stream, lost)
-                else:
-                    decoded = self.decode(stream)
+                stream = self.encode(self.adapt(fitted)[0])
+                # Other packets are lost in each pass.
+                decoded, losses = self._sent(stream, clip.seed + number)
+                details |= losses
                 fitted = decoded.fit(round(source.duration * decoded.rate))
-                sound = self.adapt(fitted)[0]
             yield stream.output(fitted, details)
+
+    def _sent(self, stream: Stream, seed: int) -> tuple[Audio, dict[str, Any]]:
+        """What comes out at the other end of the channel, and a record of what it lost."""
+        if not self.channel.lossy:
+            return self.decode(stream), {}
+        if not isinstance(self, SendsPackets):
+            raise BenchError(f"{self.spec.label} has no packets that could be lost", f"it lacks {_METHODS}")
+        lost = self.channel.lost(self.packets(stream), seed)
+        return self.receive(stream, lost), {"packets": lost.size, "packets_lost": int(lost.sum())}
 
     def adapt(self, audio: Audio) -> tuple[Audio, dict[str, Any]]:
         """The clip as ``encode`` wants it, and a record of what was changed."""
-        details: dict[str, Any] = {}
-        if audio.channels not in self.channels:
-            if 1 not in self.channels:
-                audio = audio.with_channels(self.channels[0])
-            else:
-                details["downmix"] = f"mean of {audio.channels} channels"
-                audio = audio.mono()
-        if self.rate and audio.rate != self.rate:
-            details["resampled_from"] = audio.rate
-            audio = audio.at(self.rate)
-        return audio, details
+        return adapted(audio, self.rate, self.channels)
+
+
+def adapted(audio: Audio, rate: int, channels: Sequence[int]) -> tuple[Audio, dict[str, Any]]:
+    """A sound as a codec wants it, and a record of what was changed.
+
+    Args:
+        audio: The sound.
+        rate: The codec's rate in Hz, 0 for any.
+        channels: Channel counts that it takes: others are mixed down to mono or, where it takes none, spread over the
+            first of them.
+    """
+    details: dict[str, Any] = {}
+    if audio.channels not in channels:
+        if 1 not in channels:
+            audio = audio.with_channels(channels[0])
+        else:
+            details["downmix"] = f"mean of {audio.channels} channels"
+            audio = audio.mono()
+    if rate and audio.rate != rate:
+        details["resampled_from"] = audio.rate
+        audio = audio.at(rate)
+    return audio, details
 
 
 def channel_problem(adapter: object, card: SystemCard, settings: Mapping[str, Setting]) -> str:
@@ -139,7 +164,7 @@ def channel_problem(adapter: object, card: SystemCard, settings: Mapping[str, Se
     kind = adapter if isinstance(adapter, type) and issubclass(adapter, Codec) else None
     if kind is None or kind.process is not Codec.process:
         return f"has no channel: {asked[0]} is a setting of codecs that code clip by clip"
-    if "loss" in asked and kind.packets is Codec.packets:
-        return f"has no packets that could be lost: {kind.__name__} has no method 'packets' (bench/system/codec.py)"
+    if "loss" in asked and not issubclass(kind, SendsPackets):
+        return f"has no packets that could be lost: {kind.__name__} lacks {_METHODS}"
     Channel.of(card.name, settings)
     return ""

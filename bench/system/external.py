@@ -50,7 +50,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, describe
 from ldmbench.host.orphans import end_tree
 from ldmbench.system.card import SystemSpec
-from ldmbench.system.codec import Codec
+from ldmbench.system.codec import adapted
 from ldmbench.system.protocol import Output
 
 #: Version of the contract with programs.
@@ -144,7 +144,7 @@ class ExternalSystem:
             return None, {}
         if self.task == "enhance":
             return clip.input, {}
-        return Codec(self.spec).adapt(clip.input)
+        return adapted(clip.input, self.card.rate, self.card.channels)
 
     def _weights(self) -> str | None:
         if self.card.weights and not self.spec.untrained:

@@ -70,6 +70,11 @@ class Encodec(NeuralCodec):
         check_setting(spec, "model", self.kind in FILES, " or ".join(FILES))
         rates = ", ".join(f"{rate:g}" for rate in KBPS[self.kind])
         check_setting(spec, "kbps", self.kbps in KBPS[self.kind], f"one of {rates} for {self.kind}")
+        if self.kind == "48khz" and "loss" in spec.settings:
+            raise BenchError(
+                f"{spec.label} has no packets that could be lost", "chunks of a second with a level each",
+                "use a variant at 24 kHz",
+            )  # fmt: skip
         self.hop = 320
         super().__init__(spec)
         self.rate = RATES[self.kind]
@@ -119,19 +124,6 @@ class Encodec(NeuralCodec):
             wave = overlap_added(sounds)[:, :length].cpu().numpy()
         sound = Audio(np.ascontiguousarray(wave), self.rate).fit(length)
         return sound.mono() if channels == 1 else sound
-
-    def packets(self, stream: Stream) -> int:
-        """One for each frame of tokens.
-
-        Raises:
-            BenchError: At 48 kHz, where a chunk of a second has a level of its own.
-        """
-        if self.kind == "24khz":
-            return super().packets(stream)
-        raise BenchError(
-            f"{self.spec.label} has no packets that could be lost", "chunks of a second with a level each",
-            "use a variant at 24 kHz",
-        )  # fmt: skip
 
     def tokens(self, sound: Tensor) -> Tensor:
         """Tokens of the whole sound, ``[layers, ceil(time / 320)]``."""

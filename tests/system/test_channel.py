@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from ldmbench.cli import cli
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import load_metric
+from ldmbench.names import Name
+from ldmbench.system.card import SystemCard, SystemSpec
 from ldmbench.system.channel import Channel, repeated
 from ldmbench.system.codec import Codec, Stream
 from ldmbench.system.protocol import Output
 from ldmbench.system.registry import load_system, resolve
-from ldmbench.systems.neural_codecs.network import NeuralCodec
 from tests.conftest import Sound
 from tests.present import present
 
@@ -55,6 +57,13 @@ def test_losses_are_drawn_from_the_seed_and_nest() -> None:
     assert not Channel.of("x", {"loss": 0.0, "burst": 4.0}).lost(1000, seed=3).any()
 
 
+@pytest.mark.parametrize("settings", [{"loss": 20.0}, {"loss": 10.0, "burst": 6.0, "burst_loss": 50.0}])
+def test_the_first_packets_meet_the_same_losses_however_many_follow(settings: dict[str, Any]) -> None:
+    channel = Channel.of("x", settings)
+    for seed in range(10):
+        np.testing.assert_array_equal(channel.lost(100, seed), channel.lost(107, seed)[:100])
+
+
 def test_what_is_lost_is_replaced_by_the_last_that_arrived() -> None:
     lost = np.array([True, False, True, True, False, True])
     assert repeated(lost).tolist() == [-1, 1, 1, 1, 4, 4]
@@ -71,7 +80,7 @@ def test_what_is_lost_is_replaced_by_the_last_that_arrived() -> None:
         ("opus:loss=60,burst=4,burst_loss=50", "less than burst_loss"),
         ("opus:loss=5,burst_loss=50", "name their length"),
         ("opus:passes=0", "1 or more"),
-        ("mp3:loss=5", "mp3@64kbps:loss=5.0 has no packets that could be lost: Mp3 has no method"),
+        ("mp3:loss=5", "mp3@64kbps:loss=5.0 has no packets .*: Mp3 lacks the methods 'packets' and 'receive'"),
         ("reference:passes=2", "reference:passes=2 has no channel: passes is a setting of codecs"),
         ("opus:passes=two", "must be a whole number"),
         ("deepfilternet:loss=5", "unknown setting"),
@@ -132,7 +141,7 @@ def test_passes_code_what_the_pass_before_decoded(clip: Clip) -> None:
     once, twice = output("opus@12kbps", clip), output("opus@12kbps:passes=2", clip)
     by_hand = output("opus@12kbps", Clip("d/c", "d", loaded=present(once.audio), seed=5))
     assert present(twice.audio).digest() == present(by_hand.audio).fit(present(twice.audio).length).digest()
-    assert output("opus@12kbps:passes=1", clip).audio.digest() == present(once.audio).digest()  # type: ignore[union-attr]
+    assert present(output("opus@12kbps:passes=1", clip).audio).digest() == present(once.audio).digest()
 
 
 def test_settings_of_a_channel_are_part_of_the_name_and_of_nothing_else() -> None:
@@ -141,27 +150,33 @@ def test_settings_of_a_channel_are_part_of_the_name_and_of_nothing_else() -> Non
     assert "loss" not in resolve("opus@24kbps").settings
 
 
-class Tokens(NeuralCodec):
-    """Each token is a sample."""
+class Bytes(Codec):
+    """A byte a sample, sent in packets of one sample; what is lost is not concealed."""
 
-    def __init__(self) -> None:
-        self.rate = 8000
+    def encode(self, audio: Audio) -> Stream:
+        return Stream(np.round(127 * audio.samples[0]), 8 * audio.length)
 
     def decode(self, stream: Stream) -> Audio:
-        codes, length = stream.payload
-        return Audio.of(codes, self.rate).fit(length)
+        return Audio.of(stream.payload / 127, self.rate)
 
 
-def test_frames_of_tokens_are_repeated() -> None:
-    codec, codes = Tokens(), np.array([[1, 2, 3, 4, 5]])
-    stream = Stream((codes, 5), 40, codes)
-    assert codec.packets(stream) == 5
-    heard = codec.receive(stream, np.array([True, True, False, True, False]))
-    assert heard.samples[0].tolist() == [3, 3, 3, 3, 5]
-    assert not codec.receive(stream, np.ones(5, np.bool_)).samples.any()
+class Sends(Bytes):
+    """With packets."""
+
+    def packets(self, stream: Stream) -> int:
+        return int(stream.payload.size)
+
+    def receive(self, stream: Stream, lost: np.ndarray) -> Audio:
+        return self.decode(replace(stream, payload=np.where(lost, 0.0, stream.payload)))
 
 
-def test_codecs_without_packets_say_so() -> None:
-    assert issubclass(Tokens, Codec)
-    with pytest.raises(NotImplementedError):
-        Codec.packets(Tokens(), Stream(b"", 0))
+def test_a_codec_of_ones_own_loses_what_its_channel_loses(tone: Sound) -> None:
+    card = SystemCard(name="mine", title="T", tasks=("codec",), licence="MIT", module="m:C", rate=8000)
+    spec = SystemSpec(card, Name("mine"), {"loss": 25.0})
+    clip = Clip("d/c", "d", loaded=tone(1.0, rate=8000), seed=9)
+    heard = present(next(iter(Sends(spec).process([clip]))).audio)
+    lost = Channel(25.0, lossy=True).lost(8000, 9)
+    expected = np.where(lost, 0.0, np.round(127 * clip.audio.samples[0]) / 127)
+    np.testing.assert_allclose(heard.samples[0], expected, atol=1e-7)
+    with pytest.raises(BenchError, match="no packets that could be lost: it lacks the methods 'packets' and 'receive'"):
+        list(Bytes(spec).process([clip]))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.system.registry import load_system_card
 from tests.golden.make_neural_codecs import DAC, SMALL_DAC, draw, sound
-from tests.systems.neural_codecs.conftest import as_audio
+from tests.present import present
+from tests.systems.neural_codecs.conftest import as_audio, check_losses, one
 
 torch = pytest.importorskip("torch")
 
@@ -180,3 +182,23 @@ def test_variants_say_what_they_take() -> None:
         assert float(named[1]) == pytest.approx(kbps, abs=0.51 if name == "44khz-16kbps" else 0.005)
         (checkpoint,) = card.weights_of(name).values()
         assert checkpoint.file == release.file
+
+
+def test_lost_frames_are_repeated_in_what_the_network_hears(
+    codec: Callable[..., Any], weights: Path, small: Any
+) -> None:
+    perfect, lossy = (codec(f"dac@16khz-3kbps:loss={loss}", weights) for loss in (0, 30))
+    check_losses(small, perfect, lossy, as_audio(sound(16_000, 16_000), 16_000))
+
+
+def test_a_frame_that_is_lost_is_lost_in_every_channel(codec: Callable[..., Any], weights: Path) -> None:
+    """Each channel is then as it is by itself, with the same losses."""
+    each, mono = (codec(f"dac@16khz-3kbps:channels={kind},loss=30", weights) for kind in ("each", "mix"))
+    stereo = as_audio(sound(16_000, 16_000, 2), 16_000)
+    clip = Clip("set/stereo", "set", loaded=stereo).seeded(0)
+    heard = one(each, clip)
+    assert heard.details["packets"] == 50
+    for row, channel in zip(present(heard.audio).samples, stereo.samples, strict=True):
+        alone = one(mono, replace(clip, loaded=Audio(channel[None], 16_000)))
+        assert alone.details["packets_lost"] == heard.details["packets_lost"]
+        np.testing.assert_array_equal(row, present(alone.audio).samples[0])

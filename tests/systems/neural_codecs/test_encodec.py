@@ -12,7 +12,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError
 from ldmbench.system.registry import load_system_card, resolve
 from tests.golden.make_neural_codecs import ENCODEC, draw, sound
-from tests.systems.neural_codecs.conftest import as_audio
+from tests.systems.neural_codecs.conftest import as_audio, check_losses
 
 torch = pytest.importorskip("torch")
 
@@ -165,3 +165,15 @@ def test_the_card_names_the_file_of_each_variant() -> None:
         (checkpoint,) = card.weights_of(variant).values()
         assert checkpoint.file.startswith("encodec_48khz" if variant.startswith("48khz") else "encodec_24khz")
         assert checkpoint.files[checkpoint.file] == checkpoint.file[-11:-3]
+
+
+def test_lost_frames_are_repeated_in_what_the_network_hears(
+    codec: Callable[..., Any], weights: Path, codecs: dict[str, Any]
+) -> None:
+    perfect, lossy = (codec(f"encodec@6kbps:loss={loss}", weights) for loss in (0, 30))
+    check_losses(codecs["24khz"], perfect, lossy, as_audio(sound(24_000, 12_000), 24_000))
+
+
+def test_chunks_of_a_second_are_no_packets(codec: Callable[..., Any], weights: Path) -> None:
+    with pytest.raises(BenchError, match="has no packets that could be lost: chunks of a second"):
+        codec("encodec@48khz-6kbps:loss=5", weights)
