@@ -10,7 +10,7 @@ import pytest
 
 from ldmbench.clips.card import load_dataset_card
 from ldmbench.metrics import _base as metrics
-from ldmbench.metrics._base import BaseMetric, MetricFacts, load_metric
+from ldmbench.metrics._base import MetricFacts, RecordedMetric, load_metric
 from ldmbench.names import Name, Setting, parse
 from ldmbench.probes.embedder import resolve_probed, why_not_probed
 from ldmbench.reports import published, render, result
@@ -137,11 +137,6 @@ def test_the_sweep_of_steps_has_a_published_number_at_every_step() -> None:
     assert fd == sorted(fd, reverse=True)
 
 
-class _Fake(BaseMetric):
-    def __init__(self, facts: MetricFacts) -> None:
-        self.facts = facts
-
-
 @pytest.fixture
 def fake_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], list[Run]]:
     """``fake_runs(suite)``: a finished run of each of its systems on three clips; all values are known."""
@@ -155,8 +150,8 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
             facts = load_metric(metric).facts if old else MetricFacts(metric, metric)
             facts = MetricFacts(metric, facts.title, better=facts.better, digits=facts.digits)
 
-            def build(asked: Name, settings: object, facts: MetricFacts = facts) -> BaseMetric:
-                return _Fake(facts)
+            def build(asked: Name, settings: object, facts: MetricFacts = facts) -> RecordedMetric:
+                return RecordedMetric(facts)
 
             variants: dict[str, dict[str, Setting]] = {asked.variant: {}} if asked.variant else {}
             defaults = dict(asked.settings)

@@ -15,7 +15,7 @@ from ldmbench.audio import sound as audio_io
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
-from ldmbench.metrics._base import BaseMetric, MetricFacts
+from ldmbench.metrics._base import MetricFacts, RecordedMetric
 from ldmbench.names import parse
 from ldmbench.reports import bdrate, curves, drawing
 from ldmbench.runs.prepare import evaluate
@@ -30,16 +30,11 @@ FACTS = (
 )
 
 
-class _Fake(BaseMetric):
-    def __init__(self, facts: MetricFacts) -> None:
-        self.facts = facts
-
-
 @pytest.fixture(autouse=True)
 def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics.list_metrics()
     for facts in FACTS:
-        entry = metrics._Entry(lambda name, settings, facts=facts: _Fake(facts), {}, {})
+        entry = metrics._Entry(lambda name, settings, facts=facts: RecordedMetric(facts), {}, {})
         monkeypatch.setitem(metrics._registry, facts.name, entry)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -42,7 +43,7 @@ class Extractor(Protocol):
         ...
 
 
-class NetworkExtractor:
+class NetworkExtractor(ABC):
     """Base of extractors: caches by digest, prepares each sound, and runs equal shapes together.
 
     A subclass sets ``fingerprint`` and ``rate`` and gives ``load``, ``prepare`` and ``forward``. Its constructor
@@ -107,21 +108,21 @@ class NetworkExtractor:
             free_memory()
             inputs = inputs[: self.batch]
 
+    @abstractmethod
     def load(self) -> None:
         """Read the weights and build the network; called once, before the first ``forward``.
 
         Raises:
             CheckpointError: If a checkpoint is damaged, or not one of this network.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, sound: Audio) -> NDArray[np.float32]:
         """What the network is fed for one sound: an array of any shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Layer -> ``[sounds, ...]`` for inputs of equal shape ``[sounds, ...]``."""
-        raise NotImplementedError
 
 
 def digest(sound: Audio) -> str:

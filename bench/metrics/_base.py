@@ -303,6 +303,8 @@ def _declare(loaded: Loaded) -> None:
     defined = loaded.defined
     facts = getattr(defined, "facts", None)
     if isinstance(facts, MetricFacts) and isinstance(defined, type):
+        if lacking := sorted(getattr(defined, "__abstractmethods__", ())):
+            raise BenchError(f"{loaded.path.name}:{loaded.attribute} is no metric", f"it lacks {', '.join(lacking)}")
 
         def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
             made: Metric = defined()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +155,9 @@ class EmbeddingMetric(ModelMetric):
         except Unscored as reason:
             return reason
 
+    @abstractmethod
     def compare(self, *rows: Rows) -> Value:
         """A clip's value from its rows ``[frames, dim]`` of reference and output (or of the output alone)."""
-        raise NotImplementedError
 
 
 class SetMetric(EmbeddingMetric):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +119,14 @@ class DeviceMetric(Metric, Protocol):
         ...
 
 
-class BaseMetric:
+class BaseMetric(ABC):
     """Base of metric classes: aggregates by ``facts.kind``."""
 
     facts: MetricFacts
 
+    @abstractmethod
     def measure(self, clip: Clip, output: Output) -> Value:
         """The value of one clip."""
-        raise NotImplementedError
 
     def aggregate(self, values: Sequence[Stored]) -> Estimate:
         """Mean over clips, ratio of sums, or the largest value."""
@@ -151,9 +152,9 @@ class ModelMetric(BaseMetric):
         """
         self._device, self._weights = device, weights
 
+    @abstractmethod
     def problem(self) -> str:
         """Why this metric cannot be computed here, or empty; reads no checkpoint."""
-        raise NotImplementedError
 
     def measure(self, clip: Clip, output: Output) -> Value:
         """One clip's value.
@@ -167,9 +168,9 @@ class ModelMetric(BaseMetric):
             raise value
         return value
 
+    @abstractmethod
     def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[Value | Exception]:
         """Each clip's value in order, or why there is none."""
-        raise NotImplementedError
 
 
 class RecordedMetric(BaseMetric):

@@ -131,6 +131,7 @@ def test_another_process_insists_on_the_same_content() -> None:
         (PLAIN, "worst", r"has no 'worst': it has np, worst_sample"),
         ("def f(a, b): ...", "f", r"own.py:f is no metric: it takes \(a, b\)"),
         ("def f(a, b, c, *, d): ...", "f", r"own.py:f is no metric"),
+        (A_CLASS.replace("def measure", "def measured"), "Length", r"own.py:Length is no metric: it lacks measure"),
         ("f = 3", "f", r"own.py:f is no metric: it is of type int"),
         ("1 / 0", "f", r"cannot be loaded: ZeroDivisionError"),
         ("import sys; sys.exit(0)", "f", r"cannot be loaded"),

@@ -260,7 +260,9 @@ def test_a_metric_that_is_not_what_its_facts_say_is_refused(
 ) -> None:
     """Without this it would be measured in worker processes, or asked for methods that it has not."""
     facts = MetricFacts("other", "Other", device=device)
-    kind = type("Other", (BaseMetric,), {"facts": facts, **{name: lambda self, *_: None for name in members}})
+    kind = type(
+        "Other", (BaseMetric,), {"facts": facts, **{name: lambda self, *_: None for name in ("measure", *members)}}
+    )
     monkeypatch.setitem(base._registry, "other", base._Entry(lambda *_: kind(), {}, {}))
     with pytest.raises(BenchError, match=rf"metric other is not what its facts say: device is {device}"):
         load_metric("other")

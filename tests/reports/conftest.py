@@ -12,7 +12,7 @@ import pytest
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.metrics import _base as metrics
-from ldmbench.metrics._base import BaseMetric, MetricFacts
+from ldmbench.metrics._base import MetricFacts, RecordedMetric
 from ldmbench.runs.identity import VERSION
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow, Status
 from ldmbench.runs.results import Run
@@ -58,17 +58,14 @@ DATASETS = (
 )
 
 
-class _Metric(BaseMetric):
-    def __init__(self, facts: MetricFacts) -> None:
-        self.facts = facts
-
-
 @pytest.fixture(autouse=True, scope="module")
 def fake_metrics() -> Iterator[None]:
     metrics._import_all()
     with pytest.MonkeyPatch.context() as patch:
         for facts in FACTS:
-            patch.setitem(metrics._registry, facts.name, metrics._Entry(lambda *_, facts=facts: _Metric(facts), {}, {}))
+            patch.setitem(
+                metrics._registry, facts.name, metrics._Entry(lambda *_, facts=facts: RecordedMetric(facts), {}, {})
+            )
         yield
 
 
