@@ -206,22 +206,26 @@ def serve(connection: int, lifeline: int) -> None:
     ours, folder = os.getpid(), Path.cwd()
     channel = Connection(connection)
     while True:
-        try:
-            function, args = channel.recv()
-        except EOFError:
-            os._exit(0)
-        except BaseException as error:
-            _send(channel, ours, ("raised", describe(error)))
-            continue
-        try:
-            for item in function(*args):
-                _send(channel, ours, ("item", item))
-            answer: tuple[str, Any] = ("end", None)
-        except BaseException as error:
-            answer = ("raised", describe(error))
+        answer = _answered(channel, ours)
         with contextlib.suppress(OSError):
             os.chdir(folder)
         _send(channel, ours, answer)
+
+
+def _answered(channel: Connection, owner: int) -> tuple[str, Any]:
+    """Answer a question, of which nothing is held once it is done; how it ended."""
+    try:
+        function, args = channel.recv()
+    except EOFError:
+        os._exit(0)
+    except BaseException as error:
+        return "raised", describe(error)
+    try:
+        for item in function(*args):
+            _send(channel, owner, ("item", item))
+    except BaseException as error:
+        return "raised", describe(error)
+    return "end", None
 
 
 def _send(channel: Connection, owner: int, answer: tuple[str, Any]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
-from ldmbench.host.executor import Serial
+from ldmbench.host.executor import Executor, Serial
 from ldmbench.runs.generate import generate
 from ldmbench.runs.lanes import Lane
 from ldmbench.runs.plan import Plan
@@ -47,7 +47,8 @@ class Crew:
     size, chunk = 1, 1
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
-        self.scorers, self.then = Scorers(), then
+        self.counting, self.then = Scorers(), then
+        self.scorers: Executor = self.counting
 
     def lanes(self, count: int, clips: Sequence[Clip], build: object, root: Path) -> list[Lane]:
         return [self]
@@ -70,7 +71,7 @@ class Crew:
         pass
 
     def interrupt_once_scored(self) -> None:
-        while self.scorers.taken < CLIPS:
+        while self.counting.taken < CLIPS:
             time.sleep(0.01)
         raise KeyboardInterrupt
 
