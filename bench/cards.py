@@ -83,12 +83,18 @@ def load_card(path: Path, model: type[C], **extra: Any) -> C:
     try:
         return model.model_validate({**content, **extra})
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"])
-            if fault["type"] == "extra_forbidden":
-                allowed = ", ".join(model.model_fields) if len(fault["loc"]) == 1 else ""
-                faults.append(f"unknown key {key!r}" + (f", known are {allowed}" if allowed else ""))
-            else:
-                faults.append(f"{key}: {fault['msg']}" if key else fault["msg"])
-        raise BenchError(f"{path} is not a valid card", "; ".join(faults), "correct the card") from None
+        raise BenchError(f"{path} is not a valid card", faults_of(error, model), "correct the card") from None
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
+    """Everything that keeps content from being a record, on one line: each key, and what is wrong with it."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            allowed = ", ".join(model.model_fields) if len(fault["loc"]) == 1 else ""
+            faults.append(f"unknown key {key!r}" + (f", known are {allowed}" if allowed else ""))
+        else:
+            text = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{key}: {text}" if key else text)
+    return "; ".join(faults)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from ldmbench.cards import faults_of
 from ldmbench.clips.card import load_dataset_card
 from ldmbench.clips.clip import Clip, Dataset, clips_digest
 from ldmbench.clips.condition import Condition
@@ -37,9 +38,8 @@ def condition_of(text: str) -> tuple[str, Condition]:
     try:
         condition = Condition.model_validate({"kind": asked.name, **asked.settings})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         fix = "write DATASET@CONDITION, or KIND:setting=value,... such as lowpass:cutoff_hz=4000,filter=cheby1"
-        raise BenchError(f"{text!r} is not an input condition", faults, fix) from None
+        raise BenchError(f"{text!r} is not an input condition", faults_of(error, Condition), fix) from None
     return str(Name(asked.name, "", asked.settings)).replace(":", ",", 1), condition
 
 

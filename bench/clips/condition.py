@@ -41,12 +41,12 @@ class Condition(Card):
     """
 
     kind: Literal["lowpass", "resample", "gap", "noise", "reverb", "clip", "telephone", "restyle"]
-    cutoff_hz: float = 0.0
+    cutoff_hz: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     filter: Literal["kaiser", "stft", "cheby1", "butter", "ellip", "bessel", "random"] = "kaiser"
-    order: int = 8
-    rate: int = 0
-    start_s: float = 0.0
-    end_s: float = 0.0
+    order: int = Field(8, ge=1)
+    rate: int = Field(0, ge=0)
+    start_s: float = Field(0.0, ge=0.0)
+    end_s: float = Field(0.0, ge=0.0)
     text: str = ""
     snr_db: float = 0.0
     colour: Literal["white", "pink", ""] = ""
@@ -71,12 +71,17 @@ class Condition(Card):
     @model_validator(mode="after")
     def _degraded_by_something(self) -> Condition:
         for field, kind, what in (
+            ("cutoff_hz", "lowpass", "Hz above which nothing is left"),
+            ("rate", "resample", "Hz to which it is taken"),
+            ("end_s", "gap", "seconds at which the silence ends"),
             ("rt60_s", "reverb", "seconds in which the tail falls by 60 dB"),
             ("below_peak_db", "clip", "dB under the peak at which it is cut off"),
             ("law", "telephone", "mu or a"),
         ):
             if (self.kind == kind) != bool(getattr(self, field)):
                 raise ValueError(f"{field}: {what} for kind = {kind!r}, and for nothing else")
+        if self.kind == "gap" and self.start_s >= self.end_s:
+            raise ValueError("end_s: seconds after start_s at which the silence ends")
         if self.reference == "input" and self.kind == "restyle":
             raise ValueError("reference: a text has no sound to compare with")
         return self

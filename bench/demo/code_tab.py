@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ldmbench.demo.catalogue import Choice
 from ldmbench.demo.desk import Desk
-from ldmbench.demo.forms import Shown, chosen, seed_of, sound_source, source_of, stream, system_chooser
+from ldmbench.demo.forms import chosen, seed_of, sound_source, source_of, system_chooser
 from ldmbench.demo.tabs import Tab, finish
 from ldmbench.runs.request import Request
 from ldmbench.suite import load_suite
@@ -26,23 +26,14 @@ def code_tab(gr: Any, desk: Desk, listed: Sequence[Choice]) -> Tab:
             systems = system_chooser(gr, "code", listed, default, "Whole rate-distortion sets")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="code-seed")
 
-    def run(
-        upload: str | None,
-        builtin: str,
-        content: str,
-        single: Sequence[str],
-        sets: Sequence[str],
-        seed: float | None,
-        visitor: Any,
-    ) -> Iterator[Shown]:
-        def request() -> Request:
-            wanted = chosen(listed, single, sets, settings.limits.systems)
-            sound = source_of(desk, upload, builtin, content)
-            return Request(
-                SUITE, wanted, audio=sound.folder, content=sound.content, seed=seed_of(seed),
-                untrained=settings.untrained, out=settings.out,
-            )  # fmt: skip
+    def request(
+        upload: str | None, builtin: str, content: str, single: Sequence[str], sets: Sequence[str], seed: float | None
+    ) -> Request:
+        wanted = chosen(listed, single, sets, settings.limits.systems)
+        sound = source_of(desk, upload, builtin, content)
+        return Request(
+            SUITE, wanted, audio=sound.folder, content=sound.content, seed=seed_of(seed),
+            untrained=settings.untrained, out=settings.out,
+        )  # fmt: skip
 
-        yield from stream(desk, request, visitor.session_hash)
-
-    return finish(gr, desk, "code", run, [*source.inputs, *systems.inputs, seed])
+    return finish(gr, desk, "code", request, [*source.inputs, *systems.inputs, seed])

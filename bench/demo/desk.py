@@ -70,6 +70,6 @@ class Desk:
                     yield event
             finally:
                 # What is not read to its end is ended, with everything that it started.
-                events.close()  # type: ignore[attr-defined]
+                events.close()
                 if self._cancelled.get(visitor) is cancelled and not cancelled.is_set():
                     del self._cancelled[visitor]

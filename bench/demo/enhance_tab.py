@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ldmbench.clips.adhoc import condition_of
 from ldmbench.demo.catalogue import INPUT, Choice
 from ldmbench.demo.conditions import filters, named_conditions, written
 from ldmbench.demo.desk import Desk
-from ldmbench.demo.forms import Shown, chosen, seed_of, sound_source, source_of, stream, system_chooser
+from ldmbench.demo.forms import chosen, seed_of, sound_source, source_of, system_chooser
 from ldmbench.demo.tabs import Tab, finish
 from ldmbench.runs.request import Request
 from ldmbench.suite import load_suite
@@ -29,7 +29,7 @@ def enhance_tab(gr: Any, desk: Desk, listed: Sequence[Choice]) -> Tab:
             systems = system_chooser(gr, "enhance", listed, default)
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="enhance-seed")
 
-    def run(
+    def request(
         upload: str | None,
         builtin: str,
         content: str,
@@ -37,20 +37,16 @@ def enhance_tab(gr: Any, desk: Desk, listed: Sequence[Choice]) -> Tab:
         single: Sequence[str],
         sets: Sequence[str],
         seed: float | None,
-        visitor: Any,
-    ) -> Iterator[Shown]:
-        def request() -> Request:
-            wanted = chosen(listed, single, sets, settings.limits.systems)
-            condition_of(condition or "")
-            sound = source_of(desk, upload, builtin, content)
-            return Request(
-                SUITE, (INPUT, *wanted), audio=sound.folder, content=sound.content, conditions=(condition,),
-                seed=seed_of(seed), untrained=settings.untrained, out=settings.out,
-            )  # fmt: skip
+    ) -> Request:
+        wanted = chosen(listed, single, sets, settings.limits.systems)
+        condition_of(condition or "")
+        sound = source_of(desk, upload, builtin, content)
+        return Request(
+            SUITE, (INPUT, *wanted), audio=sound.folder, content=sound.content, conditions=(condition,),
+            seed=seed_of(seed), untrained=settings.untrained, out=settings.out,
+        )  # fmt: skip
 
-        yield from stream(desk, request, visitor.session_hash)
-
-    return finish(gr, desk, "enhance", run, [*source.inputs, condition, *systems.inputs, seed])
+    return finish(gr, desk, "enhance", request, [*source.inputs, condition, *systems.inputs, seed])
 
 
 def _condition(gr: Any) -> Any:

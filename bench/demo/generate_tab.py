@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ldmbench.clips.adhoc import prompts
 from ldmbench.demo.catalogue import Choice, is_ready
 from ldmbench.demo.desk import Desk
-from ldmbench.demo.forms import Shown, chosen, seed_of, stream, system_chooser
+from ldmbench.demo.forms import chosen, seed_of, system_chooser
 from ldmbench.demo.tabs import Tab, finish
 from ldmbench.errors import BenchError
 from ldmbench.names import Name, Setting, parse
@@ -39,7 +39,7 @@ def generate_tab(gr: Any, desk: Desk, listed: Sequence[Choice]) -> Tab:
                 candidates = _own(gr, "Candidates", "candidates")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="generate-seed")
 
-    def run(
+    def request(
         prompt: str,
         negative: str,
         single: Sequence[str],
@@ -49,26 +49,22 @@ def generate_tab(gr: Any, desk: Desk, listed: Sequence[Choice]) -> Tab:
         cfg: str,
         candidates: str,
         seed: float | None,
-        visitor: Any,
-    ) -> Iterator[Shown]:
-        def request() -> Request:
-            wanted = chosen(listed, single, sets, settings.limits.systems)
-            (text,) = (str(clip.text) for clip in prompts([prompt]).clips)
-            asked = {"steps": steps, "cfg": cfg, "seconds": seconds, "candidates": candidates}
-            values: dict[str, Setting] = {key: _number(key, text) for key, text in asked.items() if text.strip()}
-            if float(values.get("seconds", 0)) > settings.limits.seconds:
-                raise BenchError("the sound would be too long", f"{seconds} s of {settings.limits.seconds:g}")
-            if negative.strip():
-                values["negative"] = _worded(negative)
-            return Request(
-                SUITE, tuple(_with(choice, values) for choice in listed if choice.label in wanted), metrics,
-                prompts=(text,), seed=seed_of(seed), untrained=settings.untrained, out=settings.out,
-            )  # fmt: skip
-
-        yield from stream(desk, request, visitor.session_hash)
+    ) -> Request:
+        wanted = chosen(listed, single, sets, settings.limits.systems)
+        (text,) = (str(clip.text) for clip in prompts([prompt]).clips)
+        asked = {"steps": steps, "cfg": cfg, "seconds": seconds, "candidates": candidates}
+        values: dict[str, Setting] = {key: _number(key, text) for key, text in asked.items() if text.strip()}
+        if float(values.get("seconds", 0)) > settings.limits.seconds:
+            raise BenchError("the sound would be too long", f"{seconds} s of {settings.limits.seconds:g}")
+        if negative.strip():
+            values["negative"] = _worded(negative)
+        return Request(
+            SUITE, tuple(_with(choice, values) for choice in listed if choice.label in wanted), metrics,
+            prompts=(text,), seed=seed_of(seed), untrained=settings.untrained, out=settings.out,
+        )  # fmt: skip
 
     inputs = [prompt, negative, *systems.inputs, seconds, steps, cfg, candidates, seed]
-    return finish(gr, desk, "generate", run, inputs)
+    return finish(gr, desk, "generate", request, inputs)
 
 
 def _with(choice: Choice, values: dict[str, Setting]) -> str:

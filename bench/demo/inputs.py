@@ -69,8 +69,10 @@ def from_upload(path: Path, content: str, limits: Limits, out: Path) -> Input:
     """The folder of an upload, read whole or refused in one line that names it as the visitor does.
 
     Raises:
-        BenchError: If it is no sound, is damaged, or is larger, longer or wider than allowed.
+        BenchError: If it is no sound, is damaged, is larger, longer or wider than allowed, or was removed since.
     """
+    if not path.exists():
+        raise BenchError(f"{path.name} is no longer here", "uploads are kept for an hour", "upload it again")
     try:
         sound = _checked(path, limits)
     except BenchError as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ldmbench.demo import view
 from ldmbench.demo.desk import Desk
-from ldmbench.demo.forms import QUEUE, Shown
+from ldmbench.demo.forms import QUEUE, Shown, stream
+from ldmbench.runs.request import Request
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,15 @@ class Tab:
     runs: Any
 
 
-def finish(gr: Any, desk: Desk, prefix: str, run: Callable[..., Iterator[Shown]], inputs: Sequence[Any]) -> Tab:
+def finish(gr: Any, desk: Desk, prefix: str, request: Callable[..., Request], inputs: Sequence[Any]) -> Tab:
     """Buttons and the result below a form.
 
     Args:
         gr: Gradio.
         desk: Where trials are carried out.
         prefix: Of the elements' ids.
-        run: What happens when the button is pressed; its last parameter is the request of the browser.
-        inputs: Components that give its other parameters.
+        request: What is to be run when the button is pressed.
+        inputs: Components that give its parameters.
     """
     with gr.Row():
         go = gr.Button("Run", variant="primary", elem_id=f"{prefix}-run")
@@ -46,6 +47,9 @@ def finish(gr: Any, desk: Desk, prefix: str, run: Callable[..., Iterator[Shown]]
     def begin(visitor: Any) -> str:
         desk.begin(visitor.session_hash)
         return view.nothing("waiting: one model runs at a time", state="running")
+
+    def run(visitor: Any, *values: Any) -> Iterator[Shown]:
+        yield from stream(desk, lambda: request(*values), visitor.session_hash)
 
     def stop(visitor: Any) -> None:
         desk.cancel(visitor.session_hash)

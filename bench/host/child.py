@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,8 @@ class Child:
         *args: Any,
         timeout: float | None = None,
         each: bool = False,
-    ) -> Iterator[Any]:
-        """Yield what ``function(*args)`` yields there.
+    ) -> Generator[Any, None, None]:
+        """Yield what ``function(*args)`` yields there; closed before its end, it ends the process.
 
         Args:
             function: A generator function that the process can import.

@@ -166,7 +166,7 @@ def test_seeds_differ_among_clips_and_runs_and_nothing_else() -> None:
     seeds = [clip.seeded(0).seed for clip in clips]
     assert len(set(seeds)) > 995
     assert [clip.seeded(0).seed for clip in reversed(clips)] == seeds[::-1]
-    assert replace(clips[3], text="x", path=Path("y"), condition=Condition(kind="gap")).seeded(0).seed == seeds[3]
+    assert replace(clips[3], text="x", path=Path("y"), condition=Condition(kind="gap", end_s=1.0)).seeded(0).seed == seeds[3]
     assert clips[3].seeded(1).seed != seeds[3]
     assert all(0 <= seed < 2**32 for seed in seeds)
 
@@ -188,7 +188,7 @@ def test_the_digest_covers_what_a_system_is_given() -> None:
         replace(base, end=3.0),
         replace(base, start=1.0),
         replace(base, sha256="1"),
-        replace(base, condition=Condition(kind="gap")),
+        replace(base, condition=Condition(kind="gap", end_s=1.0)),
     ]
     digests = {clips_digest([clip]) for clip in (base, *changed)}
     digests |= {clips_digest([base], ["x"]), clips_digest([base, base]), clips_digest([])}

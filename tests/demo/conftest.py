@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,12 +68,13 @@ class Chime:
 
 @dataclass
 class Served:
-    """``ldmbench demo`` as a process."""
+    """``ldmbench demo`` as a process; ``outside`` hears of it when it speaks to another machine."""
 
     url: str
     folder: Path
     temporary: Path
     process: subprocess.Popen[str]
+    outside: socket.socket
 
     @property
     def runs(self) -> Path:
@@ -80,15 +82,24 @@ class Served:
         return self.folder / "runs"
 
 
-def started(folder: Path, *words: str) -> Served:
-    """A server in a folder of its own, with its own folder for temporary files."""
+#: What tells Gradio and the libraries below it to be silent; the server says so itself.
+_SILENT = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+
+
+def started(folder: Path, *words: str, before: str = "import ldmbench.cli") -> Served:
+    """A server in a folder of its own, with its own folder for temporary files; ``before`` is run in it first."""
     if find_spec("gradio") is None:  # Its import takes ten seconds.
         pytest.skip("gradio is not installed (the extra 'demo')")
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    outside = socket.create_server(("127.0.0.1", 0))
+    outside.setblocking(False)
+    proxy = f"http://127.0.0.1:{outside.getsockname()[1]}"
+    environment = {name: value for name, value in os.environ.items() if name not in _SILENT}
+    environment |= {"PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    environment |= {f"{kind}_proxy": proxy for kind in ("http", "https", "all")} | {"no_proxy": "127.0.0.1,localhost"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "ldmbench.cli", "demo", "--port", "0", *words],
+        [sys.executable, "-c", f"{before}; from ldmbench.cli import main; main()", "demo", *words],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=folder,
     )  # fmt: skip
     assert process.stdout is not None
@@ -96,23 +107,32 @@ def started(folder: Path, *words: str) -> Served:
     for line in process.stdout:
         lines.append(line)
         if address := re.search(r"the page is at (http://[^ ;]+)", line):
-            return Served(address[1], folder, temporary, process)
+            return Served(address[1], folder, temporary, process, outside)
     raise AssertionError("".join(lines))
 
 
 def stopped(served: Served) -> None:
-    """End a server as its user's machine does."""
+    """End a server as its user's machine does: its temporary files are gone, and it spoke to no other machine."""
     served.process.terminate()
     served.process.wait(timeout=30)
+    assert list(served.temporary.iterdir()) == []
+    with served.outside, pytest.raises(BlockingIOError):
+        served.outside.accept()
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The server that the browser tests share; when it is gone, so are its temporary files."""
+    """The server that the browser tests share."""
     folder = tmp_path_factory.mktemp("demo")
-    (folder / "chime.toml").write_text(CHIME_CARD)
-    (folder / "chime.py").write_text(CHIME)
-    server = started(folder, "opus@6kbps", "opus@24kbps", "mp3", "resample@8khz", "./chime.toml", "--most-mb", "1")
+    chime(folder)
+    server = started(
+        folder, "opus@6kbps", "opus@24kbps", "mp3", "resample@8khz", "./chime.toml", "--port", "0", "--most-mb", "1"
+    )
     yield server
     stopped(server)
-    assert list(server.temporary.iterdir()) == []
+
+
+def chime(folder: Path) -> None:
+    """Write the system that chimes."""
+    (folder / "chime.toml").write_text(CHIME_CARD)
+    (folder / "chime.py").write_text(CHIME)
