@@ -38,7 +38,7 @@ def table(profiles: Sequence[Profile]) -> Grid:
             f"{item.rate / 1000:g}" if item.rate else "any",
             _number(item.parameters, 1e6, 2),
             _number(item.macs, 1e9, 3),
-            _number(item.future, 1e-3, 1),
+            f"> {1000 * STREAMING_S:g}" if item.streaming is False else _number(item.future, 1e-3, 1),
             _number(item.residual, 1e-3, 2),
             {True: "yes", False: "no", None: "–"}[item.streaming],
             f"{item.rtf:.3f}",

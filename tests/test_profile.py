@@ -47,7 +47,7 @@ class Framed:
             yield Output(Audio.of(made, RATE))
 
 
-@pytest.mark.parametrize(("frame", "ahead"), [(320, 80), (160, 0), (960, 240), (16, 0)])
+@pytest.mark.parametrize(("frame", "ahead"), [(320, 80), (160, 0), (960, 240), (16, 0), (5600, 0), (9600, 4800)])
 def test_latency_is_frame_and_look_ahead(frame: int, ahead: int) -> None:
     measured = latency.measure(Framed(frame, ahead), RATE)
     assert measured.future == pytest.approx((frame + ahead - 1) / RATE, abs=0.0005)
@@ -65,8 +65,27 @@ def test_a_delay_that_is_not_made_up_for_is_told_from_the_latency() -> None:
 def test_what_needs_the_whole_sound_does_not_stream() -> None:
     measured = latency.measure(Framed(320, 0, whole=True), RATE)
     assert measured.streaming is False
-    assert measured.future is not None
-    assert measured.future > latency.FIRST - 0.1
+    # All that lies before the first change.
+    assert measured.future == pytest.approx(1.8)
+    row = Profile("whole", RATE, None, None, measured.future, measured.residual, measured.streaming, 0.1, False)
+    assert to_text([row], "csv").splitlines()[1].split(",")[4] == "1.8"
+    assert "| > 1000 |" in to_text([row], "markdown")
+
+
+@pytest.mark.parametrize(("late", "passes"), [(0, 25), (9600, 50)])
+def test_a_short_sound_is_enough_where_the_look_ahead_is_short(late: int, passes: int) -> None:
+    """A second for every pass, but for the impulse; where no change shows in a second the sound is a longer one."""
+    heard: list[float] = []
+
+    class Listening(Framed):
+        def process(self, clips: Sequence[Clip]) -> Iterator[Output]:
+            heard.extend(clip.audio.duration for clip in clips)
+            yield from super().process(clips)
+
+    measured = latency.measure(Listening(320, 80, late=late), RATE)
+    assert measured.residual == pytest.approx(late / RATE)
+    assert len(heard) <= passes
+    assert heard.count(3.3) == (1 if late == 0 else len(heard) - 14)
 
 
 def test_what_changes_from_time_to_time_is_not_measured() -> None:

@@ -28,7 +28,8 @@ class Profile:
         rate: Rate in Hz at which it works, 0 for any.
         parameters: Learned values.
         macs: Multiply-accumulates for a second of sound; None where nothing is computed in torch.
-        future: Algorithmic latency in seconds, by first change of the output; None where it was not measured.
+        future: Algorithmic latency in seconds, by first change of the output: at least so much where it is no
+            ``streaming``; None where it was not measured.
         residual: Delay in seconds that is left of an impulse; None where none comes out.
         streaming: Whether the output is made while the sound comes in.
         rtf: Seconds it took here for a second of sound, the second time.
