@@ -40,7 +40,8 @@ def hear_probe(examples: Examples, judge: str, device: str = "cpu", points: int 
     a network and chooses is the score ``judge``, of ``SCORES``.
 
     Source: hear-eval-kit 2021.1.3, ``task_predictions.py`` (``dataloader_from_split_name`` shuffles only where it is
-    given a string, and is given lists) and ``task_embeddings.py`` (``memmap_embeddings`` fixes the order).
+    given a string, and is given lists; ``data_splits_from_folds`` sorts them) and ``task_embeddings.py``
+    (``memmap_embeddings`` fixes the order).
     """
     folds = examples.folds()
     order = _memmap_order(examples)
@@ -79,18 +80,17 @@ def mlp_probe(examples: Examples, judge: str, device: str = "cpu", points: int =
 
 
 def _memmap_order(examples: Examples) -> Index:
-    """Rank of each example where hear-eval-kit has put all embeddings of a split into one file.
+    """Rank of each example where hear-eval-kit has put all embeddings of a split into one file, and joined these.
 
-    The files of each split in turn are shuffled by one generator that was seeded with 0.
+    The files of each split in turn are shuffled by one generator that was seeded with 0; folds are joined by name.
     """
     generator = random.Random(0)
-    rank = np.empty(len(examples.ids), np.int64)
-    place = 0
+    drawn: dict[str, list[int]] = {}
     for split in dict.fromkeys(examples.splits):
-        own = [position for position, name in enumerate(examples.splits) if name == split]
-        generator.shuffle(own)
-        rank[own] = np.arange(place, place + len(own))
-        place += len(own)
+        drawn[split] = [position for position, name in enumerate(examples.splits) if name == split]
+        generator.shuffle(drawn[split])
+    rank = np.empty(len(examples.ids), np.int64)
+    rank[[position for split in sorted(drawn) for position in drawn[split]]] = np.arange(len(rank))
     return rank
 
 

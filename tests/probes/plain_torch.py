@@ -91,6 +91,16 @@ def fit(
     return best
 
 
+def in_files(examples: Examples) -> dict[str, list[int]]:
+    """Split -> its examples, in the order in which they are put into one array by one generator."""
+    generator = random.Random(0)
+    rows: dict[str, list[int]] = {}
+    for name in dict.fromkeys(examples.splits):
+        rows[name] = [index for index, split in enumerate(examples.splits) if split == name]
+        generator.shuffle(rows[name])
+    return rows
+
+
 def probe(
     examples: Examples,
     seed: int,
@@ -102,12 +112,7 @@ def probe(
     torch.manual_seed(seed)
     names = sorted(set(examples.splits))
     once = set(names) == {"train", "valid", "test"}
-    # All files of each split are put into one array in an order of one generator.
-    generator = random.Random(0)
-    rows: dict[str, list[int]] = {}
-    for name in dict.fromkeys(examples.splits):
-        rows[name] = [index for index, split in enumerate(examples.splits) if split == name]
-        generator.shuffle(rows[name])
+    rows = in_files(examples)
     divisions = [("test", "valid", ["train"])]
     if not once:
         divisions = []

@@ -21,6 +21,14 @@ from ldmbench.probes.stack import Point, Stack
 from tests.probes.plain_torch import CONFIGURATIONS, network, probe, synthetic
 
 
+#: Of hear-eval-kit 2021.1.3, ``task_predictions.py``: ``PARAM_GRID`` and the arguments of its trainer.
+HEAR = {"batch": 1024, "epochs": 500, "every": 3, "patience": 20, "dropout": 0.1, "hidden": 1024}
+OURS = {
+    "batch": mlp.BATCH, "epochs": mlp.EPOCHS, "every": mlp.EVERY, "patience": mlp.PATIENCE, "dropout": stack.DROPOUT,
+    "hidden": stack.WIDTH,
+}  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
@@ -31,6 +39,10 @@ def test_the_grid_is_that_of_hear_eval_kit_in_its_order() -> None:
     tried = [(point.layers, "normal" if point.normal else "uniform", point.rate) for point in grid()]
     assert tuple(tried) == CONFIGURATIONS
     assert len(set(grid(16))) == 16
+
+
+def test_sizes_are_those_of_hear_eval_kit() -> None:
+    assert OURS == HEAR
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -126,6 +138,42 @@ def test_training_stops_and_keeps_the_first_of_the_best(monkeypatch: pytest.Monk
     monkeypatch.setattr(mlp, "BATCH", len(fold.train) - 1)
     with pytest.raises(BenchError, match="leave one alone in its batch"):
         train(found.features, found.targets, [member], score)
+
+
+def test_a_network_is_asked_in_its_best_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Best at the second look of four: it says what it says where it stops there."""
+    found = synthetic(60, 3, 4, 4, 1.0)
+    fold = found.folds()[0]
+    members = [Member(Point(2, 1e-3, True), seed, fold.train, fold.valid, fold.test) for seed in (1, 2)]
+    told = []
+    # Two networks at each look.
+    answers = [0.1, 0.3, 0.7, 0.5, 0.2, 0.5, 0.0, 0.4]
+    for epochs in (12, 6, 3):
+        monkeypatch.setattr(mlp, "EPOCHS", epochs)
+        looks = iter(answers)
+        told.append(train(found.features, found.targets, members, lambda *_, looks=looks: next(looks)))
+        assert list(looks) == answers[2 * epochs // 3 :]
+    for number in (0, 1):
+        assert [item[number].epoch for item in told] == [6, 6, 3]
+        np.testing.assert_array_equal(told[0][number].scores, told[1][number].scores)
+        assert np.abs(told[0][number].scores - told[2][number].scores).max() > 0.01
+
+
+def test_an_epoch_is_all_that_is_learned_from_in_batches() -> None:
+    order = np.random.default_rng(0).permutation(2500)
+    kept, first, second = (Member(Point(1, 1e-3, True), 0, order, order, order, seed) for seed in (None, 1, 2))
+    batches = list(mlp._batches([kept, kept], 1))
+    assert [len(batch) for batch in batches] == [1024, 1024, 452]
+    assert np.concatenate(batches).tolist() == order.tolist()
+    shuffled = [np.concatenate(list(mlp._batches([first, first], epoch))) for epoch in (1, 2, 1)]
+    assert [sorted(rows.tolist()) for rows in shuffled] == [list(range(2500))] * 3
+    # Another order in each epoch, and the same one whenever the epoch is gone through.
+    assert (shuffled[0] != shuffled[1]).mean() > 0.99
+    assert np.array_equal(shuffled[0], shuffled[2])
+    each = np.concatenate(list(mlp._batches([first, second], 1)), axis=1)
+    assert each.shape == (2, 2500)
+    assert np.array_equal(each[0], shuffled[0])
+    assert (each[1] != each[0]).mean() > 0.99
 
 
 @pytest.mark.parametrize("protocol", [hear_probe, mlp_probe])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import struct
 from collections.abc import Iterator
@@ -130,7 +131,17 @@ def test_an_offline_run_holds_every_score_at_its_step(runs: list[Run], tmp_path:
 
     messages: Any = wandb_internal_pb2
 
+    # A caller's own session stays open, also one whose service the process was started with.
+    wandb: Any = importlib.import_module("wandb")
+    own = wandb.init(mode="offline", dir=str(tmp_path), settings=wandb.Settings(console="off", silent=True))
     folders = write(runs, tmp_path)
+    assert wandb.run is own
+    own.log({"loss": 0.25}, step=3)
+    mine = Path(own.dir).parent
+    own.finish()
+    wandb.teardown()
+    logged = [messages.Record.FromString(data) for data in stored(next(mine.glob("*.wandb")))]
+    assert [record.history.step.num for record in logged if record.HasField("history")] == [3]
     measured: dict[tuple[str, int], dict[str, float]] = {}
     for item, folder in zip(series(runs), folders, strict=True):
         records = [messages.Record.FromString(data) for data in stored(next(folder.glob("*.wandb")))]
