@@ -50,7 +50,7 @@ class Framed:
 @pytest.mark.parametrize(("frame", "ahead"), [(320, 80), (160, 0), (960, 240), (16, 0), (5600, 0), (9600, 4800)])
 def test_latency_is_frame_and_look_ahead(frame: int, ahead: int) -> None:
     measured = latency.measure(Framed(frame, ahead), RATE)
-    assert measured.future == pytest.approx((frame + ahead - 1) / RATE, abs=0.0005)
+    assert measured.future == pytest.approx((frame + ahead - 1) / RATE, abs=0.001)
     assert measured.streaming
     assert measured.residual == 0.0
 
@@ -58,7 +58,7 @@ def test_latency_is_frame_and_look_ahead(frame: int, ahead: int) -> None:
 def test_a_delay_that_is_not_made_up_for_is_told_from_the_latency() -> None:
     """What is late needs less of the future at its own time; the impulse says by how much it is late."""
     measured = latency.measure(Framed(320, 80, late=100), RATE)
-    assert measured.future == pytest.approx((320 + 80 - 1 - 100) / RATE, abs=0.0005)
+    assert measured.future == pytest.approx((320 + 80 - 1 - 100) / RATE, abs=0.001)
     assert measured.residual == pytest.approx(100 / RATE)
 
 
@@ -69,10 +69,10 @@ def test_what_needs_the_whole_sound_does_not_stream() -> None:
     assert measured.future == pytest.approx(1.8)
     row = Profile("whole", RATE, None, None, measured.future, measured.residual, measured.streaming, 0.1, False)
     assert to_text([row], "csv").splitlines()[1].split(",")[4] == "1.8"
-    assert "| > 1000 |" in to_text([row], "markdown")
+    assert "> 1000" in to_text([row], "text")
 
 
-@pytest.mark.parametrize(("late", "passes"), [(0, 25), (9600, 50)])
+@pytest.mark.parametrize(("late", "passes"), [(0, 25), (12_000, 50)])
 def test_a_short_sound_is_enough_where_the_look_ahead_is_short(late: int, passes: int) -> None:
     """A second for every pass, but for the impulse; where no change shows in a second the sound is a longer one."""
     heard: list[float] = []

@@ -116,7 +116,7 @@ def _reach(trial: _Trial, first: int, limit: float) -> float | None:
     """
     step = SPREAD / ONSETS * trial.rate
     reaches: list[tuple[int, float]] = []
-    for onset in np.round(first + step * np.arange(ONSETS)).astype(int).tolist():
+    for onset in (first + round(step * number) for number in range(ONSETS)):
         if (start := trial.reached(onset)) is not None:
             reaches.append((onset, start))
             if onset - start > limit:

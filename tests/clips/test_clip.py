@@ -166,7 +166,8 @@ def test_seeds_differ_among_clips_and_runs_and_nothing_else() -> None:
     seeds = [clip.seeded(0).seed for clip in clips]
     assert len(set(seeds)) > 995
     assert [clip.seeded(0).seed for clip in reversed(clips)] == seeds[::-1]
-    assert replace(clips[3], text="x", path=Path("y"), condition=Condition(kind="gap", end_s=1.0)).seeded(0).seed == seeds[3]
+    gap = Condition(kind="gap", end_s=1.0)
+    assert replace(clips[3], text="x", path=Path("y"), condition=gap).seeded(0).seed == seeds[3]
     assert clips[3].seeded(1).seed != seeds[3]
     assert all(0 <= seed < 2**32 for seed in seeds)
 

@@ -20,7 +20,6 @@ from ldmbench.probes.scores import top1
 from ldmbench.probes.stack import Point, Stack
 from tests.probes.plain_torch import CONFIGURATIONS, network, probe, synthetic
 
-
 #: Of hear-eval-kit 2021.1.3, ``task_predictions.py``: ``PARAM_GRID`` and the arguments of its trainer.
 HEAR = {"batch": 1024, "epochs": 500, "every": 3, "patience": 20, "dropout": 0.1, "hidden": 1024}
 OURS = {
