@@ -55,15 +55,10 @@ RATE = 48_000
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
+def _no_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("LDMBENCH_WEIGHTS", raising=False)
     load_clap.cache_clear()
-    cache.forget()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
     load_clap.cache_clear()
 
 

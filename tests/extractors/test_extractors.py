@@ -38,13 +38,6 @@ class Moments(NetworkExtractor):
         return {"moments": np.stack([batch.mean(axis=1), (batch**2).mean(axis=1)], axis=1)}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
-    cache.forget()
-    return tmp_path
-
-
 def noise(length: int, seed: int = 0) -> Audio:
     return Audio.of(np.random.default_rng(seed).standard_normal(length), 8000)
 

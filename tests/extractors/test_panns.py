@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,21 +23,6 @@ from ldmbench.extractors.panns import CHECKPOINTS, load_panns
 from ldmbench.weights.record import CheckpointError
 
 State = dict[str, "torch.Tensor"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
-    cache.forget()
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

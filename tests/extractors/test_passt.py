@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ else:
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import Unscored
-from ldmbench.extractors import cache, passt
+from ldmbench.extractors import passt
 from ldmbench.extractors.passt import CHECKPOINT, RATE, SHORTEST, WINDOW, Passt, load_passt
 from ldmbench.metrics._base import load_metric
 from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source
@@ -29,21 +29,6 @@ from ldmbench.weights.record import CheckpointError
 
 State = dict[str, "torch.Tensor"]
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "passt.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
-    cache.forget()
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

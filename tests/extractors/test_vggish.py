@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +20,6 @@ from ldmbench.audio.sound import Audio
 from ldmbench.extractors import cache, vggish
 from ldmbench.extractors.vggish import CHECKPOINT, PCA, Loading, examples, load_vggish
 from ldmbench.weights.record import CheckpointError
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path))
-    cache.forget()
-    return tmp_path
 
 
 @pytest.fixture(scope="module")
