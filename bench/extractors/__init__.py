@@ -78,9 +78,8 @@ class NetworkExtractor(ABC):
                 embeddings[key] = cached
             else:
                 inputs[key] = self.prepare(sound)
-        if inputs and not self._loaded:
-            self.load()
-            self._loaded = True
+        if inputs:
+            self.ready()
         while inputs:
             group = _groups(inputs, self.batch, self.largest)[0]
             outputs = self._fitting([inputs[key] for key in group])
@@ -91,6 +90,16 @@ class NetworkExtractor(ABC):
                 embeddings[key] = _checked({layer: array[position] for layer, array in outputs.items()})
                 cache.put(self.fingerprint, key, embeddings[key])
         return [embeddings[key] for key in keys]
+
+    def ready(self) -> None:
+        """``load``, unless that was done.
+
+        Raises:
+            CheckpointError: If the weights cannot be loaded.
+        """
+        if not self._loaded:
+            self.load()
+            self._loaded = True
 
     def _fitting(self, inputs: Sequence[NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
         """What ``forward`` makes of the inputs, or of the first half of them and so on, where the memory is short.

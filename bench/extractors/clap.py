@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,11 +12,11 @@ from numpy.typing import NDArray
 
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.extractors import NetworkExtractor, cache, exact, make_fingerprint
+from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
+from ldmbench.extractors.captions import Tokenizer, embed_captions
 from ldmbench.extractors.clap_input import (
     FRAMES,
     VOCABULARY,
-    Tokenizer,
     as_laion_clap,
     filters,
     fusion_filters,
@@ -186,39 +184,18 @@ class Clap(NetworkExtractor):
             self._tokenizer = self._load_tokenizer()
         tokenize, identity = self._tokenizer
         mark = make_fingerprint(network="clap text", weights=self._identity, tokens=identity)
-        embeddings: dict[str, NDArray[np.float32]] = {}
-        fresh: dict[int, dict[str, list[int]]] = defaultdict(dict)
-        for caption in dict.fromkeys(captions):
-            cached = cache.get(mark, _key(caption))
-            if cached is not None:
-                embeddings[caption] = cached["embedding"]
-            else:
-                tokens = tokenize(caption)
-                fresh[len(tokens)][caption] = tokens
-        if fresh and not self._loaded:
-            self.load()
-            self._loaded = True
-        for group in fresh.values():
-            names = list(group)
-            for start in range(0, len(names), 32):
-                part = names[start : start + 32]
-                rows = self._embed_tokens([group[name] for name in part])
-                for caption, row in zip(part, rows, strict=True):
-                    embeddings[caption] = row
-                    cache.put(mark, _key(caption), {"embedding": row})
-        return np.stack([embeddings[caption] for caption in captions])
+        return embed_captions(captions, mark, tokenize, self._embed_tokens)
 
     def _embed_tokens(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Embeddings ``[captions, 512]`` of captions of equally many tokens."""
         import torch
         from torch.nn import functional
 
+        self.ready()
         with exact():
             numbers = torch.tensor(tokens, device=self.device)
             x = self.model.text_model(input_ids=numbers, attention_mask=torch.ones_like(numbers)).pooler_output
             rows: NDArray[np.float32] = functional.normalize(self.model.text_projection(x), dim=-1).cpu().numpy()
-        if not np.isfinite(rows).all():
-            raise BenchError("the text branch gave an embedding that is not finite", fix="check its checkpoint")
         return rows
 
 
@@ -261,7 +238,3 @@ def load_clap(
         identity=verify(CHECKPOINTS[name], path, official),
         path=path,
     )
-
-
-def _key(caption: str) -> str:
-    return hashlib.sha256(caption.encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +11,10 @@ import numpy as np
 from ldmbench.audio.arrays import Features, Filters, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import magnitudes, mel_filters
+from ldmbench.extractors.captions import Tokenizer
 from ldmbench.extractors.clap_weights import HIGH, HOP, LOW, MELS, RATE, WINDOW
 from ldmbench.weights.find import find_folder, obtain, verify
 from ldmbench.weights.record import Checkpoint, CheckpointError
-
-#: Turns a caption into token numbers.
-Tokenizer = Callable[[str], list[int]]
 
 #: Samples and frames that the audio branch hears at once, and tokens that the text branch reads.
 LENGTH = 10 * RATE
@@ -78,16 +75,17 @@ def windows(signal: Signal, every: bool) -> list[Signal]:
     return [signal[start : start + LENGTH] for start in starts]
 
 
-def log_mel(signal: Signal, filters: Filters) -> Features:
+def log_mel(signal: Signal, filters: Filters, hop: int = HOP) -> Features:
     """Decibels ``[frames, mels]`` of the power in mel bands, not below -100.
 
     Args:
         signal: ``[time]`` at 48 kHz.
         filters: ``[mels, bins]``.
+        hop: Samples between frames.
 
     Source: laion_clap 1.1.7, ``clap_module/htsat.py`` (torchlibrosa) and ``training/data.py``, ``get_mel``.
     """
-    power = magnitudes(signal, WINDOW, HOP) ** 2 @ filters.T
+    power = magnitudes(signal, WINDOW, hop) ** 2 @ filters.T
     decibels: Features = 10.0 * np.log10(np.maximum(power, 1e-10))
     return decibels.astype(np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,9 @@ UNUSED = re.compile(
 _COMPUTED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
 
 
-def renamed(key: str) -> str:
+def renamed(key: str, prefixes: Mapping[str, str] = PREFIXES) -> str:
     """The name in transformers of an official weight; ``qkv`` stays, since it becomes three."""
-    for official, name in PREFIXES.items():
+    for official, name in prefixes.items():
         if key.startswith(official):
             key = name + key.removeprefix(official)
             break
@@ -98,12 +98,12 @@ def renamed(key: str) -> str:
     return key
 
 
-def official_name(key: str) -> str:
+def official_name(key: str, prefixes: Mapping[str, str] = PREFIXES) -> str:
     """The inverse of ``renamed``."""
     if key.startswith("audio_model.audio_encoder.layers."):
         for official, name in BLOCKS.items():
             key = key.replace(name, official)
-    for official, name in PREFIXES.items():
+    for official, name in prefixes.items():
         if key.startswith(name):
             return official + key.removeprefix(name)
     return key
@@ -113,14 +113,22 @@ class OfficialLayout:
     """A ``ClapModel`` that is read and filled under the official names, the front end's weights included.
 
     It has the two methods of a ``torch.nn.Module`` that ``ldmbench.weights.tensors.fit`` needs.
+
+    Args:
+        model: A ``torch.nn.Module`` whose ``audio_model`` is a ``ClapAudioModel``.
+        prefixes: What the official name of a weight becomes, by the beginning of the name.
+        front: The front end's weights by official name; None for LAION-CLAP's.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(
+        self, model: Any, prefixes: Mapping[str, str] = PREFIXES, front: Mapping[str, Any] | None = None
+    ) -> None:
         import torch
 
         self.model = model
-        bins = WINDOW // 2 + 1
-        self.front = {MEL: torch.zeros(bins, MELS), **{key: torch.zeros(bins, 1, WINDOW) for key in DFT.values()}}
+        self.prefixes = prefixes
+        self.expected = front_end() if front is None else front
+        self.front = {key: torch.zeros_like(tensor) for key, tensor in self.expected.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Official name -> tensor."""
@@ -132,10 +140,10 @@ class OfficialLayout:
             if key in _COMPUTED:
                 continue
             if not key.startswith("audio_model") or ".attention.self." not in key or not _is_qkv(key):
-                official[official_name(key)] = tensor
+                official[official_name(key, self.prefixes)] = tensor
             elif ".query." in key:
                 three = torch.cat([state[key.replace(".query.", f".{part}.")] for part in QKV])
-                official[official_name(key).replace(".query.", ".qkv.")] = three
+                official[official_name(key, self.prefixes).replace(".query.", ".qkv.")] = three
         return official
 
     def load_state_dict(self, official: Mapping[str, Any]) -> None:
@@ -146,22 +154,22 @@ class OfficialLayout:
                 self.front[key] = tensor
             elif ".qkv." in key:
                 for part, third in zip(QKV, tensor.chunk(3), strict=True):
-                    state[renamed(key).replace(".qkv.", f".{part}.")] = third
+                    state[renamed(key, self.prefixes).replace(".qkv.", f".{part}.")] = third
             else:
-                state[renamed(key)] = tensor
+                state[renamed(key, self.prefixes)] = tensor
         self.model.load_state_dict(state)
 
-    def verify_front_end(self, path: Path) -> None:
+    def verify_front_end(self, path: Path, title: str = "LAION-CLAP") -> None:
         """Check that the DFT and the mel matrix in the checkpoint are those which are computed here.
 
         Raises:
             CheckpointError: If they are not.
         """
-        for key, expected in front_end().items():
+        for key, expected in self.expected.items():
             stored = self.front[key]
             if not (stored - expected).abs().max() <= 1e-5 * expected.abs().max():
                 raise CheckpointError(
-                    f"{path} is not a checkpoint of LAION-CLAP", f"{key} is another front end", "use the official one"
+                    f"{path} is not a checkpoint of {title}", f"{key} is another front end", "use the official one"
                 )
 
 
@@ -207,15 +215,21 @@ def build(architecture: Architecture) -> Any:
 
 
 def random_state(architecture: Architecture, seed: int = 0) -> dict[str, Any]:
-    """Seeded random weights under the official names, with the true front end; unused weights are left out.
+    """Seeded random weights under the official names, with the true front end; unused weights are left out."""
+    return draw(lambda: OfficialLayout(build(architecture)), seed)
+
+
+def draw(make: Callable[[], OfficialLayout], seed: int) -> dict[str, Any]:
+    """Seeded random weights of the layout that ``make`` makes, with its true front end.
 
     Matrices keep the variance of what they are given, the first normalisation brings decibels to about unit
     variance, and biases are random, so that different sounds and captions get different embeddings.
     """
     import torch
 
-    def fill() -> dict[str, Any]:
-        state = OfficialLayout(build(architecture)).state_dict()
+    def fill() -> tuple[dict[str, Any], Mapping[str, Any]]:
+        layout = make()
+        state = layout.state_dict()
         for key, tensor in state.items():
             if not tensor.is_floating_point():
                 continue
@@ -225,19 +239,19 @@ def random_state(architecture: Architecture, seed: int = 0) -> dict[str, Any]:
                 tensor.fill_(1.0)
             elif not key.startswith("logit_scale"):
                 torch.nn.init.normal_(tensor, std=0.1)
-        return state
+        return state, layout.expected
 
-    state = seeded(fill, seed)
+    state, front = seeded(fill, seed)
     for key in state:
         if key.endswith("running_mean"):
-            state[key].fill_(-30.0 if key.startswith("audio_branch.bn0.") else 0.0)
+            state[key].fill_(-30.0 if ".bn0." in key else 0.0)
         elif key.endswith("running_var"):
-            state[key].fill_(400.0 if key.startswith("audio_branch.bn0.") else 1.0)
+            state[key].fill_(400.0 if ".bn0." in key else 1.0)
         elif key.endswith("num_batches_tracked"):
             state[key].fill_(0)
         elif key.startswith("logit_scale"):
             state[key].fill_(math.log(1 / 0.07))
-    return state | front_end()
+    return {**state, **front}
 
 
 def read_official(path: Path) -> dict[str, Any]:
