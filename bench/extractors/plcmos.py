@@ -19,6 +19,12 @@ _WINDOW, _HOP = 512, 256
 #: Frames whose logarithms are computed together.
 _BLOCK = 4096
 
+#: What the network makes of the sound, before the rater comes to it: nothing above depends on who listens.
+_HEARD = ("onnx::Concat_335", "onnx::Concat_337")
+
+_EAR = (("degraded_audio",), _HEARD)
+_RATERS = ((*_HEARD, "rater_embed"), ("plcmos",))
+
 _FILE = "plcmos_models/plcmos_v2.onnx"
 _SHA256 = "c0ad3fc64ef9682b4749c0e96636b41c73b4b30bd123b9348feea06a96895286"
 
@@ -34,12 +40,14 @@ def plcmos(signal: Signal, seed: int = 0) -> dict[str, float]:
 
     Source: Diener et al., PLCMOS, arXiv:2305.15127; speechmos 0.0.1.1, ``plcmos.py``.
     """
-    network = load_network(packaged("speechmos", _FILE, _SHA256))
-    heard = log_power(signal)[None, None]
+    path = packaged("speechmos", _FILE, _SHA256)
+    heard = load_network(path, cut=_EAR)({"degraded_audio": log_power(signal)[None, None]})
     generator = np.random.RandomState(seed)
-    raters = [generator.normal(size=(1, _RATER)).astype(np.float32) for _ in range(RATERS)]
-    # One by one: the network hears the sound once for each rater anyway, and together they would take their memory.
-    values = [float(network({"degraded_audio": heard, "rater_embed": rater})[0].ravel()[0]) for rater in raters]
+    head = load_network(path, cut=_RATERS)
+    values = []
+    for _ in range(RATERS):
+        rater = generator.normal(size=(1, _RATER)).astype(np.float32)
+        values.append(float(head({**dict(zip(_HEARD, heard, strict=True)), "rater_embed": rater})[0].ravel()[0]))
     return {"plcmos": sum(values) / RATERS}
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ldmbench.audio.arrays import Signal
+from ldmbench.audio.memo import remember
+from ldmbench.audio.sound import Audio
+from ldmbench.clips.clip import Clip
 from ldmbench.errors import Unscored
-from ldmbench.metrics._base import metric
-from ldmbench.metrics._pair import refuse_silence
+from ldmbench.extractors import digest
+from ldmbench.metrics._base import BaseMetric, MetricFacts, register, settings_title
+from ldmbench.metrics._pair import refuse_silence, sounds
+from ldmbench.names import Name, Setting
+from ldmbench.system.protocol import Output
 
 #: Rate in Hz at which it listens.
 RATE = 48_000
@@ -22,45 +29,42 @@ LONGEST = 120.0
 _SOURCE = "google/zimtohrli; PyPI zimtohrli 0.2.1.post1, Pyohrli().distance at 48 kHz, full scale 80 dB"
 
 
-@metric(
-    "zimtohrli", title="Zimtohrli", better="lower", rate=RATE, digits=4, low=0.0, extras=("speech",), source=_SOURCE
-)
-def zimtohrli(reference: Signal, estimate: Signal, rate: int) -> float:
-    """The distance, 0 for equal sounds.
+@dataclass
+class Zimtohrli(BaseMetric):
+    """The distance, 0 for equal sounds, computed once for both columns.
 
-    Raises:
-        Unscored: If the reference is silent, or shorter or longer than the package can hear.
+    Attributes:
+        facts: The metric's facts.
+        scored: Map it to a scale of 1 to 5.
     """
-    refuse_silence(reference)
-    if len(reference) > LONGEST * rate:
-        raise Unscored(
-            f"{len(reference) / rate:.1f} s are longer than the {LONGEST:g} s that Zimtohrli is computed for"
-        )
-    if len(reference) < SHORTEST * rate:
-        raise Unscored(f"{len(reference) / rate:.2f} s are shorter than the {SHORTEST} s that Zimtohrli needs")
-    return float(_judge().distance(reference, estimate))
+
+    facts: MetricFacts
+    scored: bool
+
+    def measure(self, clip: Clip, output: Output) -> float:
+        """The clip's value.
+
+        Raises:
+            Unscored: If the reference is silent, or shorter or longer than the package can hear.
+        """
+        reference, estimate = sounds(clip, output, RATE)
+        refuse_silence(reference.samples)
+        seconds = reference.duration
+        if seconds > LONGEST:
+            raise Unscored(f"{seconds:.1f} s are longer than the {LONGEST:g} s that Zimtohrli is computed for")
+        if seconds < SHORTEST:
+            raise Unscored(f"{seconds:.2f} s are shorter than the {SHORTEST} s that Zimtohrli needs")
+        key = ("zimtohrli", digest(reference))
+        value = remember(estimate, key, lambda: _distance(reference, estimate), small=True)
+        if not self.scored:
+            return value
+        from zimtohrli import mos_from_zimtohrli
+
+        return float(mos_from_zimtohrli(value))
 
 
-@metric(
-    "zimtohrli_mos",
-    title="Zimtohrli MOS",
-    unit="MOS",
-    rate=RATE,
-    digits=2,
-    low=1.0,
-    high=5.0,
-    extras=("speech",),
-    source=f"{_SOURCE}, mos_from_zimtohrli",
-)
-def zimtohrli_mos(reference: Signal, estimate: Signal, rate: int) -> float:
-    """The distance mapped to a scale of 1 to 5.
-
-    Raises:
-        Unscored: As ``zimtohrli``.
-    """
-    from zimtohrli import mos_from_zimtohrli
-
-    return float(mos_from_zimtohrli(zimtohrli(reference, estimate, rate)))
+def _distance(reference: Audio, output: Audio) -> float:
+    return float(_judge().distance(reference.samples[0], output.samples[0]))
 
 
 @cache
@@ -68,3 +72,30 @@ def _judge() -> Any:
     from zimtohrli import Pyohrli
 
     return Pyohrli()
+
+
+def _distance_metric(asked: Name, settings: Mapping[str, Setting]) -> Zimtohrli:
+    title = f"Zimtohrli{settings_title(asked)}"
+    facts = MetricFacts(
+        name=str(asked), title=title, better="lower", rate=RATE, digits=4, low=0.0, extras=("speech",), source=_SOURCE
+    )
+    return Zimtohrli(facts, False)
+
+
+def _score_metric(asked: Name, settings: Mapping[str, Setting]) -> Zimtohrli:
+    facts = MetricFacts(
+        name=str(asked),
+        title=f"Zimtohrli MOS{settings_title(asked)}",
+        unit="MOS",
+        rate=RATE,
+        digits=2,
+        low=1.0,
+        high=5.0,
+        extras=("speech",),
+        source=f"{_SOURCE}, mos_from_zimtohrli",
+    )
+    return Zimtohrli(facts, True)
+
+
+register("zimtohrli", _distance_metric)
+register("zimtohrli_mos", _score_metric)
