@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
-Judge = Literal["utmos", "scoreq", "scoreq_synthetic"]
+Judge = Literal["utmos", "scoreq", "scoreq_synthetic", "scoreq_ref", "scoreq_ref_synthetic"]
 
 RATE = 16_000
 
@@ -49,6 +50,10 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     ),
     "scoreq": _official("SCOREQ", "scoreq", f"{_ZENODO}/adapt_nr_telephone.pt"),
     "scoreq_synthetic": _official("SCOREQ synthetic", "scoreq-synthetic", f"{_ZENODO}/adapt_nr_synthetic.pt"),
+    "scoreq_ref": _official("SCOREQ with reference", "scoreq-ref", f"{_ZENODO}/fixed_nmr_telephone.pt"),
+    "scoreq_ref_synthetic": _official(
+        "SCOREQ synthetic with reference", "scoreq-ref-synthetic", f"{_ZENODO}/fixed_nmr_synthetic.pt"
+    ),
 }
 
 #: Name for ``ldmbench fetch`` -> what it fetches.
@@ -79,7 +84,9 @@ def renamed(key: str) -> str:
 
 
 class SpeechJudge(NetworkExtractor):
-    """``mos``: one number for each sound, which is heard alone and whole, as its authors' code hears it.
+    """What a judge says of each sound, which is heard alone and whole, as its authors' code hears it.
+
+    ``mos`` is one number; SCOREQ with a reference gives ``unit`` instead, an embedding of unit length.
 
     Args:
         judge: Which.
@@ -88,7 +95,7 @@ class SpeechJudge(NetworkExtractor):
         path: Their file; None for random ones.
 
     Source: Saeki et al., UTMOS, arXiv:2204.02152, tarepan/SpeechMOS ed25eac; Ragano et al., SCOREQ, arXiv:2410.06675,
-    alessandroragano/scoreq 0cb0b16, ``scoreq.py``, mode ``nr``.
+    alessandroragano/scoreq 0cb0b16, ``scoreq.py``, modes ``nr`` and ``ref``.
     """
 
     rate = RATE
@@ -102,14 +109,14 @@ class SpeechJudge(NetworkExtractor):
 
     def load(self) -> None:
         """Build the network and read the weights."""
-        make, inner = (make_utmos, "wav2vec2.") if self.judge == "utmos" else (make_scoreq, "pt_model.ssl_model.")
-        network = seeded(make)
+        kind = _KINDS[self.judge]
+        network = seeded(kind.make)
         if self._path is not None:
             state = {}
             for key, value in read_tensors(self._path).items():
-                own = key.removeprefix(inner)
-                state[f"wav2vec2.{renamed(own)}" if key.startswith(inner) else key] = value
-            fit(network, state, self._path, CHECKPOINTS[self.judge].title, _UNUSED)
+                own = key.removeprefix(kind.inner)
+                state[f"wav2vec2.{renamed(own)}" if key.startswith(kind.inner) else key] = value
+            fit(network, state, self._path, CHECKPOINTS[self.judge].title, kind.unused)
         self._network = network.eval().to(self.device)
 
     def prepare(self, sound: Audio) -> Signal:
@@ -120,20 +127,16 @@ class SpeechJudge(NetworkExtractor):
         return signal
 
     def forward(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """A number ``[sounds]``."""
+        """``mos`` ``[sounds]``, or ``unit`` ``[sounds, 768]``."""
         import torch
 
-        values = []
+        kind = _KINDS[self.judge]
+        heard = []
         with exact():
             for signal in batch:
                 frames = self._network["wav2vec2"](torch.from_numpy(np.array(signal))[None].to(self.device))[0]
-                value = _utmos(self._network, frames) if self.judge == "utmos" else _scoreq(self._network, frames)
-                values.append(float(value))
-        return {"mos": np.array(values, np.float32)}
-
-
-#: What SCOREQ's file holds of its training.
-_UNUSED = ("pt_model.embedding_layer.1.weight", "pt_model.embedding_layer.1.bias")
+                heard.append(kind.head(self._network, frames).cpu().numpy())
+        return {kind.layer: np.array(heard, np.float32)}
 
 
 def _utmos(network: Any, frames: Any) -> Any:
@@ -145,11 +148,21 @@ def _utmos(network: Any, frames: Any) -> Any:
     return network["projection"](heard).mean() * 2 + 3
 
 
-def _scoreq(network: Any, frames: Any) -> Any:
-    """A linear function of the mean frame, scaled to unit length."""
+def _unit(frames: Any) -> Any:
+    """The mean frame ``[1, 768]``, scaled to unit length."""
     import torch
 
-    return network["mos_layer"](torch.nn.functional.normalize(frames.mean(dim=1), dim=1))[0, 0]
+    return torch.nn.functional.normalize(frames.mean(dim=1), dim=1)
+
+
+def _scoreq(network: Any, frames: Any) -> Any:
+    """A linear function of the mean frame of unit length."""
+    return network["mos_layer"](_unit(frames))[0, 0]
+
+
+def _scoreq_ref(network: Any, frames: Any) -> Any:
+    """The mean frame of unit length; the network has no layer of its own for it."""
+    return _unit(frames)[0]
 
 
 def make_wav2vec2() -> Any:
@@ -167,6 +180,13 @@ def make_scoreq() -> Any:
     return nn.ModuleDict({"wav2vec2": make_wav2vec2(), "mos_layer": nn.Linear(768, 1)})
 
 
+def make_scoreq_ref() -> Any:
+    """SCOREQ's network for distances, which has no layer of its own."""
+    from torch import nn
+
+    return nn.ModuleDict({"wav2vec2": make_wav2vec2()})
+
+
 def make_utmos() -> Any:
     """UTMOS22's strong learner without its phoneme encoder."""
     import torch
@@ -182,6 +202,44 @@ def make_utmos() -> Any:
     for name in ("domain_emb", "judge_emb"):
         network.register_parameter(name, nn.Parameter(torch.randn(1, 128), requires_grad=False))
     return network
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a judge is made.
+
+    Attributes:
+        make: Builds its network.
+        head: What the network says, of its frames ``[1, frames, 768]``.
+        layer: What that is called.
+        inner: What stands before wav2vec 2.0's keys in its file.
+        unused: What its file holds of its training.
+    """
+
+    make: Callable[[], Any]
+    head: Callable[[Any, Any], Any]
+    layer: str
+    inner: str
+    unused: tuple[str, ...] = ()
+
+
+_SCOREQ = _Kind(
+    make_scoreq,
+    _scoreq,
+    "mos",
+    "pt_model.ssl_model.",
+    ("pt_model.embedding_layer.1.weight", "pt_model.embedding_layer.1.bias"),
+)
+_SCOREQ_REF = _Kind(
+    make_scoreq_ref, _scoreq_ref, "unit", "ssl_model.", ("embedding_layer.1.weight", "embedding_layer.1.bias")
+)
+_KINDS: dict[Judge, _Kind] = {
+    "utmos": _Kind(make_utmos, _utmos, "mos", "wav2vec2."),
+    "scoreq": _SCOREQ,
+    "scoreq_synthetic": _SCOREQ,
+    "scoreq_ref": _SCOREQ_REF,
+    "scoreq_ref_synthetic": _SCOREQ_REF,
+}
 
 
 @lru_cache(maxsize=3)

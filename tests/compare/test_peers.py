@@ -138,7 +138,7 @@ def test_codec_superb_is_written_read_and_set_beside(scored: Scored, tmp_path: P
 
 
 def test_names_that_mean_the_same_are_those_of_metrics() -> None:
-    """A name that nothing answers to would compare nothing; columns of models may be in a later version."""
+    """A name that nothing answers to would compare nothing."""
     for name in (*VERSA, *CODEC_SUPERB):
-        if name.how == "same" and not name.ours.startswith(("dnsmos", "utmos")):
+        if name.how == "same":
             assert load_metric(name.ours).facts.name == name.ours

@@ -1,8 +1,9 @@
-"""UTMOS and SCOREQ: fairseq's names, and UTMOS's numbers as its own code computes them with weights drawn by name."""
+"""UTMOS and SCOREQ: fairseq's names, and the numbers of their own code with weights drawn by name."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,17 @@ import pytest
 if importlib.util.find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 
+from ldmbench.audio.sound import Audio, read
+from ldmbench.clips.clip import Clip
 from ldmbench.extractors import wav2vec2
+from ldmbench.metrics._base import DeviceMetric, load_metric
+from ldmbench.metrics.speech_mos import ScoreqDistance
+from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError
+from tests.golden.make_speech_metrics import RECORDING, conditions
 from tests.golden.name_drawn import drawn
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "speech_judges.json"
 
 #: Samples of noise -> the value of UTMOS22Strong of tarepan/SpeechMOS ed25eac, with every tensor of its state drawn by
 #: its name (``drawn``), and sound ``0.1 * default_rng(samples).standard_normal(samples)``.
@@ -68,3 +77,42 @@ def test_utmos_is_that_of_its_own_code(tmp_path: Path) -> None:
         assert float(judge.forward(sound[None])["mos"][0]) == pytest.approx(expected, abs=1e-5)
     with pytest.raises(CheckpointError, match="do not fit SCOREQ"):
         wav2vec2.SpeechJudge("scoreq", "cpu", "drawn", path).load()
+
+
+def scoreq_file(mode: str, path: Path) -> Path:
+    """SCOREQ's file in its own layout, every tensor drawn by its name."""
+    import torch
+
+    before = "pt_model." if mode == "nr" else ""
+    shapes = {f"{before}ssl_model.{key}": shape for key, shape in fairseq().items()}
+    shapes |= {f"{before}embedding_layer.1.weight": (256, 768), f"{before}embedding_layer.1.bias": (256,)}
+    if mode == "nr":
+        shapes |= {"mos_layer.weight": (1, 768), "mos_layer.bias": (1,)}
+    torch.save({key: torch.from_numpy(drawn(key, shape)) for key, shape in shapes.items()}, path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "mode"), [("scoreq", "nr"), ("scoreq_ref", "ref")])
+def test_scoreq_is_that_of_its_package(name: str, mode: str, tmp_path: Path) -> None:
+    """Its own ``predict`` on fairseq's wav2vec 2.0; the synthetic domain is another file of the same network."""
+    expected = json.loads(GOLDEN.read_text())["scoreq"][mode]
+    harmed = conditions(read(RECORDING).samples[0])
+    sounds = {harm: Audio.of(harmed[harm][:40_123], 16_000) for harm in expected}
+    metric = load_metric(f"{name}:official=false")
+    assert isinstance(metric, DeviceMetric)
+    metric.configure("cpu", scoreq_file(mode, tmp_path / "scoreq.pt"))
+    clips = [Clip(f"set/{harm}", "set", "speech", loaded=sounds["clean"]) for harm in sounds]
+    values = metric.measure_batch(clips, [Output(sound) for sound in sounds.values()])
+    assert values == pytest.approx(list(expected.values()), abs=2e-6)
+
+
+def test_a_distance_is_between_unit_vectors() -> None:
+    metric = load_metric("scoreq_ref")
+    assert (metric.facts.better, metric.facts.low, metric.facts.high) == ("lower", 0.0, 2.0)
+    assert set(metric.facts.needs) == {"audio"}
+    one = np.array([[0.6, 0.8]])
+    assert isinstance(metric, ScoreqDistance)
+    assert metric.compare(one, one) == 0
+    assert metric.compare(one, -one) == pytest.approx(2)
+    assert metric.compare(one, np.array([[-0.8, 0.6]])) == pytest.approx(np.sqrt(2))

@@ -21,7 +21,7 @@ JUDGES = (
     "dnsmos_ovrl", "dnsmos_p808", "plcmos", "distillmos", "nisqa_mos:untrained=true", "zimtohrli", "warpq", "mcd_world",
     "mcd_world_dtw", "f0_rmse", "vuv_error", "f0_rmse@crepe-tiny", "speaker_similarity_ge2e:untrained=true",
     "speaker_similarity_wavlm:untrained=true", "speaker_similarity_ecapa:untrained=true",
-    "audiobox_pq:untrained=true",
+    "audiobox_pq:untrained=true", "scoreq_ref:untrained=true",
 )  # fmt: skip
 
 
