@@ -18,16 +18,19 @@ from ldmbench.extractors.clap_input import (
     FRAMES,
     VOCABULARY,
     as_laion_clap,
+    as_librosa,
     filters,
     fusion_filters,
     load_tokenizer,
     log_mel,
     stand_in,
     views,
+    views_of_transformers,
     windows,
 )
 from ldmbench.extractors.clap_weights import (
     BASE,
+    CONVERTED,
     FUSION,
     MELS,
     RATE,
@@ -42,7 +45,7 @@ from ldmbench.extractors.clap_weights import (
 from ldmbench.host.device import check_device
 from ldmbench.weights.find import find_file, verify
 from ldmbench.weights.record import Checkpoint
-from ldmbench.weights.tensors import fit
+from ldmbench.weights.tensors import fit, read_safetensors
 
 #: Raised whenever the front ends' numbers change.
 FRONT_END = 1
@@ -52,33 +55,66 @@ Hearing = Literal["first", "all"]
 
 _HUB = "https://huggingface.co/lukewys/laion_clap/resolve/main/"
 
+#: Human-CLAP, tuned on listeners' ratings: the model that its authors' paper recommends.
+HUMAN = "human-clap-wsce-mae"
+
 ARCHITECTURES: dict[str, Architecture] = {
     "630k-audioset-best": TINY,
     "630k-audioset-fusion-best": FUSION,
     "music_speech_audioset_epoch_15_esc_89.98": BASE,
+    "music_audioset_epoch_15_esc_90.14": BASE,
+    "music_speech_epoch_15_esc_89.25": BASE,
+    "630k-best": TINY,
+    "630k-fusion-best": FUSION,
+    HUMAN: CONVERTED,
 }
 
-#: Source: Hugging Face repository lukewys/laion_clap; digests and sizes as several public projects pin them.
+
+def _laion(name: str, sha256: str = "", size: int = 0) -> Checkpoint:
+    file = f"{name}.pt"
+    return Checkpoint(
+        title=f"LAION-CLAP {name}", name=f"clap-{name}", folder="clap", urls={file: f"{_HUB}{file}"},
+        files={file: sha256}, size=size, pin_first=not sha256,
+    )  # fmt: skip
+
+
+#: Source: Hugging Face repository lukewys/laion_clap (CC0); digests and sizes as it or several public projects state
+#: them. Where nobody states one, what came the first time is pinned.
 CHECKPOINTS = {
-    name: Checkpoint(
-        title=f"LAION-CLAP {name}",
-        name=f"clap-{name}",
+    "630k-audioset-best": _laion(
+        "630k-audioset-best", "8053c9775516af2f4902e1e8281e356cc1bf7a85e8b761908170767b77c3f037", 1_863_587_645
+    ),
+    "630k-audioset-fusion-best": _laion(
+        "630k-audioset-fusion-best", "fb171dd9b608aebdac3d89286cd7615c5100af4cc7dc37797c7fb8d3cc15e3a5", 1_863_889_051
+    ),
+    "music_speech_audioset_epoch_15_esc_89.98": _laion(
+        "music_speech_audioset_epoch_15_esc_89.98",
+        "51c68f12f9d7ea25fdaaccf741ec7f81e93ee594455410f3bca4f47f88d8e006",
+        2_352_471_003,
+    ),
+    "music_audioset_epoch_15_esc_90.14": _laion(
+        "music_audioset_epoch_15_esc_90.14",
+        "fae3e9c087f2909c28a09dc31c8dfcdacbc42ba44c70e972b58c1bd1caf6dedd",
+        2_352_471_003,
+    ),
+    "music_speech_epoch_15_esc_89.25": _laion(
+        "music_speech_epoch_15_esc_89.25",
+        "a27dfbd00d96781020d83044136f084343edab799d2657ef3cfe5c4f2222bb28",
+        2_352_471_003,
+    ),
+    "630k-best": _laion("630k-best"),
+    "630k-fusion-best": _laion("630k-fusion-best"),
+    # The digest is not its publisher's: a project that uses the file states it with its revision.
+    HUMAN: Checkpoint(
+        title="Human-CLAP (wSCE and MAE)",
+        name=HUMAN,
         folder="clap",
-        urls={f"{name}.pt": f"{_HUB}{name}.pt"},
-        files={f"{name}.pt": sha256},
-        size=size,
-    )
-    for name, (sha256, size) in {
-        "630k-audioset-best": ("8053c9775516af2f4902e1e8281e356cc1bf7a85e8b761908170767b77c3f037", 1_863_587_645),
-        "630k-audioset-fusion-best": (
-            "fb171dd9b608aebdac3d89286cd7615c5100af4cc7dc37797c7fb8d3cc15e3a5",
-            1_863_889_051,
-        ),
-        "music_speech_audioset_epoch_15_esc_89.98": (
-            "51c68f12f9d7ea25fdaaccf741ec7f81e93ee594455410f3bca4f47f88d8e006",
-            2_352_471_003,
-        ),
-    }.items()
+        urls={
+            f"{HUMAN}.safetensors": f"https://huggingface.co/sarulab-speech/{HUMAN}/resolve/"
+            "06788887d254df15db5c0ca9d54da39d46188063/model.safetensors"
+        },
+        files={f"{HUMAN}.safetensors": "09357f504d52900cb1bc3bf2fe1f3173dd1702781ef0bdedb122a6e47d4c5c61"},
+    ),
 }
 
 #: Name for ``ldmbench fetch`` -> what it fetches.
@@ -90,8 +126,8 @@ class Clap(NetworkExtractor):
 
     The two branches and their projections are transformers' ``ClapModel``, whose numbers are laion_clap's own
     to float32 rounding. Its feature extractor is not used: it crops at random, does not round to 16 bits, and
-    squeezes long clips without antialiasing. Nor is its tokeniser's padding: captions of equal length share a
-    batch instead.
+    squeezes long clips without antialiasing (only a ``converted`` architecture is heard so, but without chance).
+    Nor is its tokeniser's padding: captions of equal length share a batch instead.
 
     Args:
         read: Gives the weights by official name, when they are needed.
@@ -130,8 +166,9 @@ class Clap(NetworkExtractor):
         self.architecture = architecture
         self.hearing = hearing
         self.fingerprint = make_fingerprint(
-            network="clap", weights=identity, fusion=architecture.fusion, hearing=hearing, front_end=FRONT_END
-        )
+            network="clap", weights=identity, fusion=architecture.fusion, hearing=hearing, front_end=FRONT_END,
+            **({"converted": True} if architecture.converted else {}),
+        )  # fmt: skip
         self.batch = 4 if self.device == "cpu" else 64
         self._read, self._identity, self._path = read, identity, path
         self._load_tokenizer = tokenizer
@@ -140,14 +177,21 @@ class Clap(NetworkExtractor):
 
     def load(self) -> None:
         """Read the weights into transformers' model, and check that the front end is theirs."""
-        layout = OfficialLayout(build(self.architecture))
         state = self._read()
+        if self.architecture.converted:
+            model = build(self.architecture)
+            fit(model, state, self._path, CHECKPOINTS[HUMAN].title)
+            self.model = model.to(self.device)
+            return
+        layout = OfficialLayout(build(self.architecture))
         fit(layout, state, self._path, "LAION-CLAP", ignore=[key for key in state if UNUSED.fullmatch(key)])
         layout.verify_front_end(self._path)
         self.model = layout.model.to(self.device)
 
     def prepare(self, sound: Audio) -> NDArray[np.float32]:
         """Decibels ``[views, 1001, 64]``: of stretches without fusion, of ``clap_input.views`` with it."""
+        if self.architecture.converted:
+            return views_of_transformers(as_librosa(sound), self._filters)
         signal = as_laion_clap(sound)
         if self.architecture.fusion:
             return views(signal, self._filters)
@@ -230,7 +274,7 @@ def load_clap(
         return Clap(read, architecture, hearing, device=device, identity=f"untrained 0 {architecture}")
     path = find_file(CHECKPOINTS[name], weights)
     return Clap(
-        partial(read_official, path),
+        partial(read_safetensors if architecture.converted else read_official, path),
         architecture,
         hearing,
         tokenizer=partial(load_tokenizer, weights, official),

@@ -47,16 +47,24 @@ def as_laion_clap(sound: Audio) -> Signal:
 
     Source: laion_clap 1.1.7, ``hook.py``, ``get_audio_embedding_from_filelist``; librosa 0.11, ``load``.
     """
-    signal = sound.samples[0] if sound.channels == 1 else sound.samples.mean(axis=0)
+    steps = (np.clip(as_librosa(sound), -1.0, 1.0) * np.float32(32767)).astype(np.int16)
+    rounded: Signal = (steps / 32767.0).astype(np.float32)
+    return rounded
+
+
+def as_librosa(sound: Audio) -> Signal:
+    """The mean over channels ``[time]`` at 48 kHz, resampled by soxr's high quality.
+
+    Source: librosa 0.11, ``load``.
+    """
+    signal: Signal = sound.samples[0] if sound.channels == 1 else sound.samples.mean(axis=0)
     if sound.rate != RATE:
         import soxr
 
         length = int(np.ceil(len(signal) * (RATE / sound.rate)))
         signal = soxr.resample(signal, sound.rate, RATE, quality="HQ")[:length]
         signal = np.pad(signal, (0, length - len(signal)))
-    steps = (np.clip(signal, -1.0, 1.0) * np.float32(32767)).astype(np.int16)
-    rounded: Signal = (steps / 32767.0).astype(np.float32)
-    return rounded
+    return signal
 
 
 def windows(signal: Signal, every: bool) -> list[Signal]:
@@ -100,13 +108,13 @@ def fusion_filters() -> Filters:
     return mel_filters(RATE, WINDOW, MELS, LOW, HIGH, "htk", False)
 
 
-def views(signal: Signal, filters: Filters) -> Features:
+def views(signal: Signal, filters: Filters, antialias: bool = True) -> Features:
     """Decibels ``[views, frames, mels]`` that the fusion model hears of ``signal`` ``[time]`` through ``filters``.
 
     Up to ten seconds that is one view. Of a longer clip there are four: the whole, squeezed to ten seconds by
     antialiased bilinear interpolation (torchvision 0.17 and later), and one stretch of ten seconds from the
     front, middle and back third of the possible ones. laion_clap draws each at random, here it is the middle
-    one of its third.
+    one of its third. Without ``antialias`` the whole is squeezed as transformers does it.
 
     Source: laion_clap 1.1.7, ``training/data.py``, ``get_audio_features``: fusion.
     """
@@ -118,11 +126,23 @@ def views(signal: Signal, filters: Filters) -> Features:
     import torch
 
     squeezed = torch.nn.functional.interpolate(
-        torch.from_numpy(whole)[None, None], (FRAMES, MELS), mode="bilinear", align_corners=False, antialias=True
+        torch.from_numpy(whole)[None, None], (FRAMES, MELS), mode="bilinear", align_corners=False, antialias=antialias
     )
     thirds = np.array_split(np.arange(len(whole) - FRAMES + 1), 3)
     starts = [int(third[(len(third) - 1) // 2]) if len(third) else 0 for third in thirds]
     return np.stack([squeezed[0, 0].numpy(), *(whole[start : start + FRAMES] for start in starts)])
+
+
+def views_of_transformers(signal: Signal, filters: Filters) -> Features:
+    """Decibels ``[4, frames, mels]`` as ``views``, of a clip up to ten seconds four times the same.
+
+    transformers marks one clip of a batch without a longer one as longer, at random; alone, that is the clip. So
+    every clip takes the way of longer ones.
+
+    Source: transformers 5.23, ``feature_extraction_clap.py``, truncation "fusion", whose dice are as in ``views``.
+    """
+    heard = views(signal, filters, antialias=False)
+    return heard if len(heard) > 1 else np.repeat(heard, 4, axis=0)
 
 
 def stand_in(caption: str) -> list[int]:

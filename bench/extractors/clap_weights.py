@@ -32,6 +32,7 @@ class Architecture:
         text_heads: Its attention heads.
         vocabulary: Its tokens.
         joint: Width of the embeddings.
+        converted: Trained and published in transformers' own layout, and heard as transformers hears.
     """
 
     fusion: bool = False
@@ -43,10 +44,12 @@ class Architecture:
     text_heads: int = 12
     vocabulary: int = 50_265
     joint: int = 512
+    converted: bool = False
 
 
 TINY = Architecture()
 FUSION = Architecture(fusion=True)
+CONVERTED = Architecture(fusion=True, converted=True)
 BASE = Architecture(width=128, depths=(2, 2, 12, 2))
 
 #: What the official name of a weight becomes, by the beginning of the name.
@@ -185,8 +188,8 @@ def front_end() -> dict[str, Any]:
 def build(architecture: Architecture) -> Any:
     """A ``ClapModel`` of transformers with uninitialised weights.
 
-    RoBERTa base normalises with an epsilon of 1e-5. (transformers' default for CLAP's text branch, which its
-    converted checkpoints have, is 1e-12.)
+    RoBERTa base normalises with an epsilon of 1e-5, but checkpoints in transformers' layout were trained with its
+    default for CLAP's text branch.
     """
     from transformers import ClapConfig, ClapModel
     from transformers.initialization import no_init_weights
@@ -207,7 +210,7 @@ def build(architecture: Architecture) -> Any:
         "intermediate_size": 4 * architecture.text_width,
         "vocab_size": architecture.vocabulary,
         "projection_dim": architecture.joint,
-        "layer_norm_eps": 1e-5,
+        "layer_norm_eps": 1e-12 if architecture.converted else 1e-5,
     }
     config = ClapConfig(audio_config=audio, text_config=text, projection_dim=architecture.joint)
     with no_init_weights():
@@ -216,7 +219,13 @@ def build(architecture: Architecture) -> Any:
 
 def random_state(architecture: Architecture, seed: int = 0) -> dict[str, Any]:
     """Seeded random weights under the official names, with the true front end; unused weights are left out."""
-    return draw(lambda: OfficialLayout(build(architecture)), seed)
+    state = draw(lambda: OfficialLayout(build(architecture)), seed)
+    if not architecture.converted:
+        return state
+    layout = OfficialLayout(build(architecture))
+    layout.load_state_dict(state)
+    names: dict[str, Any] = layout.model.state_dict()
+    return names
 
 
 def draw(make: Callable[[], OfficialLayout], seed: int) -> dict[str, Any]:

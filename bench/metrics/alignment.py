@@ -30,13 +30,21 @@ from ldmbench.system.protocol import Output
 _DEFAULT = "630k-audioset-best"
 _SETTINGS: dict[str, Setting] = {"windows": "first", "untrained": False, "official": True}
 
-#: Checkpoint -> how it is called in a table's heading.
+#: LAION's checkpoint -> how it is called in a table's heading.
 _TITLES = {
     "630k-audioset-best": "630k-AS",
     "630k-audioset-fusion-best": "630k-AS fusion",
     "music_speech_audioset_epoch_15_esc_89.98": "music-speech-AS",
+    "music_audioset_epoch_15_esc_90.14": "music-AS",
+    "music_speech_epoch_15_esc_89.25": "music-speech",
+    "630k-best": "630k",
+    "630k-fusion-best": "630k fusion",
 }
 _VARIANTS: dict[str, Mapping[str, Setting]] = {name: {"checkpoint": name} for name in _TITLES}
+
+#: Those that only score captions: tuned for nothing else.
+_HUMAN = "human-clap-wsce-mae"
+_ALL_TITLES = {**_TITLES, _HUMAN: "Human"}
 
 #: What laion_clap leaves to chance, and what takes its place here.
 _LONG = {
@@ -44,6 +52,12 @@ _LONG = {
     "all": "longer clips: mean over 10 s stretches",
     "fusion": "longer clips by fusion, from the middle of each third",
 }
+
+_LAION = "LAION-CLAP {name}, arXiv:2211.06687, as laion_clap 1.1.7"
+_HUMAN_SOURCE = (
+    "Human-CLAP, Takano et al., arXiv:2506.23553, sarulab-speech/human-clap-wsce-mae (its card states no licence), as "
+    "transformers' ClapModel and the processor of laion/clap-htsat-fused, each clip alone"
+)
 
 
 def cosine(first: Rows, second: Rows) -> float:
@@ -130,11 +144,13 @@ def _facts(asked: Name, settings: Mapping[str, Setting], title: str, source: str
     name = str(settings.get("checkpoint", _DEFAULT))
     if settings["windows"] not in ("first", "all"):
         raise BenchError(f"{asked}: no such windows", f"{settings['windows']!r}", "use first or all")
-    if "fusion" in name and settings["windows"] != "first":
+    fused = name == _HUMAN or "fusion" in name
+    if fused and settings["windows"] != "first":
         raise BenchError(f"{asked}: a model with fusion hears long clips whole already", fix="leave windows=all out")
-    long = _LONG["fusion" if "fusion" in name else str(settings["windows"])]
+    long = _LONG["fusion" if fused else str(settings["windows"])]
     if asked.variant:
-        title += f" {_TITLES[name]}"
+        title += f" {_ALL_TITLES[name]}"
+    model = _HUMAN_SOURCE if name == _HUMAN else _LAION.format(name=name)
     title += settings_title(asked)
     return MetricFacts(
         name=str(asked),
@@ -142,20 +158,21 @@ def _facts(asked: Name, settings: Mapping[str, Setting], title: str, source: str
         rate=48_000,
         device=True,
         extras=("models",),
-        source=f"{source}; LAION-CLAP {name}, arXiv:2211.06687, as laion_clap 1.1.7; {long}",
+        source=f"{source}; {model}; {long}",
         **facts,
     )
 
 
 def _register(
     name: str, make: Callable[[MetricFacts, Source, Mapping[str, Setting]], Metric],
-    defaults: Mapping[str, Setting] | None = None, **facts: Any,
+    defaults: Mapping[str, Setting] | None = None, variants: Mapping[str, Mapping[str, Setting]] = _VARIANTS,
+    **facts: Any,
 ) -> None:  # fmt: skip
     def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
         declared = _facts(asked, settings, **facts)
         return make(declared, _source(settings, "text" in declared.needs), settings)
 
-    register(name, build, variants=_VARIANTS, defaults={**_SETTINGS, **(defaults or {})})
+    register(name, build, variants=variants, defaults={**_SETTINGS, **(defaults or {})})
 
 
 def _score(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
@@ -178,7 +195,7 @@ def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting])
 
 
 _register(
-    "clap_score", _score,
+    "clap_score", _score, variants={**_VARIANTS, _HUMAN: {"checkpoint": _HUMAN}},
     title="CLAP", needs=("output", "text"), content=("general", "music"), better="higher", kind="mean", digits=3,
     low=-1.0, high=1.0,
     source="cosine of caption and output",

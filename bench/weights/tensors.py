@@ -73,6 +73,22 @@ def read_tensors(path: Path, entry: str = "", arrays: bool = False) -> dict[str,
     return as_tensors(content[entry], path)
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
+    except Exception as error:  # safetensors raises SafetensorError, which is an Exception
+        raise CheckpointError(f"{path} cannot be read as safetensors", short(error), "fetch it again") from error
+
+
 def as_tensors(state: Any, path: Path) -> dict[str, Tensor]:
     """``state`` as a dictionary of tensors by name, NumPy arrays made tensors.
 
