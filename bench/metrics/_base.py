@@ -6,7 +6,6 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, cast
@@ -195,10 +194,10 @@ def _aligned(asked: Name, built: Metric) -> Metric:
     facts = replace(built.facts, name=str(asked), title=f"{built.facts.title} aligned")
     if not built.facts.device:
         return AlignedMetric(facts, built)
-    # Of the same class, since it is asked for more than its values: where it runs, and what a comparison needs.
-    model = copy(built)
-    model.__class__ = type(type(built).__name__, (AlignedBatches, type(built)), {})
-    model.facts = facts
+    # Of its class, since it is asked for more than its values: where it runs, and what a comparison needs.
+    kind: Any = type(type(built).__name__, (AlignedBatches, type(built)), {})
+    model: Metric = kind.__new__(kind)
+    vars(model).update(vars(built), facts=facts)
     return model
 
 

@@ -14,7 +14,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
-from ldmbench.metrics._base import MetricFacts, RecordedMetric
+from ldmbench.metrics._base import BaseMetric, MetricFacts
 from ldmbench.runs.carry_out import carry_out
 from ldmbench.runs.existing import rescore
 from ldmbench.runs.plan import Plan, make_plan
@@ -23,6 +23,7 @@ from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.scoring import forget_metrics
 from ldmbench.runs.verify import changed_outputs
 from ldmbench.suite import Suite
+from ldmbench.system.protocol import Output
 from ldmbench.system.registry import resolve
 
 Sound = Callable[..., Audio]
@@ -113,10 +114,15 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_go_on(plan: Plan, tmp
 
 
 def test_a_metric_that_lacks_something_stores_nothing(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    needy = RecordedMetric(MetricFacts("needy", "Needy", extras=("models",)))
+    class Needy(BaseMetric):
+        facts = MetricFacts("needy", "Needy", extras=("models",))
+
+        def measure(self, clip: Clip, output: Output) -> float:
+            return 0.0
+
     (run,) = carry_out(plan, QUIET)
     metrics._import_all()
-    monkeypatch.setitem(metrics._registry, "needy", metrics._Entry(lambda *_: needy, {}, {}))
+    monkeypatch.setitem(metrics._registry, "needy", metrics._Entry(lambda *_: Needy(), {}, {}))
     monkeypatch.setattr("ldmbench.runs.check.missing_extras", lambda extras: ["torch"] if extras else [])
     forget_metrics()
     before = (run.path / "scores.jsonl").read_bytes(), (run.path / "run.json").read_bytes()
