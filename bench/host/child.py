@@ -28,6 +28,10 @@ _expendable: list[bool] = []
 #: Seconds between two looks at whether the process is still there.
 _LOOK = 0.5
 
+#: How threads of OpenMP, which torch has, wait for each other there: libgomp lets them spin for milliseconds
+#: on a core that somebody else wants. This is what it takes itself where it knows that there are too few cores.
+_SPIN = ("GOMP_SPINCOUNT", "1000")
+
 
 def is_expendable() -> bool:
     """Whether this process is one of those that code of others may end."""
@@ -153,7 +157,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=(theirs.fileno(), read),
-                env={**os.environ, **absolute_homes(), **self._environment},
+                env={**_waiting(), **os.environ, **absolute_homes(), **self._environment},
                 start_new_session=True,
             )
         finally:
@@ -190,6 +194,11 @@ class Child:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         outside = -code in (signal.SIGKILL, signal.SIGTERM)
         return ChildEndedError(f"its process was killed by {name}" + (" (out of memory?)" if outside else ""), outside)
+
+
+def _waiting() -> dict[str, str]:
+    """How threads wait, where nobody has said it."""
+    return {} if "OMP_WAIT_POLICY" in os.environ else dict([_SPIN])
 
 
 def serve(connection: int, lifeline: int) -> None:

@@ -71,14 +71,17 @@ def least_path(cost: Real) -> float:
     Steps go one row on, one column on, or both. Among paths of equal sum the diagonal step is preferred, backwards.
     """
     rows, columns = cost.shape
-    # Along antidiagonals: all entries of one depend on the two before it only.
     total = np.full((rows + 1, columns + 1), np.inf)
     total[0, 0] = 0.0
+    costs, sums = cost.ravel(), total.ravel()
+    # Along antidiagonals: all entries of one depend on the two before it only, and lie one row less an entry apart.
     for diagonal in range(2, rows + columns + 1):
-        row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
-        column = diagonal - row
-        least = np.minimum(np.minimum(total[row - 1, column], total[row, column - 1]), total[row - 1, column - 1])
-        total[row, column] = cost[row - 1, column - 1] + least
+        low, high = max(1, diagonal - columns), min(rows, diagonal - 1)
+        first, last = low * columns + diagonal, high * columns + diagonal + 1
+        above, left, corner = (sums[first - back : last - back : columns] for back in (columns + 1, 1, columns + 2))
+        begin, stride = (low - 1) * (columns - 1) + diagonal - 2, max(1, columns - 1)
+        here = costs[begin : begin + (high - low) * stride + 1 : stride]
+        sums[first:last:columns] = here + np.minimum(np.minimum(above, left), corner)
     length, row, column = 1, rows, columns
     while (row, column) != (1, 1):
         steps = ((row - 1, column - 1), (row - 1, column), (row, column - 1))

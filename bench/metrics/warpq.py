@@ -118,11 +118,16 @@ def costs(reference: Features, output: Features) -> Real:
     from scipy.spatial.distance import cdist
 
     first = range(0, len(output) - PATCH + 1, STEP)
-    together = max(1, _LARGEST // (PATCH * len(reference)))
+    width = -(-len(reference) // 3)
+    together = max(1, _LARGEST // (PATCH * 3 * width))
     values = []
     for begin in range(0, len(first), together):
-        patches = [output[start : start + PATCH] for start in first[begin : begin + together]]
-        values.append(_least(np.stack([cdist(patch, reference) for patch in patches], axis=-1)))
+        starts = first[begin : begin + together]
+        # Patches overlap: a frame's distances are computed once.
+        apart = cdist(output[starts[0] : starts[-1] + PATCH], reference)
+        cost = np.full((PATCH, 3 * width, len(starts)), np.inf)
+        cost[:, : len(reference)] = np.lib.stride_tricks.sliding_window_view(apart, PATCH, axis=0)[::STEP].T
+        values.append(_least(cost))
     return np.concatenate(values) / PATCH
 
 
@@ -130,25 +135,25 @@ def _least(cost: Real) -> Real:
     """The least sums over paths through ``[rows, columns, patches]``, from any column of the first row to the last row.
 
     A step goes one row on, three columns on, or both; so the columns of one remainder by three are alone with each
-    other, and all entries of an antidiagonal of them depend on the two before it only.
+    other, and all entries of an antidiagonal of them depend on the two before it only. Of ``columns``, a multiple of
+    three, one such set after the other is ``width`` steps long, and an antidiagonal is every ``width - 1``-th of them.
     """
     rows, columns, patches = cost.shape
-    width = -(-columns // 3)
-    cost = np.pad(cost, ((0, 0), (0, 3 * width - columns), (0, 0)), constant_values=np.inf)
-    cost = cost.reshape(rows, width, 3, patches)
-    last = np.full((3, patches), np.inf)
-    before, now = (np.full((rows, 3, patches), np.inf) for _ in range(2))
+    width = columns // 3
+    steps, stride = cost.reshape(rows * width, 3 * patches), max(1, width - 1)
+    last = np.full(3 * patches, np.inf)
+    before, now, new = (np.full((rows, 3 * patches), np.inf) for _ in range(3))
     for diagonal in range(rows + width - 1):
         low, high = max(0, diagonal - width + 1), min(rows - 1, diagonal)
-        row = np.arange(low, high + 1)
-        new = np.full_like(now, np.inf)
         above = slice(max(low, 1) - 1, high)
-        least = np.minimum(now[above], before[above])
-        np.minimum(least, now[max(low, 1) : high + 1], out=least)
-        new[max(low, 1) : high + 1] = least
+        inner = new[max(low, 1) : high + 1]
+        np.minimum(now[above], before[above], out=inner)
+        np.minimum(inner, now[max(low, 1) : high + 1], out=inner)
         if low == 0:
             new[0] = 0.0
-        new[low : high + 1] += cost[row, diagonal - row]
-        np.minimum(last, new[rows - 1], out=last)
-        before, now = now, new
-    return np.asarray(last.min(axis=0))
+        start = low * width + diagonal - low
+        new[low : high + 1] += steps[start : start + (high - low) * stride + 1 : stride]
+        if high == rows - 1:
+            np.minimum(last, new[-1], out=last)
+        before, now, new = now, new, before
+    return np.asarray(last.reshape(3, patches).min(axis=0))
