@@ -114,6 +114,17 @@ def test_codecs_have_about_the_latency_of_their_standards(name: str, least: floa
     assert row.parameters is None
 
 
+@pytest.mark.slow
+def test_a_network_is_profiled_at_the_rate_of_its_variant() -> None:
+    """EnCodec at 24 kHz is causal: its latency is its frame of 320 samples, and no resampler's."""
+    pytest.importorskip("transformers", reason="the extra 'models' is not installed")
+    row = profile("encodec@6kbps", untrained=True)
+    assert (row.rate, row.untrained) == (24_000, True)
+    assert 0.9 * 320 / 24_000 < present(row.future) < 320 / 24_000
+    # Layers of the encoder and of the decoder, as the paper counts them: a few billion for a second.
+    assert 2e9 < present(row.macs) < 4e9
+
+
 def test_what_cannot_be_measured_says_so() -> None:
     for name, message in (("audioldm", "turns no sound into another"), ("opus-lace", "a process of its own")):
         with pytest.raises(BenchError, match=message):

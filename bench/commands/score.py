@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,29 +86,34 @@ def score(
 
     settings = Options(device, weights, jobs=jobs or cores(), retry_failed=retry_failed, quiet=quiet, timeout=timeout)
     asked = tuple(map(without_delay, metrics)) if align else metrics
+    # Before anything is computed: a file that cannot be read is wrong usage.
+    beside = _readers(versa, codec_superb)
     if reference is None:
         runs = _more_metrics(targets, asked, out, settings, captions=captions, baseline=baselines, kbps=rates)
     else:
         runs = _folders(targets, reference, asked, align, out, settings, baselines, rates, captions, **folders)
     show_runs(runs, "json" if as_json else kind)
-    _beside(runs, versa, codec_superb, as_json or kind != "terminal")
+    for show in beside:
+        click.echo(f"\n{show(runs)}", err=as_json or kind != "terminal")
     if not (quiet or as_json):
         click.echo(where(runs, out), err=True)
     end(runs, allow_failures)
 
 
-def _beside(runs: list[Run], versa: Path | None, codec_superb: Path | None, as_json: bool) -> None:
-    """Print what other tools say of the same outputs; beside JSON on the error stream, which is no part of it."""
+def _readers(versa: Path | None, codec_superb: Path | None) -> list[Callable[[list[Run]], str]]:
+    """Read what other tools say; each answer sets that beside the runs. Beside JSON it is no part of the output."""
     from ldmbench.compare import peers
     from ldmbench.reports.listening.grids import to_text
     from ldmbench.reports.peers import comparison
 
+    shown: list[Callable[[list[Run]], str]] = []
     if versa is not None:
-        grid = comparison("VERSA", peers.beside_versa(runs, peers.read_versa(versa)))
-        click.echo("\n" + to_text(grid), err=as_json)
+        scores = peers.read_versa(versa)
+        shown.append(lambda runs: to_text(comparison("VERSA", peers.beside_versa(runs, scores))))
     if codec_superb is not None:
-        rows = peers.beside_codec_superb(runs, peers.read_codec_superb(codec_superb))
-        click.echo("\n" + to_text(comparison("Codec-SUPERB", rows)), err=as_json)
+        codecs = peers.read_codec_superb(codec_superb)
+        shown.append(lambda runs: to_text(comparison("Codec-SUPERB", peers.beside_codec_superb(runs, codecs))))
+    return shown
 
 
 def _more_metrics(

@@ -12,6 +12,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.deployment import latency, macs
 from ldmbench.errors import BenchError
+from ldmbench.system.codec import Codec
 from ldmbench.system.protocol import Prepares, System, parameters_of
 from ldmbench.system.registry import load_system, resolve
 
@@ -61,7 +62,9 @@ def profile(name: str, device: str = "cpu", weights: Path | None = None, untrain
     if spec.card.command:
         raise BenchError(f"{spec.label} runs in a process of its own", "nothing can be counted in it", "leave it out")
     system = load_system(spec)
-    rate = spec.card.rate or _ANY_RATE
+    # Where the card leaves it to the variant, the codec itself knows.
+    own = system.rate if isinstance(system, Codec) else spec.card.rate
+    rate = own or _ANY_RATE
     channels = 1 if 1 in spec.card.channels else spec.card.channels[0]
     drawn = 0.1 * np.random.default_rng(0).standard_normal((channels, round(_SECONDS * rate)))
     clip = Clip("profile/test", "profile", "speech", loaded=Audio(drawn.astype(np.float32), rate))
@@ -78,7 +81,7 @@ def profile(name: str, device: str = "cpu", weights: Path | None = None, untrain
     if not measured.repeats:
         notes.append("equal sounds gave other outputs, so no latency was measured")
     return Profile(
-        spec.label, spec.card.rate, parameters_of(system), products, measured.future, measured.residual,
+        spec.label, own, parameters_of(system), products, measured.future, measured.residual,
         measured.streaming, seconds / _SECONDS, spec.untrained, "; ".join(notes),
     )  # fmt: skip
 
