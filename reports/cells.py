@@ -145,6 +145,16 @@ class Beside:
     notes: tuple[str, ...] = ()
 
 
+def joined(*parts: Beside | None) -> Beside | None:
+    """Columns from several sources, in order; None where there is none."""
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    return Beside(
+        tuple(column for part in there for column in part.columns), tuple(note for part in there for note in part.notes)
+    )
+
+
 def marks_of(run: Run) -> tuple[str, ...]:
     """What keeps the numbers of a run from standing for its system: empty for a whole run of a trained one."""
     flags = {"untrained": run.info.untrained, "partial": run.info.limit > 0, "interrupted": run.pending > 0}

@@ -213,6 +213,8 @@ def counts(table: Table) -> list[str]:
         cells = [
             row.cells[index] for row in table.rows for index in table.positions(dataset) if row.cells[index].estimate
         ]
+        if not any(column.n for column in columns) and any(cell.estimate and cell.estimate.value for cell in cells):
+            continue  # Of the systems themselves, over no clips.
         whole = not any(cell.deviates for cell in cells)
         lines.append(f"{dataset}: n = {each} clips" + (", none failed" if whole else " unless a cell says otherwise"))
     lines += _too_few(table)

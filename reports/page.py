@@ -13,9 +13,10 @@ from ldmbench.errors import BenchError
 from ldmbench.metrics._base import MetricFacts
 from ldmbench.reports import bdrate, curves, drawing, encoding, heatmaps, media, panels
 from ldmbench.reports import text as table
-from ldmbench.reports.cells import marks_of, number, unique
+from ldmbench.reports.cells import Beside, joined, marks_of, number, unique
 from ldmbench.reports.listening.beside import LISTENING, Heard
 from ldmbench.reports.notes import interval_notes
+from ldmbench.reports.profiles import DEPLOYMENT
 from ldmbench.reports.published import Published
 from ldmbench.reports.result import AVERAGE, SYSTEM_FACTS
 from ldmbench.runs.records import ClipInfo, DatasetInfo
@@ -47,6 +48,7 @@ def write_page(
     averages: Sequence[str] = (),
     heard: Heard | None = None,
     audio: str = "flac",
+    profiled: Beside | None = None,
 ) -> Path:
     """Write a page of runs; a page that was written there before is replaced.
 
@@ -63,6 +65,7 @@ def write_page(
         averages: Metrics to average over the datasets.
         heard: A listening test to show beside them.
         audio: ``flac``, the sounds to 16 bits, or ``opus``, a third of the bytes.
+        profiled: Deployment columns to show beside them.
 
     Returns:
         The path of ``index.html``.
@@ -70,7 +73,7 @@ def write_page(
     Raises:
         BenchError: If there is no run, the folder holds something else, or it cannot be written.
     """
-    beside = heard.beside if heard is not None else None
+    beside = joined(heard.beside if heard is not None else None, profiled)
     result = table.build(runs, metrics, None, published, published is not None, averages, beside)
     folder = Path(folder)
     try:
@@ -119,6 +122,7 @@ def _content(
         "titles": {
             AVERAGE: "Mean over the datasets",
             LISTENING: "Listening test",
+            DEPLOYMENT: "Deployment",
             **{item.name: item.title for item in datasets},
         },
         "ranked": any(cell.rank for row in result.rows for cell in row.cells),

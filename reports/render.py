@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ldmbench.errors import BenchError
 from ldmbench.metrics._base import align, untrained
+from ldmbench.reports import profiles
 from ldmbench.reports import published as published_values
 from ldmbench.reports import text as tables
 from ldmbench.reports.arrange import in_order, renamed
-from ldmbench.reports.cells import unique
+from ldmbench.reports.cells import joined, unique
 from ldmbench.reports.groups import Grouping
 from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
 from ldmbench.reports.listening.beside import Heard, hear
@@ -50,6 +51,7 @@ def build(runs: Sequence[Run], spec: TableSpec) -> tables.Table:
         BenchError: If there is nothing to show, or the spec names what the runs have not.
     """
     heard = hear(Path(spec.listening), runs) if spec.listening else None
+    profiled = profiles.beside(Path(spec.profiles), runs) if spec.profiles else None
     averages = spec.average or (_averages(runs, spec.metrics) if not spec.datasets else ())
     built = tables.build(
         runs,
@@ -58,7 +60,7 @@ def build(runs: Sequence[Run], spec: TableSpec) -> tables.Table:
         published=_published(runs, heard) if spec.published else None,
         published_rows=spec.published_rows,
         averages=averages,
-        beside=heard.beside if heard is not None else None,
+        beside=joined(heard.beside if heard is not None else None, profiled),
         grouping=Grouping(spec.bands, spec.groups),
         against=spec.against_row,
     )
@@ -94,6 +96,7 @@ def page(
     published: bool,
     listening: Path | None = None,
     audio: str = "flac",
+    profiled: Path | None = None,
 ) -> Path:
     """A page that opens without a server.
 
@@ -106,6 +109,7 @@ def page(
         published: Whether to set published values beside the measured ones.
         listening: Folder of an analysed listening test, to show beside the metrics.
         audio: Format of the sounds, ``flac`` or ``opus``.
+        profiled: JSON of ``ldmbench profile``, to show beside the metrics.
 
     Returns:
         ``index.html``.
@@ -127,6 +131,7 @@ def page(
         averages=_averages(runs, metrics),
         heard=heard,
         audio=audio,
+        profiled=profiles.beside(profiled, runs) if profiled is not None else None,
     )
 
 

@@ -38,6 +38,7 @@ class TableSpec(Card):
         published: Show published values beside the measured ones.
         published_rows: Add rows that were only published.
         listening: Folder of an analysed listening test, to show beside the metrics; none where empty.
+        profiles: JSON of ``ldmbench profile``, to show beside the metrics; none where empty.
     """
 
     runs: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ class TableSpec(Card):
     published: bool = True
     published_rows: bool = False
     listening: str = ""
+    profiles: str = ""
 
     @field_validator("width")
     @classmethod
@@ -82,6 +84,7 @@ def load_table_spec(path: Path) -> TableSpec:
     # A run folder or a baseline beside the file is meant; a suite's name is no path.
     runs = tuple(str(folder / name) if (folder / name).exists() else name for name in spec.runs)
     paths = {
-        name: str(folder / path) if (path := getattr(spec, name)) else "" for name in ("out", "output", "listening")
+        name: str(folder / path) if (path := getattr(spec, name)) else ""
+        for name in ("out", "output", "listening", "profiles")
     }
     return spec.model_copy(update={"runs": runs, **paths})

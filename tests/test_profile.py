@@ -8,20 +8,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
+from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
 from ldmbench.clips.clip import Clip
 from ldmbench.deployment import latency
 from ldmbench.deployment.profile import Profile, profile
 from ldmbench.errors import BenchError
-from ldmbench.reports.profiles import to_text
+from ldmbench.reports.profiles import DEPLOYMENT, to_text
+from ldmbench.runs.identity import identity, system_id
 from ldmbench.system.card import SystemCard
 from ldmbench.system.protocol import Output
+from ldmbench.system.registry import resolve
+from tests.conftest import Sound
 from tests.present import present
 
 RATE = 16_000
+SUITE = """
+name = "tiny"
+title = "Three codecs"
+task = "codec"
+datasets = []
+systems = ["reference", "g722", "amr-nb@12.2kbps"]
+metrics = ["snr", "kbps"]
+"""
 
 
 class Framed:
@@ -129,6 +141,56 @@ def test_what_cannot_be_measured_says_so() -> None:
     for name, message in (("audioldm", "turns no sound into another"), ("opus-lace", "a process of its own")):
         with pytest.raises(BenchError, match=message):
             profile(name, untrained=name == "audioldm")
+
+
+def test_profiles_stand_beside_the_metrics_of_the_same_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speechlike: Sound, in_this_process: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*words: str) -> Result:
+        return CliRunner().invoke(cli, words)
+
+    Path("tiny.toml").write_text(SUITE)
+    audio.write(Path("clips/one.wav"), speechlike(1.0))
+    assert ask("run", "tiny.toml", "--audio", "clips", "--quiet", "--jobs", "1").exit_code == 0
+    done = ask("profile", "g722", "amr-nb@12.2kbps", "--to", "json", "-o", "profiles.json")
+    assert done.exit_code == 0, done.output
+    g722, amr = rows = json.loads(Path("profiles.json").read_text())
+    done = ask("report", "tiny+clips", "--profiles", "profiles.json", "--to", "json")
+    assert done.exit_code == 0, done.output
+    table = json.loads(done.stdout)
+    cells = {
+        (row["system"], column["metric"]): cell["estimate"]["value"]
+        for row in table["rows"]
+        for column, cell in zip(table["columns"], row["cells"], strict=True)
+        if column["dataset"] == DEPLOYMENT and cell["estimate"]
+    }
+    assert cells["g722@64kbps", "latency"] == pytest.approx(1000 * g722["future"])
+    assert cells["amr-nb@12.2kbps", "latency"] == pytest.approx(1000 * amr["future"])
+    assert "Not profiled: reference" in table["notes"]
+    assert not any("n = 0" in note for note in table["notes"])
+    # Of a codec that was changed since, and of one that was measured to need all of the sound.
+    g722["identity"], amr["streaming"] = "0" * 64, False
+    Path("profiles.json").write_text(json.dumps([*rows, {**g722, "system": "mine", "identity": ""}]))
+    spec = 'runs = ["tiny+clips"]\nprofiles = "profiles.json"\nto = "md"\n'
+    Path("table.toml").write_text(spec)
+    shown = ask("report", "--spec", "table.toml").stdout
+    assert "Latency" not in shown
+    assert "another version (card, settings, code or weights), not shown: g722@64kbps" in shown
+    assert "more than 1 s of the future needed: amr-nb@12.2kbps" in shown
+    for text, message in ((json.dumps([g722]), "is of other systems, or of other versions"), ("{}", "holds no prof")):
+        Path("profiles.json").write_text(text)
+        refused = ask("report", "--spec", "table.toml")
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.output
+
+
+def test_what_a_system_is_does_not_depend_on_clips_and_seed() -> None:
+    spec = resolve("opus@12kbps")
+    whole = identity(spec, (), ("a", "b"), 7)
+    assert system_id(whole) == system_id(identity(spec, (), (), 0))
+    others = [resolve("opus@24kbps"), resolve("encodec", untrained=True), resolve("opus@12kbps:loss=5")]
+    assert len({system_id(identity(other, (), (), 0)) for other in (spec, *others)}) == 4
 
 
 def test_the_table_from_the_command_line(tmp_path: Path) -> None:

@@ -38,13 +38,22 @@ def profile(
     """Measure what each codec or enhancer asks of a device: multiply-accumulates, latency, streaming, size.
 
     The latency is algorithmic: how much of the future an output needs, found by changing the future at many places and
-    looking where the output begins to differ. Times belong to this machine.
+    looking where the output begins to differ. Times belong to this machine. `ldmbench report --profiles` shows what
+    --to json wrote as columns beside the metrics of the same systems.
     """
+    from dataclasses import replace
+
     from ldmbench.deployment.profile import profile as measure
     from ldmbench.reports.profiles import to_text
+    from ldmbench.runs.identity import identity, system_id
+    from ldmbench.system.registry import resolve
 
     with no_noise():
-        profiles = [measure(name, device, weights, untrained) for name in systems]
+        profiles = []
+        for name in systems:
+            measured = measure(name, device, weights, untrained)
+            parts = identity(resolve(name, device, untrained, weights), (), (), 0)
+            profiles.append(replace(measured, identity=system_id(parts)))
     text = to_text(profiles, "json" if as_json else kind)
     if output is None:
         click.echo(text, nl=False)

@@ -51,6 +51,11 @@ FORMATS = ("terminal", "md", "csv", "latex", "json", "html", "curves")
     type=click.Path(path_type=Path),
     help="What ldmbench mushra analyse -o wrote: the test's scores beside the metrics.",
 )
+@click.option(
+    "--profiles",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What ldmbench profile --to json -o wrote: size, MACs and latency beside the metrics.",
+)
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @options.allow
 @options.runs
@@ -88,7 +93,8 @@ def report(
         if sides and runs[0].info.suite == runs[1].info.suite:
             path = _side_by_side(sides[0], sides[1], output, metrics, clips, audio)
         else:
-            path = render.page(runs, output, metrics, anchor, clips, wanted.published, _path(wanted.listening), audio)
+            beside = _path(wanted.listening), audio, _path(wanted.profiles)
+            path = render.page(runs, output, metrics, anchor, clips, wanted.published, *beside)
         click.echo(f"wrote {path}")
         if show_page:
             click.launch(str(path))

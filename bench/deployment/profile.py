@@ -36,6 +36,8 @@ class Profile:
         rtf: Seconds it took here for a second of sound, the second time.
         untrained: Whether it has random weights.
         note: What could not be had, and why.
+        identity: What the system was: digest of its card, settings, code and weights, as in the ID of a run; empty
+            where that was not asked for.
     """
 
     system: str
@@ -48,6 +50,7 @@ class Profile:
     rtf: float
     untrained: bool
     note: str = ""
+    identity: str = ""
 
 
 def profile(name: str, device: str = "cpu", weights: Path | None = None, untrained: bool = False) -> Profile:

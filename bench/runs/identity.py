@@ -24,6 +24,9 @@ VERSION = 2
 _NOT_HEARD = {"title", "role", "licence", "paper", "url", "note", "extras", "programs", "environment"}
 _RESOLVED = {"default", "settings", "variants", "weights"}
 
+#: Parts that say what a system was asked to do, not what it is.
+_OF_CLIPS = {"datasets", "clips", "seed"}
+
 
 def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str], seed: int) -> dict[str, str]:
     """The parts of a run's ID, by name.
@@ -61,6 +64,11 @@ def embedding_id(spec: SystemSpec) -> str:
     bare = without_layer(spec)
     parts = identity(bare, (), (), 0) | {"code": code_digest(spec)}
     return _digest(json.dumps(parts, sort_keys=True))
+
+
+def system_id(parts: Mapping[str, str]) -> str:
+    """SHA-256 (hex) over those parts of a run's ID that say what the system is, whatever the clips and the seed."""
+    return _digest(json.dumps({name: part for name, part in parts.items() if name not in _OF_CLIPS}, sort_keys=True))
 
 
 def run_id(parts: Mapping[str, str]) -> str:
