@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from ldmbench.audio import sound as audio
 from ldmbench.cli import cli
+from ldmbench.system import beside
 from tests import documentation
 from tests.conftest import Sound
 from tests.documentation import PAGES, README
@@ -70,6 +71,13 @@ ELSEWHERE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tests have a module of one name in folders of their own."""
+    monkeypatch.setattr(beside._finder, "folders", [])
+    monkeypatch.delitem(sys.modules, "mycodec", raising=False)
+
+
 def invoke(*words: str) -> Result:
     return CliRunner().invoke(cli, words)
 
@@ -92,8 +100,6 @@ def test_every_reason_not_to_type_a_command_has_one() -> None:
 def test_the_codec_runs_as_it_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its card has 16 kHz and eight bits a sample: 128 kbps."""
     monkeypatch.chdir(tmp_path)
-    # Another test has a module of this name in another folder.
-    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "mycodec.py").write_text(block("python", "class MyCodec"))
     (tmp_path / "mycodec.toml").write_text(block("toml", 'name = "mycodec"'))
     (line,) = [line for line in LINES if "./mycodec.toml -s opus" in line]
@@ -114,7 +120,6 @@ def test_every_command_does_what_it_is_there_for(
     for package, extra in (("wandb", "loggers"), ("librosa", "music"), ("distillmos", "speech"), ("torch", "models")):
         pytest.importorskip(package, reason=f"the extra {extra!r} is not installed")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "mycodec", raising=False)
     monkeypatch.setattr("click.launch", lambda _: 0)
     readers_files(tmp_path, speechlike)
     for line in typed():
