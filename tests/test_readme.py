@@ -132,9 +132,9 @@ def test_every_command_does_what_it_is_there_for(
             printed = documentation.blocks(PAGES["docs/listening-analysis.md"], "text")[0].replace("(...)", "")
             shown = [line.strip() for line in done.stdout.splitlines()]
             assert [line for line in printed.splitlines() if not any(line.strip() in other for other in shown)] == []
-    for made in ("my-page/index.html", "table.tex", "curves", "logs/codecs", "logs/wandb"):
+    for made in ("my-page/index.html", "table.tex", "curves", "logs/codecs", "logs/wandb", "cards/mycodec.md"):
         assert (tmp_path / made).exists()
-    assert len(list((tmp_path / "cards").glob("mycodec*.md"))) == 2, "one for each checkpoint"
+    assert len(list((tmp_path / "cards").glob("mycodec*step_*.md"))) == 2, "one for each checkpoint"
 
 
 def readers_files(folder: Path, speechlike: Sound) -> None:
