@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,26 @@ from ldmbench.errors import BenchError
 #: Samples to which audioldm_eval pads, whatever the rate.
 SHORTEST = 32_000
 
-#: resampy 0.4's ``kaiser_best``: zero crossings, table entries between two of them, Kaiser beta, roll-off.
-_ZEROS, _TABLE, _BETA, _ROLLOFF = 50, 8192, 12.984585247040012, 0.9173473712608761
+
+class Kaiser(NamedTuple):
+    """A Kaiser-windowed sinc, as resampy tabulates it.
+
+    Attributes:
+        zeros: Zero crossings on each side.
+        table: Table entries between two of them.
+        beta: Of the Kaiser window.
+        rolloff: Fraction of half the rate.
+    """
+
+    zeros: int
+    table: int
+    beta: float
+    rolloff: float
+
+
+#: ``kaiser_best`` of resampy 0.4, and that of resampy 0.2, which is another one.
+KAISER_BEST = Kaiser(50, 8192, 12.984585247040012, 0.9173473712608761)
+KAISER_BEST_02 = Kaiser(64, 512, 14.769656459379492, 0.9475937167399596)
 
 #: Elements of a polyphase kernel above which outputs are gathered one by one (44,099 to 16,000 Hz, say).
 _LARGEST_KERNEL = 1 << 23
@@ -53,7 +71,7 @@ def as_frechet_audio_distance(sound: Audio, rate: int) -> Signal:
     return resample_kaiser_best(mono, sound.rate, rate)
 
 
-def resample_kaiser_best(signal: Signal, old: int, new: int) -> Signal:
+def resample_kaiser_best(signal: Signal, old: int, new: int, window: Kaiser = KAISER_BEST) -> Signal:
     """``signal`` ``[time]`` at another rate, ``int(time * new / old)`` samples long.
 
     A Kaiser-windowed sinc, tabulated and linearly interpolated, as resampy 0.4 computes it sample by sample;
@@ -62,7 +80,7 @@ def resample_kaiser_best(signal: Signal, old: int, new: int) -> Signal:
     Raises:
         BenchError: If nothing would be left of the signal.
 
-    Source: Smith, Digital Audio Resampling, https://ccrma.stanford.edu/~jos/resample; resampy 0.4.3,
+    Source: Smith, Digital Audio Resampling, https://ccrma.stanford.edu/~jos/resample; resampy 0.4.3 and 0.2.2,
     ``interpn.py`` and filter ``kaiser_best``.
     """
     if old == new:
@@ -71,7 +89,7 @@ def resample_kaiser_best(signal: Signal, old: int, new: int) -> Signal:
     if length < 1:
         raise BenchError(f"{len(signal)} samples cannot be resampled from {old} to {new} Hz", fix="use longer clips")
     step, phases = old // gcd(old, new), new // gcd(old, new)
-    weights, reach = _phase_weights(old, new)
+    weights, reach = _phase_weights(old, new, window)
     if phases * (step + 2 * reach) > _LARGEST_KERNEL:
         return _gather(signal, weights, reach, step, phases, length)
     import torch
@@ -79,28 +97,28 @@ def resample_kaiser_best(signal: Signal, old: int, new: int) -> Signal:
     blocks = -(-length // phases)
     padded = np.zeros(reach + max(len(signal), blocks * step) + step + 2 * reach, np.float32)
     padded[reach : reach + len(signal)] = signal
-    kernel = torch.from_numpy(_kernel(old, new))[:, None]
+    kernel = torch.from_numpy(_kernel(old, new, window))[:, None]
     resampled = torch.nn.functional.conv1d(torch.from_numpy(padded)[None, None], kernel, stride=step)
     result: Signal = resampled[0, :, :blocks].T.reshape(-1)[:length].numpy()
     return np.ascontiguousarray(result)
 
 
 @lru_cache(maxsize=8)
-def _phase_weights(old: int, new: int) -> tuple[Real, int]:
+def _phase_weights(old: int, new: int, sinc: Kaiser) -> tuple[Real, int]:
     """Weights ``[phases, 2 * reach]`` of the samples ``n - reach + 1 ... n + reach`` around ``n = floor(time)``."""
-    window = _half_window()
+    window = _half_window(sinc)
     ratio = new / old
     scale = min(1.0, ratio)
     if ratio < 1:
         window = ratio * window
     slope = np.diff(window, append=window[-1])
-    hop = int(scale * _TABLE)
+    hop = int(scale * sinc.table)
     step, phases = old // gcd(old, new), new // gcd(old, new)
     reach = len(window) // hop + 1
     fractions = scale * ((np.arange(phases) * step) % phases) / phases
     weights = np.zeros((phases, 2 * reach))
     for side, fraction in (("left", fractions), ("right", scale - fractions)):
-        position = fraction * _TABLE
+        position = fraction * sinc.table
         first = position.astype(np.int64)
         taps = np.arange(reach)
         index = first[:, None] + taps * hop
@@ -115,9 +133,9 @@ def _phase_weights(old: int, new: int) -> tuple[Real, int]:
 
 
 @lru_cache(maxsize=4)
-def _kernel(old: int, new: int) -> Signal:
+def _kernel(old: int, new: int, window: Kaiser) -> Signal:
     """The phases as filters ``[phases, step + 2 * reach]`` over one block of ``step`` input samples."""
-    weights, reach = _phase_weights(old, new)
+    weights, reach = _phase_weights(old, new, window)
     step, phases = old // gcd(old, new), new // gcd(old, new)
     kernel = np.zeros((phases, step + 2 * reach), np.float32)
     for phase in range(phases):
@@ -138,10 +156,10 @@ def _gather(signal: Signal, weights: Any, reach: int, step: int, phases: int, le
     return result
 
 
-@lru_cache(maxsize=1)
-def _half_window() -> Real:
+@lru_cache(maxsize=2)
+def _half_window(kaiser: Kaiser) -> Real:
     """The right half of the windowed sinc, ``[zeros * table + 1]``."""
-    size = _ZEROS * _TABLE
-    sinc = _ROLLOFF * np.sinc(_ROLLOFF * np.linspace(0, _ZEROS, size + 1))
-    half: Real = np.kaiser(2 * size + 1, _BETA)[size:] * sinc
+    size = kaiser.zeros * kaiser.table
+    sinc = kaiser.rolloff * np.sinc(kaiser.rolloff * np.linspace(0, kaiser.zeros, size + 1))
+    half: Real = np.kaiser(2 * size + 1, kaiser.beta)[size:] * sinc
     return half

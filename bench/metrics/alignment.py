@@ -14,14 +14,11 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
+from ldmbench.metrics._distances import frechet_metric
 from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source
 from ldmbench.metrics._estimates import (
     OF_A_DISTANCE,
     OF_A_KERNEL,
-    against,
-    frechet_differences_to,
-    frechet_estimate,
-    frechet_estimate_to,
     kernel_estimate,
 )
 from ldmbench.names import Name, Setting
@@ -179,13 +176,6 @@ def _score(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) 
     return ClapScore(facts, source)
 
 
-def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
-    if name := str(settings["reference"]):
-        differences = partial(frechet_differences_to, name)
-        return ClapDistance(against(facts, name), source, partial(frechet_estimate_to, name), differences, name)
-    return ClapDistance(facts, source, frechet_estimate, swaps.frechet_differences)
-
-
 def _kernel(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
     bandwidth = settings["bandwidth"]
     if bandwidth not in ("output", "reference"):
@@ -201,7 +191,7 @@ _register(
     source="cosine of caption and output",
 )  # fmt: skip
 _register(
-    "fad_clap", _frechet, {"reference": ""},
+    "fad_clap", partial(frechet_metric, kind=ClapDistance), {"reference": ""},
     title="FAD CLAP", better="lower", kind="set", digits=3, low=0.0, interval=OF_A_DISTANCE,
     source="Frechet distance of embeddings of unit length, one for each clip",
 )  # fmt: skip

@@ -14,14 +14,12 @@ from ldmbench.errors import BenchError, Unscored
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics import _swaps as swaps
 from ldmbench.metrics._base import Metric, MetricFacts, Value, register, settings_title
+from ldmbench.metrics._distances import frechet_metric
 from ldmbench.metrics._embedding import EmbeddingMetric, SetMetric, Source
 from ldmbench.metrics._estimates import (
     OF_A_DISTANCE,
     OF_A_KERNEL,
     against,
-    frechet_differences_to,
-    frechet_estimate,
-    frechet_estimate_to,
     infinity_estimate,
     infinity_estimate_to,
     kernel_estimate,
@@ -152,13 +150,6 @@ def _register_passt(
     register(name, build, defaults={**_WEIGHTS, **(defaults or {})})
 
 
-def _frechet(facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
-    if name := str(settings["reference"]):
-        differences = partial(frechet_differences_to, name)
-        return SetMetric(against(facts, name), source, partial(frechet_estimate_to, name), differences, name)
-    return SetMetric(facts, source, frechet_estimate, swaps.frechet_differences)
-
-
 def _infinity(replacement: bool, facts: MetricFacts, source: Source, settings: Mapping[str, Setting]) -> Metric:
     steps, smallest, seed = (cast(int, settings[key]) for key in _STEPS)
     if min(steps, smallest) < 2:
@@ -198,7 +189,7 @@ _register_panns(
     "fd_panns",
     "FD PANNs",
     "embedding",
-    _frechet,
+    frechet_metric,
     _AGAINST,
     low=0.0,
     interval=OF_A_DISTANCE,
@@ -242,12 +233,12 @@ _register_panns(
     source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100",
 )  # fmt: skip
 _register_vggish(
-    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", _frechet, _AGAINST,
+    "fad_vggish_audioldm_eval", "FAD VGGish audioldm_eval", "audioldm_eval", frechet_metric, _AGAINST,
     low=0.0, interval=OF_A_DISTANCE,
     source=f"{_AE}, metrics/fad.py: VGGish without PCA and last ReLU, first channel, zero mean, padded to 2 s",
 )  # fmt: skip
 _register_vggish(
-    "fad_vggish_package", "FAD VGGish package", "frechet_audio_distance", _frechet,
+    "fad_vggish_package", "FAD VGGish package", "frechet_audio_distance", frechet_metric,
     {**_AGAINST, "activation": False, "pca": False}, low=0.0, interval=OF_A_DISTANCE,
     source="frechet-audio-distance 0.3.5, fad.py: mean over channels, resampy kaiser_best, no padding",
 )  # fmt: skip
@@ -267,7 +258,7 @@ _register_vggish(
     source="Chung et al., arXiv:2502.15602; kadtk 8bda71d, kad.py, times 100; loaded as audioldm_eval",
 )  # fmt: skip
 _register_passt(
-    "fd_passt", "FD PaSST", "embedding", "hear21passt", _frechet, _AGAINST,
+    "fd_passt", "FD PaSST", "embedding", "hear21passt", frechet_metric, _AGAINST,
     low=0.0, interval=OF_A_DISTANCE,
     source="hear21passt 0.0.26, get_scene_embeddings, the 768 features of PaSST-S (mono, soxr to 32 kHz); distance as "
     f"{_AE}, metrics/fid.py",

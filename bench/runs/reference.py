@@ -39,7 +39,7 @@ def against(metric: str, reference: str) -> str:
     except BenchError as error:
         if "unknown setting" not in error.what:
             raise
-        takers = "fd_panns, fd_passt, fad_vggish_*, fad_infinity_* and fad_clap"
+        takers = "fd_panns, fd_passt, fd_openl3, fad_vggish_*, fad_infinity_* and fad_clap"
         raise BenchError(f"{metric} takes no statistics of references", fix=f"{takers} do") from error
     return name
 
