@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ldmbench.audio import sound as audio
 from ldmbench.demo.settings import Settings
 from ldmbench.demo.space import write_space
+from tests.conftest import Sound
+from tests.demo.page import Page, sounds
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +46,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made / "bin" / "python"
 
 
-def test_a_space_starts_in_a_fresh_environment_and_codes_a_clip(python: Path, tmp_path: Path) -> None:
+def test_a_space_starts_in_a_fresh_environment_and_codes_a_clip(
+    python: Path, tmp_path: Path, speechlike: Sound
+) -> None:
     folder = tmp_path / "space"
     write_space(folder, Settings(systems=("opus@6kbps",)))
     own = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -62,10 +66,23 @@ def test_a_space_starts_in_a_fresh_environment_and_codes_a_clip(python: Path, tm
                 break
         else:
             pytest.fail("".join(said))
-        with urllib.request.urlopen("http://127.0.0.1:7897/config", timeout=30) as answer:
-            config = json.load(answer)
-        labels = {component["props"].get("elem_id") for component in config["components"]}
+        page = Page("http://127.0.0.1:7897/")
+        labels = {component["props"].get("elem_id") for component in page.config["components"]}
         assert {"generate-run", "enhance-run", "code-run"} <= labels
+        sound = speechlike(1.0)
+        audio.write(tmp_path / "voice.wav", sound)
+        kept = page.upload(tmp_path / "voice.wav")
+        upload = {"path": kept, "orig_name": "voice.wav", "meta": {"_type": "gradio.FileData"}}
+        shown = page.press("code-run", code_upload=upload, code_content="speech")
+        assert "done: 1 of 1 made" in shown, shown
+        heard = page.get(sounds(shown)["opus@6kbps"])
+        (coded,) = folder.rglob("runs/demo-code+*/opus@6kbps/*/audio/**/*.wav")
+        assert coded.read_bytes() == heard
+        (tmp_path / "coded.wav").write_bytes(heard)
+        output = audio.read(tmp_path / "coded.wav")
+        assert output.duration == sound.duration
+        # Opus at 6 kbps keeps the voice: it is no silence, and no noise.
+        assert np.corrcoef(output.at(sound.rate).samples[0], sound.samples[0])[0, 1] > 0.5
         where = "import ldmbench; print(ldmbench.__path__[0])"
         found = subprocess.run([python, "-c", where], cwd=folder, env=environment, capture_output=True, text=True)
         assert Path(found.stdout.strip()) == folder / "ldmbench", "it is the copy, and not this checkout"
