@@ -44,11 +44,7 @@ class Task:
 
 
 def ask(task: Task) -> dict[str, dict[str, Value | Refusal]]:
-    """Metric -> change -> what it said.
-
-    Raises:
-        ImportError: If the package of a metric is not installed.
-    """
+    """Metric -> change -> what it said."""
     from threadpoolctl import threadpool_limits
 
     said: dict[str, dict[str, Value | Refusal]] = {name: {} for name in task.metrics}
@@ -68,32 +64,39 @@ def ask(task: Task) -> dict[str, dict[str, Value | Refusal]]:
 def ask_together(metrics: Sequence[DeviceMetric], subjects: Sequence[Subject]) -> Iterator[tuple[str, str, list[Said]]]:
     """(metric, change, what it said of each clip) of metrics with a model, which hear all clips of a change at once.
 
-    Raises:
-        CheckpointError: If a model cannot be loaded.
+    A model that cannot be loaded is not tried again: its metric says the same to every change.
     """
+    unusable: dict[str, Refusal] = {}
     changed = [_changed(subject) for subject in subjects]
     for every in zip(*changed, strict=True):
         change = every[0][0]
         clips, outputs = (list(side) for side in zip(*(pair for _, pair in every), strict=True))
         for metric in metrics:
+            name = metric.facts.name
             try:
-                values = [_value(value) for value in metric.measure_batch(clips, outputs)]
+                if name in unusable:
+                    values: list[Value | Refusal] = [unusable[name]] * len(clips)
+                else:
+                    values = [_value(value) for value in metric.measure_batch(clips, outputs)]
             except BaseException as error:
                 values = [refusal(error)] * len(clips)
-            yield metric.facts.name, change, [{change: value} for value in values]
+                if isinstance(error, ImportError | CheckpointError):
+                    unusable[name] = refusal(error)
+            yield name, change, [{change: value} for value in values]
 
 
 def refusal(error: BaseException) -> Refusal:
-    """What an exception says.
+    """What an exception says; a model that cannot be loaded is a failure, whatever the sound.
 
     Raises:
-        BaseException: That exception, where it is no answer of a metric: Ctrl-C, a package or a checkpoint that is
-            not there.
+        BaseException: That exception, where it is Ctrl-C.
     """
-    if isinstance(error, ImportError | CheckpointError) or interrupt.from_keyboard(error):
+    if interrupt.from_keyboard(error):
         raise error
     if isinstance(error, Unscored):
         return Refusal("unscored", one_line(error))
+    if isinstance(error, CheckpointError):
+        return Refusal("failed", str(error))
     return Refusal("refused", str(error)) if isinstance(error, BenchError) else Refusal("failed", describe(error))
 
 

@@ -11,7 +11,7 @@ from typing import cast
 from ldmbench.audit.ask import Refusal, Said, Task, ask, ask_together, refusal
 from ldmbench.audit.changes import BASE, BETTER, CHANGES
 from ldmbench.audit.records import Answer, Audit, shows
-from ldmbench.audit.subjects import CLIPS, DATASETS, SYSTEMS, Subject, Workshop, load_datasets, why_not
+from ldmbench.audit.subjects import CLIPS, DATASETS, SYSTEMS, Subject, Workshop, load_datasets, too_few, why_not
 from ldmbench.clips.card import Content
 from ldmbench.errors import BenchError
 from ldmbench.host.executor import executor
@@ -91,8 +91,6 @@ def _in_processes(
     said: dict[str, dict[int, Said]] = {name: {} for name in names}
     for index, result in executor(options.jobs, len(tasks)).map(ask, tasks):
         if isinstance(result, Exception):
-            if isinstance(result, ImportError):
-                raise BenchError("a metric cannot be audited here", str(result), "install what it needs")
             # What ended a clip's process is said of all its changes.
             ended = refusal(result)
             result = {name: dict.fromkeys((BASE, BETTER, *(item.name for item in CHANGES)), ended) for name in names}
@@ -134,8 +132,12 @@ def _answer(metric: Metric, change: str, said: Sequence[Said], step: float | Non
     """What the metric says to a change over all clips; the difference is over those that have a value both times."""
     values = [one[change] for one in said if not isinstance(one[change], Refusal)]
     both = [one for one in said if not isinstance(one[change], Refusal) and not isinstance(one[BASE], Refusal)]
-    value = _estimate(metric, values)
-    new, old = (_estimate(metric, [one[name] for one in both]) for name in (change, BASE))
+    try:
+        value = _estimate(metric, values)
+        new, old = (_estimate(metric, [one[name] for one in both]) for name in (change, BASE))
+    except BaseException as error:
+        reason = refusal(error)
+        return Answer(change, None, None, None, len(values), f"{reason.status}: no estimate: {reason.message}")
     difference = None if new is None or old is None else new - old
     steps = None
     if difference is not None and step:
@@ -163,5 +165,9 @@ def _note(answers: Sequence[object]) -> str:
 
 def computable(names: Sequence[str], options: Options) -> tuple[list[str], Mapping[str, str]]:
     """Those of the metrics that can be audited here, and why the others cannot."""
-    reasons = {name: why_not(name, options.device, options.weights) for name in names}
+    datasets = load_datasets(options.datasets, options.content)
+    reasons = {
+        name: why_not(name, options.device, options.weights) or too_few(datasets, load_metric(name).facts)
+        for name in names
+    }
     return [name for name in names if not reasons[name]], {name: reason for name, reason in reasons.items() if reason}

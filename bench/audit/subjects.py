@@ -11,7 +11,8 @@ from ldmbench.clips.card import Content, list_datasets
 from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.clips.folder import load_folder
 from ldmbench.clips.load import load_source
-from ldmbench.errors import BenchError
+from ldmbench.errors import BenchError, describe
+from ldmbench.host.extras import install, missing_extras
 from ldmbench.metrics._base import DeviceMetric, MetricFacts, load_metric
 from ldmbench.system.protocol import Output, Prepares
 from ldmbench.system.registry import load_system, resolve
@@ -50,12 +51,25 @@ def why_not(name: str, device: str = "cpu", weights: Path | None = None) -> str:
         BenchError: If there is no such metric.
     """
     metric = load_metric(name)
+    if missing := missing_extras(metric.facts.extras):
+        return f"needs {', '.join(missing)} (fix: {install(metric.facts.extras)})"
     if not {"audio", "output"} & set(metric.facts.needs):
         return f"hears no output: it needs {' and '.join(metric.facts.needs)}"
     if isinstance(metric, DeviceMetric):
-        metric.configure(device, weights)
-        return metric.problem()
+        try:
+            metric.configure(device, weights)
+            return metric.problem()
+        except BenchError as error:
+            return str(error)
+        except Exception as error:
+            return describe(error)
     return ""
+
+
+def too_few(datasets: Sequence[Dataset], facts: MetricFacts) -> str:
+    """Why a metric has too little to hear, or empty: it needs two clips of its kind."""
+    count = sum(len(item.clips) for item in datasets if facts.applies_to(item.content))
+    return "" if count >= 2 else f"{count} clips with {' or '.join(facts.content) or 'sound'}"
 
 
 def load_datasets(names: Sequence[str], content: Content) -> list[Dataset]:
@@ -91,12 +105,11 @@ class Workshop:
         """
         chosen = [item for item in datasets if facts.applies_to(item.content)]
         clips = [clip for item in chosen for clip in (item.clips[:limit] if limit else item.clips)]
-        if len(clips) < 2:
+        if text := too_few(datasets, facts) or ("" if len(clips) >= 2 else f"--limit {limit}"):
             raise BenchError(
-                f"{facts.name} has nothing to hear",
-                f"{len(clips)} clips with {' or '.join(facts.content) or 'sound'}",
+                f"{facts.name} has nothing to hear", text,
                 "name datasets of its kind with -d, or say what a folder holds with --content; two clips or more",
-            )
+            )  # fmt: skip
         loaded = [clip.seeded(0).load() for clip in clips]
         outputs = [self._outputs(clip, loaded) for clip in loaded]
         others = [*outputs[1:], outputs[0]]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ldmbench.commands import complete, options
 from ldmbench.errors import BenchError
 from ldmbench.host.streams import no_noise
+
+if TYPE_CHECKING:
+    from ldmbench.audit.records import Audit
 
 FORMATS = ("terminal", "markdown", "csv", "json", "html")
 
@@ -86,11 +89,23 @@ def audit(
         click.echo(line)
         if show_page and kind == "html":
             click.launch(line.removeprefix("wrote "))
-    failed = [(item.metric, answer) for item in made for answer in item.answers if answer.failed]
-    for name, answer in failed:
-        click.echo(f"failed: {name}, {answer.change}: {answer.note}", err=True)
-    if failed and not allow_failures:
+    failures = [line for item in made for line in _failures(item)]
+    for line in failures:
+        click.echo(f"failed: {line}", err=True)
+    if failures and not allow_failures:
         raise click.exceptions.Exit(1)
+
+
+def _failures(made: Audit) -> list[str]:
+    """What a metric raised, with the changes that it raised it on."""
+    notes: dict[str, list[str]] = {}
+    for answer in made.answers:
+        if answer.failed:
+            notes.setdefault(answer.note, []).append(answer.change)
+    return [
+        f"{made.metric}, {', '.join(changes) if len(changes) < len(made.answers) else 'every change'}: {note}"
+        for note, changes in notes.items()
+    ]
 
 
 def _pair(systems: tuple[str, ...]) -> tuple[str, str]:

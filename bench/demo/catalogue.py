@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from ldmbench.demo.settings import Settings
 from ldmbench.errors import BenchError
+from ldmbench.host.extras import missing_extras
 from ldmbench.metrics._base import load_metric
 from ldmbench.names import parse
-from ldmbench.runs.check import check_systems, look_at_model, missing_extras
+from ldmbench.runs.check import check_systems, look_at_model
 from ldmbench.system.card import SystemCard, SystemSpec, Task
 from ldmbench.system.registry import list_systems, load_system_card, resolve
 

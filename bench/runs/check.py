@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ from ldmbench.clips.clip import Clip, Dataset
 from ldmbench.errors import BenchError, describe, one_line
 from ldmbench.host.apart import Apart
 from ldmbench.host.executor import WorkerDiedError
+from ldmbench.host.extras import install, missing_extras
 from ldmbench.metrics._base import DeviceMetric, RecordedMetric, homes, import_home, load_metric
 from ldmbench.metrics.probe import ProbeMetric
 from ldmbench.names import Setting, some
@@ -33,14 +33,6 @@ from ldmbench.system.codec import channel_problem
 from ldmbench.system.environment import installed
 from ldmbench.system.protocol import Checks
 from ldmbench.system.registry import load_adapter
-
-#: Import names that show whether an optional dependency group is installed.
-_EXTRAS = {
-    "cluster": ("ray",),
-    "models": ("torch", "torchaudio", "transformers", "diffusers", "whisper"),
-    "music": ("mir_eval", "librosa"),
-    "speech": ("distillmos", "torchcrepe", "pyworld", "webrtcvad", "zimtohrli"),
-}
 
 #: Seconds that the import of a module of others may take.
 _LOOK_S = 600.0
@@ -312,16 +304,6 @@ def _disk(plan: Plan) -> Finding:
     if needed > free:
         return Finding("warning", "disk", text, "free space or choose another --out")
     return Finding("ok", "disk", text)
-
-
-def missing_extras(extras: Sequence[str]) -> list[str]:
-    """Packages of these dependency groups that cannot be imported."""
-    return [name for extra in extras for name in _EXTRAS.get(extra, ()) if importlib.util.find_spec(name) is None]
-
-
-def install(extras: Sequence[str]) -> str:
-    """The command that installs dependency groups."""
-    return f"pip install 'ldmbench[{','.join(extras)}]'"
 
 
 def _seconds(start: float, end: float | None) -> float:

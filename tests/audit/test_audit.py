@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from ldmbench.metrics import _base as base
 from ldmbench.metrics._base import load_metric
 from ldmbench.metrics._base import metric as define
 from ldmbench.reports import audits as report
+from ldmbench.stats import Estimate, mean
 from ldmbench.system.protocol import Output
+from ldmbench.weights.record import CheckpointError
 from tests.conftest import Sound
 from tests.present import present
 
@@ -219,6 +222,12 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> str:
     return "odd_metric"
 
 
+def _no_estimate(metric: base.Metric, values: Sequence[object]) -> Estimate:
+    if metric.facts.name == "odd_estimate":
+        raise ZeroDivisionError("too few")
+    return mean(values)  # type: ignore[arg-type]
+
+
 def run(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, [*map(str, words), "--jobs", "1", "--quiet"])
 
@@ -253,6 +262,7 @@ def test_a_page_and_a_table_from_the_command_line(folder: Path, tmp_path: Path) 
         ((), "no metric is named"),
         (("snr", "--every"), "--every and METRIC are both given"),
         (("kbps",), "kbps cannot be audited here: hears no output: it needs bits"),
+        (("utmos",), "utmos cannot be audited here: weights of UTMOS22 strong are not in "),
         (("nothing",), "unknown metric 'nothing'"),
         (("snr", "-s", "opus"), "-s was given 1 times"),
     ],
@@ -269,9 +279,59 @@ def test_a_metric_of_speech_needs_speech(folder: Path) -> None:
     assert "error: estoi has nothing to hear: 0 clips with speech" in answer.stderr
 
 
-def test_every_metric_is_computable_or_has_a_reason(tmp_path: Path) -> None:
-    names, reasons = computable(base.list_metrics(), Options(weights=tmp_path))
+def test_every_metric_is_computable_or_has_a_reason(folder: Path, tmp_path: Path) -> None:
+    names, reasons = computable(base.list_metrics(), Options((str(folder),), "speech", weights=tmp_path))
     assert set(names) | set(reasons) == set(base.list_metrics())
     assert {"snr", "lsd", "stoi"} <= set(names)
     assert reasons["kbps"] == "hears no output: it needs bits"
     assert "needs tokens" in reasons["token_entropy"]
+    assert "ldmbench fetch nisqa" in reasons["nisqa_mos"]
+    assert reasons["onset_f"] == "0 clips with music" or reasons["onset_f"].startswith("needs ")
+
+
+def test_a_package_that_is_not_installed_is_a_reason(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    answer = run("audit", "warpq", "-d", folder, "--content", "speech")
+    assert answer.exit_code == 2
+    assert "error: warpq cannot be audited here: needs distillmos, " in answer.stderr
+    assert "pip install 'ldmbench[speech]'" in answer.stderr
+
+
+class Odd(base.ModelMetric):
+    """A metric with a model that cannot be loaded."""
+
+    facts = base.MetricFacts("odd_model", "Odd", needs=("output",), device=True, source="this test")
+    tries = 0
+
+    def problem(self) -> str:
+        return ""
+
+    def measure_batch(self, clips: Sequence[Clip], outputs: Sequence[Output]) -> list[base.Value | Exception]:
+        Odd.tries += 1
+        raise CheckpointError("the file is torn", fix="fetch it again")
+
+
+def test_every_goes_on_where_metrics_fail(folder: Path, odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One raises, one has no estimate, one has no model: the others are as they are alone; the exit code says so."""
+
+    @define("odd_estimate", title="Odd", source="this test")
+    def odd_estimate(reference: Any, estimate: Any, rate: int) -> float:
+        return 1.0
+
+    monkeypatch.setattr(base.SignalMetric, "aggregate", _no_estimate)
+    base.register("odd_model", lambda name, settings: Odd())
+    names = ["snr", odd, "odd_estimate", "odd_model", "onset_f", "kbps"]
+    monkeypatch.setattr("ldmbench.metrics._base.list_metrics", lambda: names)
+    answer = run("audit", "--every", "-d", folder, "--json")
+    assert answer.exit_code == 1, answer.output
+    rows = {row["metric"]: row for row in json.loads(answer.stdout)}
+    assert rows.keys() == {"snr", odd, "odd_estimate", "odd_model"}
+    assert rows["snr"] == json.loads(run("audit", "snr", "-d", folder, "--json").stdout)[0]
+    said = answer.stderr.splitlines()
+    assert "failed: odd_metric, silence: 2 of 2 failed: ZeroDivisionError: nothing there" in said
+    assert "failed: odd_model, every change: 2 of 2 failed: the file is torn (fix: fetch it again)" in said
+    (line,) = [line for line in said if line.startswith("failed: odd_estimate, ")]
+    assert line.endswith(": failed: no estimate: ZeroDivisionError: too few")
+    assert "left out: kbps: hears no output: it needs bits" in said
+    assert any(line.startswith("left out: onset_f: ") for line in said)
+    assert Odd.tries == 1
