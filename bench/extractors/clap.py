@@ -134,6 +134,7 @@ class Clap(NetworkExtractor):
         architecture: Sizes.
         hearing: What is heard of a clip of more than ten seconds: its ``first`` ten, or ``all`` of it, as the
             mean of the embeddings of stretches. A model with fusion has its own way, and takes only ``first``.
+        peak: Hear each sound with its peak at -1 dB.
         tokenizer: Gives the function from captions to tokens and its identity, when they are needed.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
         identity: Digest of the weights.
@@ -153,6 +154,7 @@ class Clap(NetworkExtractor):
         architecture: Architecture = TINY,
         hearing: Hearing = "first",
         *,
+        peak: bool = False,
         tokenizer: Callable[[], tuple[Tokenizer, str]] = lambda: (stand_in, "bytes"),
         device: str = "cpu",
         identity: str = "",
@@ -165,9 +167,10 @@ class Clap(NetworkExtractor):
         self.device = check_device(device)
         self.architecture = architecture
         self.hearing = hearing
+        self.peak = peak
         self.fingerprint = make_fingerprint(
             network="clap", weights=identity, fusion=architecture.fusion, hearing=hearing, front_end=FRONT_END,
-            **({"converted": True} if architecture.converted else {}),
+            **({"converted": True} if architecture.converted else {}), **({"peak": True} if peak else {}),
         )  # fmt: skip
         self.batch = 4 if self.device == "cpu" else 64
         self._read, self._identity, self._path = read, identity, path
@@ -192,7 +195,7 @@ class Clap(NetworkExtractor):
         """Decibels ``[views, 1001, 64]``: of stretches without fusion, of ``clap_input.views`` with it."""
         if self.architecture.converted:
             return views_of_transformers(as_librosa(sound), self._filters)
-        signal = as_laion_clap(sound)
+        signal = as_laion_clap(sound, self.peak)
         if self.architecture.fusion:
             return views(signal, self._filters)
         parts = windows(signal, every=self.hearing == "all")
@@ -252,6 +255,7 @@ def load_clap(
     *,
     untrained: bool = False,
     official: bool = True,
+    peak: bool = False,
 ) -> Clap:
     """The extractor; the last two are kept.
 
@@ -263,6 +267,7 @@ def load_clap(
             weights home.
         untrained: Seeded random weights instead, and bytes of captions as tokens.
         official: Insist on the official files' SHA-256.
+        peak: Hear each sound with its peak at -1 dB.
 
     Raises:
         CheckpointError: If the checkpoint is missing or not the official one. What is in it, and the tokeniser,
@@ -271,12 +276,13 @@ def load_clap(
     architecture = ARCHITECTURES[name]
     if untrained:
         read = partial(random_state, architecture)
-        return Clap(read, architecture, hearing, device=device, identity=f"untrained 0 {architecture}")
+        return Clap(read, architecture, hearing, peak=peak, device=device, identity=f"untrained 0 {architecture}")
     path = find_file(CHECKPOINTS[name], weights)
     return Clap(
         partial(read_safetensors if architecture.converted else read_official, path),
         architecture,
         hearing,
+        peak=peak,
         tokenizer=partial(load_tokenizer, weights, official),
         device=device,
         identity=verify(CHECKPOINTS[name], path, official),

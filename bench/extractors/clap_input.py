@@ -40,14 +40,22 @@ VOCABULARY = Checkpoint(
 FETCHABLE = {VOCABULARY.name: (VOCABULARY,)}
 
 
-def as_laion_clap(sound: Audio) -> Signal:
+def as_laion_clap(sound: Audio, peak: bool = False) -> Signal:
     """The mean over channels ``[time]`` at 48 kHz, rounded towards zero to 16 bits.
 
     Resampled by soxr's high quality, as librosa does; clipped to [-1, 1].
 
-    Source: laion_clap 1.1.7, ``hook.py``, ``get_audio_embedding_from_filelist``; librosa 0.11, ``load``.
+    Args:
+        sound: The sound.
+        peak: Bring its peak to -1 dB first, as stable-audio-metrics does. Silence, which becomes NaN there, stays.
+
+    Source: laion_clap 1.1.7, ``hook.py``, ``get_audio_embedding_from_filelist``; librosa 0.11, ``load``;
+    stable-audio-metrics fd55536, ``clap_score.py``.
     """
-    steps = (np.clip(as_librosa(sound), -1.0, 1.0) * np.float32(32767)).astype(np.int16)
+    signal = as_librosa(sound)
+    if peak and (loudest := np.abs(signal).max()):
+        signal = (signal * (10 ** (-1 / 20) / loudest)).astype(np.float32)
+    steps = (np.clip(signal, -1.0, 1.0) * np.float32(32767)).astype(np.int16)
     rounded: Signal = (steps / 32767.0).astype(np.float32)
     return rounded
 

@@ -78,14 +78,14 @@ def read_official(path: Path) -> State:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
         with h5py.File(io.BytesIO(content), "r") as file:
-            found = list(_layers(file))
+            layers = list(_layers(file))
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
     except (OSError, EOFError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read as a file of Keras", str(error), _FIX) from error
-    if len(found) != len(LAYERS):
-        raise CheckpointError(f"{path} is not OpenL3", f"{len(found)} layers with weights, not {len(LAYERS)}", _FIX)
-    return {f"{name}.{key}": value for name, layer in zip(LAYERS, found, strict=True) for key, value in layer.items()}
+    if len(layers) != len(LAYERS):
+        raise CheckpointError(f"{path} is not OpenL3", f"{len(layers)} layers with weights, not {len(LAYERS)}", _FIX)
+    return {f"{name}.{key}": value for name, layer in zip(LAYERS, layers, strict=True) for key, value in layer.items()}
 
 
 def _layers(file: Any) -> Iterator[dict[str, NDArray[np.float32]]]:

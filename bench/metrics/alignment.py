@@ -43,6 +43,10 @@ _VARIANTS: dict[str, Mapping[str, Setting]] = {name: {"checkpoint": name} for na
 _HUMAN = "human-clap-wsce-mae"
 _ALL_TITLES = {**_TITLES, _HUMAN: "Human"}
 
+#: What stable-audio-metrics takes where nothing else is said, and what it offers besides.
+_STABLE_AUDIO: dict[str, Setting] = {"checkpoint": "630k-audioset-fusion-best", "peak": True}
+_STABLE_AUDIO_VARIANTS = {name: _VARIANTS[name] for name in _TITLES if name.startswith("music")}
+
 #: What laion_clap leaves to chance, and what takes its place here.
 _LONG = {
     "first": "first 10 s of longer clips",
@@ -132,7 +136,9 @@ def _source(settings: Mapping[str, Setting], text: bool) -> Source:
     from ldmbench.extractors.clap_input import VOCABULARY
 
     name = str(settings.get("checkpoint", _DEFAULT))
-    load = partial(load_clap, name, cast(Literal["first", "all"], settings["windows"]))
+    # Said only where it is so: what the other metrics share is loaded once.
+    peak = {"peak": True} if settings.get("peak") else {}
+    load = partial(load_clap, name, cast(Literal["first", "all"], settings["windows"]), **peak)
     files = (CHECKPOINTS[name], *([VOCABULARY] if text else []))
     return Source.by(settings, load, "embedding", files)
 
@@ -163,9 +169,10 @@ def _facts(asked: Name, settings: Mapping[str, Setting], title: str, source: str
 def _register(
     name: str, make: Callable[[MetricFacts, Source, Mapping[str, Setting]], Metric],
     defaults: Mapping[str, Setting] | None = None, variants: Mapping[str, Mapping[str, Setting]] = _VARIANTS,
-    **facts: Any,
+    hidden: Mapping[str, Setting] | None = None, **facts: Any,
 ) -> None:  # fmt: skip
-    def build(asked: Name, settings: Mapping[str, Setting]) -> Metric:
+    def build(asked: Name, asked_settings: Mapping[str, Setting]) -> Metric:
+        settings = {**(hidden or {}), **asked_settings}
         declared = _facts(asked, settings, **facts)
         return make(declared, _source(settings, "text" in declared.needs), settings)
 
@@ -189,6 +196,12 @@ _register(
     title="CLAP", needs=("output", "text"), content=("general", "music"), better="higher", kind="mean", digits=3,
     low=-1.0, high=1.0,
     source="cosine of caption and output",
+)  # fmt: skip
+_register(
+    "clap_score_stable_audio", _score, variants=_STABLE_AUDIO_VARIANTS, hidden=_STABLE_AUDIO,
+    title="CLAP Stable Audio", needs=("output", "text"), content=("general", "music"), better="higher", kind="mean",
+    digits=3, low=-1.0, high=1.0,
+    source="stable-audio-metrics fd55536, clap_score.py: cosine of caption and output, its peak at -1 dB",
 )  # fmt: skip
 _register(
     "fad_clap", partial(frechet_metric, kind=ClapDistance), {"reference": ""},

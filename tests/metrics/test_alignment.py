@@ -291,3 +291,23 @@ def test_captions_are_not_needed_for_distances() -> None:
     bare = dataclasses.replace(clip(0), text="")
     (value,) = metric("fad_clap").measure_batch([bare], [Output(noise(1))])
     assert isinstance(value, np.ndarray)
+
+
+# As stable-audio-metrics
+
+
+def test_stable_audio_score_is_that_of_the_output_at_minus_1_db() -> None:
+    one = metric("clap_score_stable_audio")
+    assert "630k-audioset-fusion-best" in one.facts.source
+    assert "stable-audio-metrics fd55536" in one.facts.source
+    assert one.facts.title.startswith("CLAP Stable Audio")
+    quiet = noise(7)
+    loud = Audio.of(quiet.samples * (10 ** (-1 / 20) / np.abs(quiet.samples).max()), RATE)
+    plain = metric("clap_score@630k-audioset-fusion-best")
+    value = one.measure(clip(0), Output(quiet))
+    assert value == pytest.approx(plain.measure(clip(0), Output(loud)), abs=2e-6)
+    assert value != pytest.approx(plain.measure(clip(0), Output(quiet)), abs=1e-6)
+    assert np.isfinite(one.measure(clip(0), Output(Audio.of(np.zeros(RATE), RATE))))
+    names = {name for name in list_metrics() if name.startswith("clap_score_stable_audio@")}
+    assert len(names) == 3
+    assert all("@music_" in name for name in names)
