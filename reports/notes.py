@@ -87,7 +87,7 @@ def heard(runs: Sequence[Run], columns: Sequence[Column]) -> list[str]:
         if any(late.values()):
             most = 1000 * max(abs(row.delay) for rows in late.values() for row in rows)
             lines.append(
-                f"{_of(late, count, dataset)} outputs are late or early, by {most:.1f}"
+                f"{_of(late, count, dataset)} outputs are late or early, by {most:.{'1f' if most >= 0.1 else '1g'}}"
                 " ms at most, and scored as they are where a heading does not say aligned (--align)"
             )
         if any(several.values()):

@@ -8,7 +8,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -133,6 +133,17 @@ def _obtain(dataset: str) -> str:
 
 
 def _system(spec: SystemSpec, apart: Apart | None) -> Iterator[Finding]:
+    """What is found of a system, and what keeps the one before it in a tandem from starting."""
+    if spec.before is not None:
+        label = spec.before.label
+        errors = [finding for finding in _system(spec.before, apart) if finding.level == "error"]
+        if errors:
+            yield from (replace(item, subject=spec.label, text=f"{label}: {item.text}") for item in errors)
+            return
+    yield from _one_system(spec, apart)
+
+
+def _one_system(spec: SystemSpec, apart: Apart | None) -> Iterator[Finding]:
     missing = missing_extras(spec.card.extras)
     if missing:
         yield Finding("error", spec.label, f"needs {', '.join(missing)}", install(spec.card.extras))

@@ -27,6 +27,9 @@ ALWAYS = ("ldmbench.clips.clip", "ldmbench.audio.sound")
 #: Runs the systems that are programs.
 RUNNER = "ldmbench.system.external"
 
+#: Leads from one system of a tandem to the other.
+TANDEM = "ldmbench.system.tandem"
+
 #: Modules of the engine, and folders of modules, that make no audio, each with the reason.
 SILENT: Mapping[str, str] = {
     "ldmbench.errors": "messages",

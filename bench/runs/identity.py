@@ -12,7 +12,7 @@ from ldmbench.clips.load import load_source
 from ldmbench.host.homes import file_digest, sha256
 from ldmbench.probes import embedder
 from ldmbench.probes.embedder import is_probed, without_layer
-from ldmbench.runs.code import RUNNER, code_modules, imported
+from ldmbench.runs.code import RUNNER, TANDEM, code_modules, imported
 from ldmbench.system.card import WEIGHTS, SystemSpec
 from ldmbench.system.environment import installed
 
@@ -53,6 +53,10 @@ def identity(spec: SystemSpec, datasets: Sequence[Dataset], clips: Iterable[str]
     }
     if spec.card.environment_folder:
         parts["environment"] = installed(spec.card.environment_folder)
+    if spec.before is not None:
+        code = code_modules(TANDEM)
+        first = system_id(identity(spec.before, (), (), 0))
+        parts["after"] = _digest(first, *(f"{name} {code[name]}" for name in sorted(code)))
     # A setting called ``train`` names what a system without weights learns from.
     if train := spec.settings.get("train"):
         parts["train"] = load_source(str(train)).digest

@@ -23,6 +23,9 @@ Task = Literal["codec", "generate", "enhance", "embed"]
 #: any other that takes one lists it among its settings, with a default that may be empty.
 WEIGHTS = "weights"
 
+#: The setting of a codec that names the system before it: ``opus@12kbps:after=amr-nb@12.2kbps``.
+AFTER = "after"
+
 #: What a row is for. Only a ``system`` is ranked. A ``reference`` gives back each clip's own reference, an ``anchor``
 #: marks a point of the scale (noise, a low-pass, the unprocessed input), a ``bound`` the best that can be reached.
 Role = Literal["system", "anchor", "reference", "bound"]
@@ -129,6 +132,7 @@ class SystemSpec:
         untrained: Build with seeded random weights.
         weights: Folder or file of the checkpoint that was named, else the folder with the official files, or None for
             the weights home.
+        before: The system whose output it gets in place of the clip (``after=``), None for the clip itself.
     """
 
     card: SystemCard
@@ -137,6 +141,7 @@ class SystemSpec:
     device: str = "cpu"
     untrained: bool = False
     weights: Path | None = None
+    before: SystemSpec | None = None
 
     @property
     def label(self) -> str:

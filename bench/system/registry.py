@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ldmbench.host.interrupt import from_keyboard
 from ldmbench.host.packages import package_folders, registered_folders
 from ldmbench.names import Name, Setting, is_path, parse, show, typed, unknown
 from ldmbench.system.beside import make_importable
-from ldmbench.system.card import WEIGHTS, SystemCard, SystemSpec
+from ldmbench.system.card import AFTER, WEIGHTS, SystemCard, SystemSpec
 from ldmbench.system.channel import SETTINGS as CHANNEL
 from ldmbench.system.checkpoints import label_of
 from ldmbench.system.codec import channel_problem
@@ -68,7 +69,8 @@ def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weig
     """``NAME[@VARIANT][:setting=value,...]`` checked against the card; imports no adapter.
 
     The setting ``weights`` is the path of a checkpoint in place of ``weights``, the folder of all systems. Its label,
-    the last part of the path, stands for it from here on. Codecs take the settings of ``ldmbench.system.channel`` too.
+    the last part of the path, stands for it from here on. Codecs take the settings of ``ldmbench.system.channel`` too,
+    and ``after``, the name of the system whose output they get.
 
     Raises:
         BenchError: If system, variant or setting is unknown, a value has the wrong type, or a checkpoint is not there.
@@ -84,6 +86,7 @@ def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weig
     if variant and variant not in card.variants:
         raise unknown(f"variant of {card.name}", variant, card.variants)
     settings = {**card.settings, **card.variants.get(variant, {})}
+    before: SystemSpec | None = None
     for key, value in asked.settings.items():
         if key == WEIGHTS and card.weights:
             settings[key] = show(value)
@@ -91,17 +94,31 @@ def resolve(name: str | Name, device: str = "cpu", untrained: bool = False, weig
         if key in CHANNEL and key not in settings and "codec" in card.tasks:
             settings[key] = typed(card.name, key, value, CHANNEL[key])
             continue
+        if key == AFTER and key not in settings and "codec" in card.tasks:
+            before = _before(show(value), device, untrained, weights)
+            settings[key] = before.label
+            continue
         if key not in settings:
             fix = f'a system that takes a checkpoint has {WEIGHTS} = "" among its card\'s settings'
             raise unknown(f"setting of {card.name}", key, settings, fix if key == WEIGHTS else "")
         settings[key] = typed(card.name, key, value, settings[key])
     # A system without weights is never untrained, whatever is asked of the others beside it.
-    untrained = untrained and bool(card.weights)
+    untrained = untrained and bool(card.weights or (before and before.untrained))
     if checkpoint := settings.get(WEIGHTS):
         weights = _checkpoint(card.name, checkpoint, untrained)
         settings[WEIGHTS] = label_of(weights)
     overrides = {key: settings[key] for key in asked.settings}
-    return SystemSpec(card, Name(card.name, variant, overrides), settings, device, untrained, weights)
+    return SystemSpec(card, Name(card.name, variant, overrides), settings, device, untrained, weights, before)
+
+
+def _before(name: str, device: str, untrained: bool, weights: Path | None) -> SystemSpec:
+    """The first system of a tandem."""
+    spec = resolve(name, device, untrained, weights)
+    if not {"codec", "enhance"} & set(spec.card.tasks):
+        raise BenchError(
+            f"nothing can come after {spec.label}", "it turns no sound into another", f"name a codec with {AFTER}="
+        )
+    return spec
 
 
 def _checkpoint(system: str, value: Setting, untrained: bool) -> Path:
@@ -117,11 +134,17 @@ def _checkpoint(system: str, value: Setting, untrained: bool) -> Path:
 
 
 def load_system(spec: SystemSpec) -> System:
-    """Import the adapter named by the card and build the system.
+    """Import the adapter named by the card and build the system, and the one before it in a tandem.
 
     Raises:
         BenchError: If the adapter cannot be imported, with the extra that would make it importable, or is no system.
     """
+    if spec.before is not None:
+        from ldmbench.system.tandem import Tandem
+
+        first = load_system(replace(spec.before, device=spec.device))
+        settings = {key: value for key, value in spec.settings.items() if key != AFTER}
+        return Tandem(first, load_system(replace(spec, settings=settings, before=None)), spec.before.label)
     system = load_adapter(spec.card)(spec)
     if not isinstance(system, System):
         made = f"{spec.card.module} makes {type(system).__name__}, which has no card or no process(clips)"

@@ -33,3 +33,5 @@ def test_delays_and_channels_of_all_systems_are_one_line_a_dataset(runs: Sequenc
     assert first.startswith(f"{names} on {dataset}: 2 of {2 * count} outputs are late or early, by 25.1 ms at most")
     assert second.startswith(f"{late.info.system} on {dataset}: 1 of {count} outputs have more than one channel")
     assert heard([plain], columns) == []
+    (line,) = heard([changed(runs[0], -2 / 48_000, 1, dataset)], columns)
+    assert "late or early, by 0.04 ms at most" in line
