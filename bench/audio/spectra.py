@@ -43,26 +43,30 @@ def frames(signal: Signal, length: int, hop: int, padding: Padding = "reflect") 
 
 
 def magnitudes(
-    signal: Signal, length: int, hop: int, padding: Padding = "reflect", dtype: DTypeLike = np.float32
+    signal: Signal, length: int, hop: int, padding: Padding = "reflect", dtype: DTypeLike = np.float32, window: int = 0
 ) -> Features:
     """Magnitudes ``[frames, length // 2 + 1]`` of the Hann-windowed, centred, unnormalised STFT.
 
     Args:
         signal: ``[time]``.
-        length: Window and transform length in samples.
+        length: Transform length in samples, and that of the window where ``window`` does not say otherwise.
         hop: Samples between frames.
         padding: ``reflect`` as torch.stft pads, ``constant`` (zeros) as librosa.stft does.
         dtype: Precision of window and transform: float32 as torch.stft, float64 as librosa.stft. The result is
             float32 in either case.
+        window: Samples of a window in the middle of each transform, 0 for all of them.
     """
     import scipy.fft
 
     view = frames(signal, length, hop, padding)
-    window = hann(length).astype(dtype)
+    size = window or length
+    taper = np.zeros(length, dtype)
+    begin = (length - size) // 2
+    taper[begin : begin + size] = hann(size)
     spectrum = np.empty((len(view), length // 2 + 1), np.float32)
     step = max(1, _BLOCK // length)
     for start in range(0, len(view), step):
-        block = view[start : start + step] * window
+        block = view[start : start + step] * taper
         bins = scipy.fft.rfft(block, axis=1, overwrite_x=True, workers=1)
         np.abs(bins.astype(np.complex64, copy=False), out=spectrum[start : start + step])
     return spectrum

@@ -40,7 +40,9 @@ VERSA: tuple[PeerName, ...] = (
     PeerName("dns_p808", "dnsmos_p808", "same", "divides each output by its peak first, which P.808's model undoes"),
     PeerName("plcmos", "plcmos", "near", _PEAK),
     PeerName("utmos", "utmos", "same", "a fork's checkpoint of the same name"),
-    PeerName("utmosv2", "utmosv2", "other", "random crops without a seed: it changes from run to run"),
+    PeerName(
+        "utmosv2", "utmosv2", "near", "hears all of a sound, and looks five times at one random cut, without a seed"
+    ),
     PeerName("scoreq_nr", "scoreq_synthetic", "same", "the synthetic domain, its default; scoreq is the natural one"),
     PeerName("scoreq_ref", "scoreq_ref_synthetic", "same", "the synthetic domain, its default; lower is better"),
     PeerName("warpq", "warpq", "near", "8 kHz and 13 coefficients, without voice activity detection"),

@@ -22,6 +22,7 @@ JUDGES = (
     "mcd_world_dtw", "f0_rmse", "vuv_error", "f0_rmse@crepe-tiny", "speaker_similarity_ge2e:untrained=true",
     "speaker_similarity_wavlm:untrained=true", "speaker_similarity_ecapa:untrained=true",
     "audiobox_pq:untrained=true", "scoreq_ref:untrained=true",
+    "utmosv2@1pass:untrained=true",
 )  # fmt: skip
 
 
