@@ -114,7 +114,7 @@ def started(folder: Path, *words: str, before: str = "import ldmbench.cli") -> S
 def stopped(served: Served) -> None:
     """End a server as its user's machine does: its temporary files are gone, and it spoke to no other machine."""
     served.process.terminate()
-    served.process.wait(timeout=30)
+    assert served.process.wait(timeout=30) == 130, "as docs/commands.md says of interrupted commands"
     assert list(served.temporary.iterdir()) == []
     with served.outside, pytest.raises(BlockingIOError):
         served.outside.accept()

@@ -9,13 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from ldmbench.cli import cli
+from ldmbench.deployment.profile import Profile
 from ldmbench.errors import BenchError
 from ldmbench.listening.outcome import carry_out, write_outcome
 from ldmbench.listening.votes import Ratings, Vote
 from ldmbench.reports import published, render
 from ldmbench.reports.listening import write
 from ldmbench.reports.listening.beside import LISTENING, hear
+from ldmbench.reports.profiles import to_text
 from ldmbench.reports.table_spec import TableSpec
+from ldmbench.runs.identity import system_id
 from ldmbench.runs.results import Run
 
 
@@ -71,9 +74,15 @@ def test_datasets_are_told_apart(runs: list[Run], tmp_path: Path) -> None:
     assert [column.dataset for column, _ in columns] == [item.name for item in runs[0].info.datasets]
 
 
-def test_the_page_shows_the_test(runs: list[Run], test_folder: Path, tmp_path: Path) -> None:
-    index = render.page(runs, tmp_path / "page", (), "", 2, True, test_folder)
+def test_the_page_shows_the_test_and_profiles(runs: list[Run], test_folder: Path, tmp_path: Path) -> None:
+    own = Profile("x", 0, None, None, 0.0123, None, True, 0.1, False, identity=system_id(runs[0].info.identity))
+    (tmp_path / "profiles.json").write_text(to_text([own], "json"))
+    index = render.page(
+        runs, tmp_path / "page", (), "", 2, True, test_folder, profiled=tmp_path / "profiles.json"
+    )  # fmt: skip
     html = index.read_text(encoding="utf-8")
+    assert "Deployment" in html
+    assert "12.3" in html
     assert '<a href="#listening">' in html
     assert 'src="clips/scores-violin.svg"' in html
     assert (tmp_path / "page" / "clips" / "scores-violin.svg").is_file()
