@@ -21,7 +21,7 @@ from ldmbench.runs.estimate import took_of
 from ldmbench.runs.generate import generate
 from ldmbench.runs.identity import embedding_id
 from ldmbench.runs.journal import BrokenRunError
-from ldmbench.runs.measure import measure
+from ldmbench.runs.measure import measure, takes_several
 from ldmbench.runs.plan import Plan
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
@@ -71,6 +71,9 @@ def carry_out(
         apart = stack.enter_context(Apart())
         problems = dict(generate(plan, options, build, isolate=True, part=part, crew=crew, apart=apart))
         generated = time.perf_counter()
+        if takes_several(len(plan.paths) * len(plan.clips) * len(plan.metrics), options):
+            # Others are started as it is: what systems have loaded need not lie beside what metrics load.
+            apart.child.end()
         writers = []
         for path, info in zip(plan.paths, plan.runs, strict=True):
             try:

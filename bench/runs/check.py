@@ -90,12 +90,12 @@ def check_systems(specs: Sequence[SystemSpec]) -> list[Finding]:
         return [finding for spec in specs for finding in _system(spec, apart)]
 
 
-def check_plan(plan: Plan, options: Options) -> list[Finding]:
-    """Datasets, metrics (with their checkpoints) and disk; systems are ``check_systems``'s."""
-    findings = check_datasets(plan.datasets, plan.clips, plan.suite.task)
-    contents = [(dataset.name, dataset.content) for dataset in plan.datasets]
+def check_plan(plan: Plan, datasets: Sequence[Dataset], options: Options) -> list[Finding]:
+    """Datasets of a plan, metrics (with their checkpoints) and disk; systems are ``check_systems``'s."""
+    findings = check_datasets(datasets, plan.clips, plan.suite.task)
+    contents = [(dataset.name, dataset.content) for dataset in datasets]
     findings += check_metrics(contents, plan.metrics, options)
-    findings += _labels(plan)
+    findings += _labels(plan, datasets)
     findings += _older(plan)
     findings.append(_disk(plan))
     findings.append(Finding("ok", "time", str(duration(plan))))
@@ -273,11 +273,11 @@ def look_at_model(name: str, device: str, weights: Path | None, modules: Sequenc
         return describe(error)
 
 
-def _labels(plan: Plan) -> Iterator[Finding]:
+def _labels(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[Finding]:
     """Whether the clips that are to be probed have labels and splits that can be."""
     if not any(isinstance(load_metric(name), ProbeMetric) for name in plan.metrics):
         return
-    for dataset in plan.datasets:
+    for dataset in datasets:
         clips = [clip for clip in plan.clips if clip.dataset == dataset.name]
         if text := why_not([clip.label for clip in clips], [clip.split for clip in clips]):
             fix = "clips.csv of a folder may have the columns label and split"

@@ -168,7 +168,7 @@ def _carry_out(
     plan = make_plan(suite, [references], specs, root)
     infos = [folders[info.system].recorded(info) if info.system in folders else info for info in plan.runs]
     plan = replace(plan, runs=tuple(infos))
-    _refuse_errors(check_plan(plan, options))
+    _refuse_errors(check_plan(plan, [references], options))
     return carry_out(plan, options, build=_Build(folders))
 
 

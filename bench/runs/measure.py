@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,23 +26,19 @@ from ldmbench.runs.far import FarApart
 from ldmbench.runs.probe import measure_probes
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.request import Options
-from ldmbench.runs.results import Run, open_run
+from ldmbench.runs.results import open_run
 from ldmbench.runs.scoring import (
     Absent,
-    Job,
     ModelTask,
     Scored,
     Task,
     all_failed,
     import_metrics,
-    metric_of,
     score,
     score_with_model,
 )
 from ldmbench.runs.store import RunWriter
-
-#: Outputs of one clip that are scored in one task: enough to share the reference's work between systems.
-_OUTPUTS_PER_TASK = 8
+from ldmbench.runs.tasks import SCORE_S, Tasks, unscored
 
 #: What is worth another process for metrics without a model, whose start takes about a second: seconds of sound in all
 #: scores, each of which takes about 10 ms on average over the metrics of a folder.
@@ -85,12 +81,11 @@ def measure(
         apart, crew, modules = None, None, ()
     probes = [name for name in metrics if isinstance(load_metric(name), ProbeMetric)]
     local = [name for name in metrics if not isinstance(load_metric(name), DeviceMetric | ProbeMetric)]
-    tasks = [replace(task, modules=modules) for task in missing(runs, clips, local, options.retry_failed)]
     # The longest first: the last tasks to finish are then short ones, and no core waits for a long one.
-    tasks.sort(key=_weight, reverse=True)
+    tasks = unscored(runs, clips, local, options.retry_failed, modules=modules).heaviest_first()
     absent: dict[str, str] = {}
     with (
-        progress("score", _scores(job for task in tasks for job in task.jobs), options.quiet) as advance,
+        progress("score", tasks.scores, options.quiet) as advance,
         storing(writers) as stored,
         _workers(apart, crew, options.jobs, tasks) as (workers, alone),
     ):
@@ -98,18 +93,22 @@ def measure(
             stored.put(present(rows, absent))
             advance(len(rows), task.clip.id)
     with_model = [name for name in metrics if name not in local and name not in probes]
-    jobs = [(task.clip, job) for task in missing(runs, clips, with_model, options.retry_failed) for job in task.jobs]
-    places = crew.models(math.ceil(len(jobs) / _BATCH)) if crew else [(apart, options.local_device)]
+    singles = unscored(runs, clips, with_model, options.retry_failed, together=1, modules=modules).longest_first()
+    places = crew.models(math.ceil(len(singles) / _BATCH)) if crew else [(apart, options.local_device)]
     models = [_Models(place, device, options.timeout).rows for place, device in places]
-    total = _scores(job for _, job in jobs)
-    with progress("score with models", total, options.quiet) as advance, storing(writers) as stored:
-        batches = (batch for batch in _batches(jobs, with_model, options, modules) if batch.metric not in absent)
+    with progress("score with models", singles.scores, options.quiet) as advance, storing(writers) as stored:
+        batches = (batch for batch in _batches(singles, with_model, options) if batch.metric not in absent)
         for batch, groups in spread(models, batches):
             for rows in groups:
                 stored.put(present(rows, absent))
                 advance(len(rows), batch.metric)
     measure_probes(runs, clips, probes, options, writers)
     _refuse_absent(absent)
+
+
+def takes_several(scores: int, options: Options) -> bool:
+    """Whether so many scores without a model are computed in several processes, however short the sounds are."""
+    return options.jobs > 1 and scores * SCORE_S > _WORTH
 
 
 def _refuse_absent(absent: Mapping[str, str]) -> None:
@@ -123,14 +122,8 @@ def _refuse_absent(absent: Mapping[str, str]) -> None:
         )
 
 
-def _scores(jobs: Iterable[Job]) -> int:
-    return sum(len(job.metrics) for job in jobs)
-
-
 @contextmanager
-def _workers(
-    apart: Apart | None, crew: Crew | None, jobs: int, tasks: Sequence[Task]
-) -> Iterator[tuple[Executor, Executor]]:
+def _workers(apart: Apart | None, crew: Crew | None, jobs: int, tasks: Tasks) -> Iterator[tuple[Executor, Executor]]:
     """Who computes metrics without a model, and who computes alone what ended or stalled one of them."""
     if crew is not None:
         yield crew.scorers, crew.scorers
@@ -139,8 +132,8 @@ def _workers(
         yield executor(jobs, len(tasks)), Processes(1)
         return
     # Metrics of others may take any time.
-    if not any(task.modules for task in tasks):
-        jobs = min(jobs, math.ceil(sum(map(_weight, tasks)) / _WORTH) or 1)
+    if not tasks.modules:
+        jobs = min(jobs, math.ceil(tasks.weight / _WORTH) or 1)
     with Team(apart, jobs) as team, Apart() as alone:
         yield team, alone
 
@@ -184,57 +177,14 @@ def scored(
             yield task, list(all_failed(task, result)) if isinstance(result, Exception) else result
 
 
-def missing(
-    runs: Sequence[Run], clips: Sequence[Clip], metrics: Sequence[str], retry_failed: bool = False
-) -> list[Task]:
-    """What is not in the journals yet, or was computed by another version of a metric, or for another output.
-
-    With ``retry_failed`` also what failed.
-    """
-    tasks = []
-    for clip in clips:
-        jobs = []
-        for position, run in enumerate(runs):
-            row = run.outputs.get(clip.id)
-            if row is None or row.status != "ok":
-                continue
-            names = tuple(name for name in metrics if _wanted(run, clip, name, retry_failed))
-            if names:
-                file = run.path / row.token_file if row.token_file else None
-                jobs.append(Job(position, row, run.audio_path(clip.id), names, run.info.parameters, file))
-        for start in range(0, len(jobs), _OUTPUTS_PER_TASK):
-            tasks.append(Task(clip, tuple(jobs[start : start + _OUTPUTS_PER_TASK])))
-    return tasks
-
-
-def _wanted(run: Run, clip: Clip, name: str, retry_failed: bool) -> bool:
-    facts = metric_of(name).facts
-    if not facts.applies_to(clip.content):
-        return False
-    row = run.scores.get((clip.id, name))
-    if row is None or row.version != facts.version:
-        return True
-    gone = isinstance(row.value, str) and row.value not in run.vectors and not (run.path / row.value).is_file()
-    return gone or (retry_failed and row.status == "failed")
-
-
-def _weight(task: Task) -> float:
-    """Seconds of sound in all scores of a task, and half a second for each."""
-    seconds = max((job.row.seconds_audio for job in task.jobs), default=0.0)
-    count = sum(len(job.metrics) for job in task.jobs)
-    return (0.5 + (seconds if math.isfinite(seconds) else 0.0)) * count
-
-
-def _batches(
-    jobs: Sequence[tuple[Clip, Job]], names: Sequence[str], options: Options, modules: tuple[str, ...]
-) -> Iterator[ModelTask]:
+def _batches(tasks: Tasks, names: Sequence[str], options: Options) -> Iterator[ModelTask]:
     """Outputs of similar length together, metric after metric, so that each is decoded once for all of them."""
-    longest_first = sorted(jobs, key=lambda pair: pair[1].row.seconds_audio, reverse=True)
-    for start in range(0, len(jobs), _BATCH):
+    for start in range(0, len(tasks), _BATCH):
+        jobs = [(task.clip, job) for task in tasks[start : start + _BATCH] for job in task.jobs]
         for name in names:
-            items = tuple(pair for pair in longest_first[start : start + _BATCH] if name in pair[1].metrics)
+            items = tuple((clip, job) for clip, job in jobs if name in job.metrics)
             if items:
-                yield ModelTask(name, items, options.device, options.weights, modules)
+                yield ModelTask(name, items, options.device, options.weights, tasks.modules)
 
 
 class _Models:

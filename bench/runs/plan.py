@@ -35,7 +35,6 @@ class Plan:
     Attributes:
         suite: The suite, with a folder already in place of its datasets where one was given.
         specs: The systems.
-        datasets: The datasets.
         clips: All planned clips, seeded.
         metrics: Names of the metrics.
         runs: One record per system, in the order of ``specs``.
@@ -44,7 +43,6 @@ class Plan:
 
     suite: Suite
     specs: tuple[SystemSpec, ...]
-    datasets: tuple[Dataset, ...]
     clips: tuple[Clip, ...]
     metrics: tuple[str, ...]
     runs: tuple[RunInfo, ...]
@@ -110,7 +108,7 @@ def make_plan(
         )
         runs.append(info)
     paths = (run_path(root.absolute(), suite.name, info.system, info.id) for info in runs)
-    return Plan(suite, tuple(specs), tuple(datasets), tuple(clips), names, tuple(runs), tuple(paths))
+    return Plan(suite, tuple(specs), tuple(clips), names, tuple(runs), tuple(paths))
 
 
 def _refuse_misfits(suite: Suite, specs: Sequence[SystemSpec]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import GenericAlias
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from ldmbench.clips.card import Content
 from ldmbench.clips.clip import Clip
@@ -25,6 +27,9 @@ SCHEMA = 1
 Status = Literal["ok", "failed", "unscored"]
 
 R = TypeVar("R")
+
+#: Text that many records have in common: where they are read, it is in memory once.
+Shared = Annotated[str, AfterValidator(sys.intern)]
 
 
 def as_record(kind: type[R], content: object) -> R:
@@ -93,8 +98,8 @@ class ClipInfo:
         stream: Number of the audio stream in its file, None for the first.
     """
 
-    id: str
-    dataset: str
+    id: Shared
+    dataset: Shared
     path: str = ""
     start: float = 0.0
     end: float | None = None
@@ -162,6 +167,20 @@ class ClipInfo:
             seconds=self.seconds,
             stream=self.stream,
         )
+
+
+_CLIP_FIELDS = {item.name for item in fields(ClipInfo)}
+
+
+def as_clip(content: dict[str, Any]) -> dict[str, Any] | ClipInfo:
+    """A JSON object, or the record of a clip where it is a valid one: of many, each is a fraction of its object.
+
+    Meant as the hook of ``json.loads``.
+    """
+    if content.keys() == _CLIP_FIELDS:
+        with suppress(ValueError):  # Whoever looks at all of it will say what is wrong.
+            return as_record(ClipInfo, content)
+    return content
 
 
 @_checked
@@ -283,12 +302,12 @@ class OutputRow:
         notes: What a user should hear about the files of reference and output.
     """
 
-    clip: str
+    clip: Shared
     status: Status
     message: str = ""
     audio: str = ""
-    digest: str = ""
-    reference: str = ""
+    digest: Shared = ""
+    reference: Shared = ""
     rate: int = 0
     channels: int = 0
     seconds_audio: float = 0.0
@@ -320,13 +339,13 @@ class ScoreRow:
         output: Digest of the output that was scored (empty for metrics that hear nothing).
     """
 
-    clip: str
-    metric: str
+    clip: Shared
+    metric: Shared
     version: int
     status: Status
     value: float | list[float] | str | None = None
     message: str = ""
-    output: str = ""
+    output: Shared = ""
 
 
 @_checked

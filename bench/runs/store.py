@@ -28,6 +28,7 @@ from ldmbench.runs.records import (
     RunInfo,
     ScoreRow,
     ShardInfo,
+    as_clip,
     as_record,
 )
 from ldmbench.runs.rows import flat, record_text, rows_of, unless_read
@@ -81,7 +82,7 @@ def _as_this_version(path: Path, read: Callable[[RunInfo], T]) -> T:
 def _content(path: Path) -> dict[str, Any]:
     """The record of a run as JSON, of the layout of this version."""
     try:
-        content: dict[str, Any] = json.loads((path / _RECORD).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((path / _RECORD).read_text(encoding="utf-8"), object_hook=as_clip)
         schema = content.get("schema")
     except (FileNotFoundError, NotADirectoryError):
         raise BenchError(
@@ -197,7 +198,7 @@ def asked_last(folder: Path) -> str:
     times = [""]
     for path in folder.glob(f"*/{_RECORD}"):
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"), object_hook=as_clip)
             times.append("" + (content.get("asked") or content.get("created", "")))
     return max(times)
 
@@ -289,6 +290,7 @@ class RunWriter:
                     datasets=info.datasets,
                     asked=asked,
                     facts={**old.facts, **info.facts},
+                    clips=info.clips if info.clips == old.clips else old.clips,  # In memory once.
                 )
             self.info = info
             self._write_info()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ldmbench.clips.clip import Clip
+from ldmbench.clips.packed import PackedClips
 from ldmbench.errors import BenchError
 from ldmbench.host.child import Child, ChildEndedError
 from ldmbench.runs import produce
@@ -62,7 +63,8 @@ class Studio:
     """
 
     def __init__(self, clips: Sequence[Clip], build: Adapter, timeout: float, child: Child | None = None) -> None:
-        self._clips, self._build, self._timeout = clips, build, timeout
+        # Few systems look at all of them, and each is sent them anew.
+        self._clips, self._build, self._timeout = PackedClips(clips), build, timeout
         self._child, self._lent = child or Child(), child is not None
         self._spec: SystemSpec | None = None
         self._closed = False

@@ -93,7 +93,7 @@ def survey(request: Request, options: Options) -> tuple[Prepared, list[BenchErro
         findings += check_metrics(list(contents.items()), list(dict.fromkeys(suite.metrics)), options)
         return Prepared(None, tuple(findings), tuple(left_out)), [error for _, error in faults]
     plan = make_plan(suite, datasets, ready, request.out, request.limit or 0, request.seed)
-    return Prepared(plan, (*findings, *check_plan(plan, options)), tuple(left_out)), []
+    return Prepared(plan, (*findings, *check_plan(plan, datasets, options)), tuple(left_out)), []
 
 
 def look_at(request: Request, options: Options) -> list[Finding]:

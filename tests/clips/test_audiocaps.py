@@ -357,8 +357,9 @@ def _run(tmp_path: Path, task: Task) -> tuple[Run, list[Finding]]:
 
     card = SystemCard(name="fake", title="Fake", tasks=(task,), licence="none")
     suite = Suite(name="small", title="", task=task, datasets=("mini",), metrics=("test_peak", "test_words"))
-    plan = make_plan(suite, [load_dataset("mini")], [SystemSpec(card, Name("fake"), {})], tmp_path / "runs")
-    findings = check_plan(plan, Options())
+    datasets = [load_dataset("mini")]
+    plan = make_plan(suite, datasets, [SystemSpec(card, Name("fake"), {})], tmp_path / "runs")
+    findings = check_plan(plan, datasets, Options())
     generate(plan, Options(quiet=True), lambda spec: Fake())
     return carry_out(plan, Options(quiet=True))[0], findings
 

@@ -31,12 +31,16 @@ QUIET = Options(quiet=True)
 
 
 @pytest.fixture
-def plan(tmp_path: Path, tone: Sound, in_this_process: None) -> Plan:
+def data(tmp_path: Path, tone: Sound) -> Dataset:
     clips = []
     for index, name in enumerate("abc"):
         audio.write(tmp_path / "clips" / f"{name}.wav", tone(0.2, hz=300 + 50 * index))
         clips.append(Clip(f"d/{name}", "d", path=tmp_path / "clips" / f"{name}.wav"))
-    data = Dataset("d", "D", "general", tuple(clips), "digest")
+    return Dataset("d", "D", "general", tuple(clips), "digest")
+
+
+@pytest.fixture
+def plan(tmp_path: Path, data: Dataset, in_this_process: None) -> Plan:
     suite = Suite(name="mini", title="Mini", task="codec", datasets=("d",), metrics=("lsd_ssr_eval",))
     return make_plan(suite, [data], [resolve("lowpass@3.5khz")], tmp_path / "runs")
 
@@ -99,8 +103,8 @@ def test_scoring_says_by_name_what_changed(plan: Plan, damage: str) -> None:
         assert "the output of d/a changed since it was made" in run.scores["d/a", "snr"].message
 
 
-def test_a_run_that_cannot_be_read_is_named_and_the_others_go_on(plan: Plan, tmp_path: Path) -> None:
-    both = make_plan(plan.suite, plan.datasets, [*plan.specs, resolve("noise")], tmp_path / "runs")
+def test_a_run_that_cannot_be_read_is_named_and_the_others_go_on(plan: Plan, data: Dataset, tmp_path: Path) -> None:
+    both = make_plan(plan.suite, [data], [*plan.specs, resolve("noise")], tmp_path / "runs")
     carry_out(both, QUIET)
     journal = both.paths[0] / "outputs.jsonl"
     journal.write_text("{oops}\n" + journal.read_text())
