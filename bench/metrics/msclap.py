@@ -18,6 +18,13 @@ from ldmbench.names import Name, Setting
 _LONG = {"first": "first 7 s of longer clips", "all": "longer clips: mean over 7 s stretches"}
 
 
+_NOTE = (
+    "Of a clip of more than 7 s the first 7 are heard, or with windows=all the mean over as few stretches of 7 s as "
+    "cover it. msclap itself draws 7 s at random: its numbers of longer clips change from run to run. An exclamation "
+    "mark in a caption makes msclap read the text one token too early, and so does this."
+)
+
+
 class MsClapScore(ClapScore):
     """The same in Microsoft CLAP's eyes."""
 
@@ -44,6 +51,7 @@ def _score(asked: Name, settings: Mapping[str, Setting]) -> Metric:
         source="cosine of caption and output; Elizalde et al., arXiv:2309.05767, as msclap 1.3.4, "
         "CLAP_weights_2023.pth (weights Ms-PL by their model card, code MIT); "
         f"{_LONG[str(hearing)]} (msclap: 7 s at random), channels averaged (msclap: one behind the other)",
+        note=_NOTE,
     )
     load = partial(load_msclap, cast(Literal["first", "all"], hearing))
     return MsClapScore(facts, Source.by(settings, load, "embedding", (CHECKPOINT,)))

@@ -224,6 +224,7 @@ def test_facts_say_what_takes_the_place_of_chance_and_whose_licence() -> None:
     facts = load_metric("msclap_score").facts
     assert "first 7 s of longer clips (msclap: 7 s at random)" in facts.source
     assert "Ms-PL" in facts.source
+    assert "msclap itself draws 7 s at random" in facts.note
     assert "mean over 7 s stretches" in load_metric("msclap_score:windows=all").facts.source
     with pytest.raises(BenchError, match="use first or all"):
         load_metric("msclap_score:windows=some")

@@ -224,6 +224,6 @@ def test_facts_and_names() -> None:
     facts = [load_metric(name).facts for name in ("fd_openl3", "fd_openl3@env", "fd_openl3@music")]
     assert [fact.title for fact in facts] == ["FD OpenL3", "FD OpenL3 env", "FD OpenL3 music"]
     assert facts[0].source == facts[1].source
-    assert all("CC BY 4.0" in fact.source for fact in facts)
+    assert all("CC BY 4.0" in fact.source and "silent clip" in fact.note for fact in facts)
     with pytest.raises(CheckpointError, match="ldmbench fetch openl3-music"):
         load_metric("fd_openl3@music").measure(Clip("set/a", "set", loaded=noise(1)), Output(noise(1)))
