@@ -78,6 +78,17 @@ NOTES: Mapping[str, str] = {
         "noise scores more than four steps better than the codec, an offset of 0.01 (DC) one, the reference itself "
         "worse. Compare equal lengths only: the first second alone is three steps better."
     ),
+    "distillmos": (
+        "A step between bitrates is small (0.07) beside what else moves it: a sample of delay or a change of polarity "
+        "a third of a step, an offset of 0.01 (DC) or clipping at -6 dB three quarters better, the sound twice in a "
+        "row 1.4 better, its first half alone two worse. Windows are scaled to their peak: gain does not count. "
+        "Compare equal clips only."
+    ),
+    "speaker_similarity_ge2e": (
+        "It hears power without a logarithm, so that level counts: 6 dB of gain cost more than four steps, an offset "
+        "of 0.01 (DC) six, the same 20 dB in reference and output a third of one. Polarity and 10 ms of delay do not "
+        "count; another clip costs 50. Bring outputs to the level of their references first."
+    ),
     "speaker_similarity_wavlm": (
         "This is WavLM base+ with an x-vector head. The SIM of the VALL-E papers and of many after them is WavLM large "
         "with an ECAPA-TDNN head, another network: do not set the two side by side."

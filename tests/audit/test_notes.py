@@ -56,6 +56,16 @@ SAID = [
     ("plcmos", "DC 0.01", 0.8, 1.2),
     ("plcmos", "reference", -1.2, -0.4),
     ("plcmos", "first 1 s", 3.0, 4.0),
+    ("distillmos", "delay 1 sample", 0.3, 0.4),
+    ("distillmos", "polarity", -0.4, -0.3),
+    *(("distillmos", change, 0.65, 0.85) for change in ("DC 0.01", "clipped -6 dB")),
+    ("distillmos", "twice", 1.2, 1.6),
+    ("distillmos", "first half", -2.2, -1.7),
+    ("distillmos", "gain -6 dB", -0.01, 0.01),
+    *(("speaker_similarity_ge2e", f"gain {sign}6 dB", -6, -4) for sign in "+-"),
+    ("speaker_similarity_ge2e", "DC 0.01", -7, -6),
+    ("speaker_similarity_ge2e", "level -20 dB", -0.4, -0.25),
+    ("speaker_similarity_ge2e", "another clip", -60, -50),
 ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Seconds of scoring a folder with the judges of speech, beside a plain loop over their packages, by turns.
 
-Usage: python tests/benchmarks/bench_speech.py --peer-python PYTHON [--clips 60] [--turns 1] [--jobs 2]
+Usage: python tests/benchmarks/bench_speech.py --peer-python PYTHON [--clips 60] [--turns 1] [--jobs 2] [--threads 1]
 
 PYTHON has the packages, which do not go into one environment with NumPy 2 (WARP-Q):
 
@@ -10,7 +10,8 @@ PYTHON has the packages, which do not go into one environment with NumPy 2 (WARP
         pymcd==0.2.1 pyworld soxr seaborn "setuptools<80"
 
 Both sides start anew in each turn and nothing is cached. Seconds of all cores count every process, start-up included;
-they are what to trust on a shared machine.
+they are what to trust on a shared machine. There torch's threads spin while they wait for each other, and the loop's
+seconds of all cores grow: ``--threads 1`` gives it one of them.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="of torch in the loop; its own choice where left out")
     options = parser.parse_args()
     python = options.peer_python.absolute()  # Not resolved: a link in an environment is what makes it one.
     site = subprocess.run(
@@ -92,13 +94,14 @@ def main() -> None:
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    loop = environment | ({"OMP_NUM_THREADS": str(options.threads)} if options.threads else {})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scoring.make_folders(folder, options.clips)
         for turn in range(options.turns):
             load = os.getloadavg()[0]
             wall, cpu, table = ours(folder, options.jobs, Path(site.strip()).parent, environment)
-            peer_wall, peer_cpu, result = plain(folder, python, environment)
+            peer_wall, peer_cpu, result = plain(folder, python, loop)
             facts = {
                 "turn": turn + 1, "clips": options.clips, "load": round(load, 1), "ours_s": round(wall, 1),
                 "plain_s": round(peer_wall, 1), "ratio": round(peer_wall / wall, 2), "ours_cpu_s": round(cpu, 1),
