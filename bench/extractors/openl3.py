@@ -77,8 +77,9 @@ class OpenL3(NetworkExtractor):
         self.device = check_device(device)
         self.fingerprint = make_fingerprint(network="openl3 mel256 512", weights=identity, front_end=FRONT_END)
         self._read, self._path = read, path
-        #: Windows that go through the network together: each takes about 40 MB on the way.
-        self._together = 8 if self.device == "cpu" else 128
+        #: Windows that go through the network together: each takes about 40 MB on the way. On a CPU one alone, with
+        #: channels last, takes about half the time that each of eight does.
+        self._together = 1 if self.device == "cpu" else 128
         self.largest = self._together * WINDOW
 
     def load(self) -> None:
@@ -87,7 +88,8 @@ class OpenL3(NetworkExtractor):
 
         network = build()
         fit(network, to_torch(self._read()), self._path, "OpenL3")
-        self._network = network.to(self.device)
+        layout = torch.channels_last if self.device == "cpu" else torch.contiguous_format
+        self._network = network.to(self.device, memory_format=layout)
         self._hann = torch.tensor(hann(_FFT), dtype=torch.float32, device=self.device)
         self._mel = torch.tensor(mel_filters(RATE, _FFT, _MELS), device=self.device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def to_torch(state: State) -> dict[str, Any]:
     tensors = {}
     for key, array in state.items():
         layer, _, name = key.partition(".")
-        turned = array.transpose(3, 2, 0, 1) if name == "kernel" else array
-        tensors[f"{layer}.{_NAMES[name]}"] = torch.from_numpy(np.array(turned, np.float32, order="C"))
+        turned = array.transpose(3, 2, 0, 1) if name == "kernel" and array.ndim == 4 else array
+        tensors[f"{layer}.{_NAMES.get(name, name)}"] = torch.from_numpy(np.array(turned, np.float32, order="C"))
     return tensors
 
 
@@ -81,7 +82,7 @@ def read_official(path: Path) -> State:
             layers = list(_layers(file))
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} lacks {path.name}", fix="fetch it again or correct --weights") from None
-    except (OSError, EOFError, KeyError) as error:
+    except (OSError, EOFError, KeyError, zlib.error) as error:
         raise CheckpointError(f"{path} cannot be read as a file of Keras", str(error), _FIX) from error
     if len(layers) != len(LAYERS):
         raise CheckpointError(f"{path} is not OpenL3", f"{len(layers)} layers with weights, not {len(LAYERS)}", _FIX)
@@ -98,21 +99,6 @@ def _layers(file: Any) -> Iterator[dict[str, NDArray[np.float32]]]:
                 name.rpartition("/")[2].partition(":")[0]: np.asarray(group[_text(layer)][name], np.float32)
                 for name in names
             }
-
-
-def write_like_keras(state: State, path: Path) -> None:
-    """Write weights in the layout of the official files, for tests and peers."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.encode() for layer in LAYERS]
-        for layer in LAYERS:
-            group = file.create_group(layer)
-            keys = [key for key in state if key.startswith(f"{layer}.")]
-            names = {key: f"{layer}/{key.partition('.')[2]}:0" for key in keys}
-            group.attrs["weight_names"] = [name.encode() for name in names.values()]
-            for key, name in names.items():
-                group.create_dataset(name, data=state[key])
 
 
 def random_state(seed: int = 0) -> State:

@@ -28,7 +28,7 @@ from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.extractors.loading import KAISER_BEST_02, resample_kaiser_best
 from ldmbench.extractors.openl3 import CHECKPOINTS, HOP, RATE, WIDTH, WINDOW, OpenL3, load_openl3
-from ldmbench.extractors.openl3_weights import LAYERS, State, random_state, read_official, write_like_keras
+from ldmbench.extractors.openl3_weights import LAYERS, State, random_state, read_official
 from ldmbench.metrics import _frechet as frechet
 from ldmbench.metrics._base import load_metric
 from ldmbench.metrics._embedding import SetMetric, Source
@@ -135,7 +135,7 @@ def test_official_files_are_read_as_published_and_as_unpacked(home: Path, state:
     path = home / "weights" / "openl3" / CHECKPOINTS["music"].file
     path.parent.mkdir(parents=True)
     unpacked = home / "openl3_audio_mel256_music.h5"
-    write_like_keras(state, unpacked)
+    make.write_like_keras(state, unpacked)
     path.write_bytes(gzip.compress(unpacked.read_bytes(), 1))
     sound = noise(0.2)
     (expected,) = extractor.embed([sound])
@@ -157,6 +157,10 @@ def test_official_files_are_read_as_published_and_as_unpacked(home: Path, state:
     ("change", "message"),
     [
         (lambda path: path.write_bytes(b"\x1f\x8bnothing"), "cannot be read as a file of Keras"),
+        (
+            lambda path: path.write_bytes(gzip.compress(b"x" * 99)[:12] + b"damaged"),
+            "cannot be read as a file of Keras",
+        ),
         (lambda path: path.write_bytes(b"nothing"), "cannot be read as a file of Keras"),
         (lambda path: _cut(path), "is not OpenL3: 15 layers with weights, not 16"),
         (lambda path: _reshape(path), r"conv7\.weight \[512, 512, 1, 1\] instead of \[512, 512, 3, 3\]"),
@@ -164,7 +168,7 @@ def test_official_files_are_read_as_published_and_as_unpacked(home: Path, state:
 )
 def test_other_files_are_refused(home: Path, state: State, change: Callable[[Path], Any], message: str) -> None:
     path = home / "x.h5"
-    write_like_keras(state, path)
+    make.write_like_keras(state, path)
     change(path)
     with pytest.raises(CheckpointError, match=message):
         load_openl3(weights=path, official=False).embed([noise(0.1)])

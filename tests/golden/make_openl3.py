@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,24 @@ def sound(name: str) -> np.ndarray:
     return np.array(parts, np.float32)
 
 
+def write_like_keras(state: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write weights in the layout of the official files."""
+    import h5py
+
+    layers = list(dict.fromkeys(key.partition(".")[0] for key in state))
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer)
+            names = {key: f"{layer}/{key.partition('.')[2]}:0" for key in state if key.startswith(f"{layer}.")}
+            group.attrs["weight_names"] = [name.encode() for name in names.values()]
+            for key, name in names.items():
+                group.create_dataset(name, data=state[key])
+
+
 def write_weights(path: Path) -> None:
     """Our random weights in the official layout."""
-    from ldmbench.extractors.openl3_weights import random_state, write_like_keras
+    from ldmbench.extractors.openl3_weights import random_state
 
     write_like_keras(random_state(SEED), path)
 
