@@ -144,6 +144,8 @@ def _register(
         facts = MetricFacts(
             str(asked),
             title + settings_title(asked),
+            # 2: the order of what is learned from is hear-eval-kit's in whichever order clips come.
+            version=2 if networks else 1,
             unit=unit,
             needs=("embedding",),
             kind="ratio",

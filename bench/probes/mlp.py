@@ -116,7 +116,8 @@ def _train(features: Features, targets: Index, members: Sequence[Member], score:
         own = [members[position] for position in active]
         for number, (member, scores) in enumerate(zip(own, _probabilities(stack, x, own), strict=True)):
             reached = score(scores, targets[member.valid])
-            if reached > best[active[number]]:
+            # As Lightning holds them: what differs by rounding is the same, and the first stays.
+            if np.float32(reached) > np.float32(best[active[number]]):
                 best[active[number]], when[active[number]] = reached, epoch
                 for item, now in zip(kept, stack.state(), strict=True):
                     item[active[number]] = now[number]

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from ldmbench.probes.examples import Examples, Fold, Index, Predictions
+from ldmbench.probes.examples import ONCE, Examples, Fold, Index, Predictions
 from ldmbench.probes.mlp import Member, Trained, train
 from ldmbench.probes.scores import SCORES
 from ldmbench.probes.stack import Point
@@ -40,16 +40,15 @@ def hear_probe(examples: Examples, judge: str, device: str = "cpu", points: int 
     a network and chooses is the score ``judge``, of ``SCORES``.
 
     Source: hear-eval-kit 2021.1.3, ``task_predictions.py`` (``dataloader_from_split_name`` shuffles only where it is
-    given a string, and is given lists; ``data_splits_from_folds`` sorts them) and ``task_embeddings.py``
-    (``memmap_embeddings`` fixes the order).
+    given a string, and is given lists; ``data_splits_from_folds`` sorts them; Lightning holds scores in single
+    precision) and ``task_embeddings.py`` (``memmap_embeddings`` fixes the order).
     """
     folds = examples.folds()
     order = _memmap_order(examples)
     tried = grid(points)
     first = [_member(point, folds[0], order, (seed, 0, number)) for number, point in enumerate(tried)]
     searched = train(examples.features, examples.targets, first, SCORES[judge], device)
-    # The first of equals, as Python's stable sort gives it.
-    chosen = max(range(len(tried)), key=lambda number: searched[number].valid)
+    chosen = _best(searched)
     rest = [_member(tried[chosen], fold, order, (seed, number, chosen)) for number, fold in enumerate(folds[1:], 1)]
     trained = [searched[chosen], *train(examples.features, examples.targets, rest, SCORES[judge], device)]
     return _predictions(examples, folds, trained, [tried[chosen]] * len(folds), judge)
@@ -73,24 +72,36 @@ def mlp_probe(examples: Examples, judge: str, device: str = "cpu", points: int =
             _member(point, fold, order, (seed, number, index), shuffle=number) for index, point in enumerate(tried)
         ]
         results = train(features.astype(np.float32), examples.targets, members, SCORES[judge], device)
-        best = max(range(len(tried)), key=lambda index: results[index].valid)
+        best = _best(results)
         trained.append(results[best])
         chosen.append(tried[best])
     return _predictions(examples, folds, trained, chosen, judge)
 
 
+def _best(trained: Sequence[Trained]) -> int:
+    """Which network did best where it is chosen; the first of equals, as Python's stable sort gives it."""
+    return max(range(len(trained)), key=lambda number: np.float32(trained[number].valid))
+
+
 def _memmap_order(examples: Examples) -> Index:
     """Rank of each example where hear-eval-kit has put all embeddings of a split into one file, and joined these.
 
-    The files of each split in turn are shuffled by one generator that was seeded with 0; folds are joined by name.
+    The files of each split in turn, by their names, are shuffled by one generator that was seeded with 0: of the one
+    that is learned from first, or of folds by their names. In whichever order the clips come, it is the same.
+
+    Source: hear-preprocess 610d864, ``runner.py`` (order of the splits) and ``pipeline.py`` (``SubcorpusMetadata``
+    groups by file name, which sorts).
     """
     generator = random.Random(0)
-    drawn: dict[str, list[int]] = {}
-    for split in dict.fromkeys(examples.splits):
-        drawn[split] = [position for position, name in enumerate(examples.splits) if name == split]
-        generator.shuffle(drawn[split])
+    names = sorted(set(examples.splits))
+    drawn: list[int] = []
+    for split in ONCE if names == sorted(ONCE) else names:
+        own = [position for position, name in enumerate(examples.splits) if name == split]
+        own.sort(key=lambda position: f"{examples.ids[position]}.wav")
+        generator.shuffle(own)
+        drawn += own
     rank = np.empty(len(examples.ids), np.int64)
-    rank[[position for split in sorted(drawn) for position in drawn[split]]] = np.arange(len(rank))
+    rank[drawn] = np.arange(len(rank))
     return rank
 
 

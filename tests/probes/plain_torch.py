@@ -94,10 +94,14 @@ def fit(
 def in_files(examples: Examples) -> dict[str, list[int]]:
     """Split -> its examples, in the order in which they are put into one array by one generator."""
     generator = random.Random(0)
-    rows: dict[str, list[int]] = {}
-    for name in dict.fromkeys(examples.splits):
-        rows[name] = [index for index, split in enumerate(examples.splits) if split == name]
-        generator.shuffle(rows[name])
+    once = ["train", "valid", "test"]
+    rows: dict[str, list[int]] = {
+        name: [] for name in (once if "train" in examples.splits else sorted(set(examples.splits)))
+    }
+    for _, index in sorted((f"{name}.wav", index) for index, name in enumerate(examples.ids)):
+        rows[examples.splits[index]].append(index)
+    for files in rows.values():
+        generator.shuffle(files)
     return rows
 
 

@@ -105,15 +105,51 @@ def test_hear_chooses_on_the_first_division_and_learns_the_others_by_that_point(
 
 
 def test_hear_learns_in_the_order_of_hear_eval_kits_files(found: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are filled in the order of the task's splits, and joined in the order of their names."""
+    """Files are filled, and joined, in the order of their folds' names, whichever fold's clips come first."""
     trainer = tried(monkeypatch, lambda call, member: 0.0)
     hear_probe(found, "top1_acc", points=1)
     rows = in_files(found)
-    assert next(iter(rows)) == "fold03"
+    assert found.splits[0] == "fold03"
     names = sorted(rows)
     for number, member in enumerate(trainer.calls[0].members + trainer.calls[1].members):
         left = [name for name in names if name not in (names[number], names[(number + 1) % FOLDS])]
         assert member.train.tolist() == [row for name in left for row in rows[name]]
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_the_order_of_clips_is_no_matter(once: bool, found: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    """hear-preprocess sorts what is in a split by the names of files, and draws train, valid and test in this order."""
+    ids = ["d/a", "d/a-1", "d/a.b", *(f"d/{number}" for number in range(len(found.ids) - 3))]
+    names = {f"fold{number:02d}": name for number, name in enumerate(("test", "train", "valid", "train"))}
+    splits = tuple(names[split] for split in found.splits) if once else found.splits
+    found = replace(found, ids=tuple(ids), splits=splits)
+    rng = np.random.default_rng(3)
+    learned = set()
+    for _ in range(3):
+        order = rng.permutation(len(ids)).tolist()
+        clips, labels, parts = (
+            tuple(item[index] for index in order) for item in (found.ids, found.labels, found.splits)
+        )
+        mixed = Examples(clips, found.features[order], labels, parts)
+        trainer = tried(monkeypatch, lambda call, member: 0.0)
+        hear_probe(mixed, "top1_acc", points=1)
+        members = [member for call in trainer.calls for member in call.members]
+        learned.add(tuple(tuple(mixed.ids[index] for index in member.train) for member in members))
+        rows = in_files(mixed)
+        first = rows["train"] if once else rows["fold02"] + rows["fold03"]
+        assert members[0].train.tolist() == first
+    assert len(learned) == 1
+
+
+def test_scores_that_are_equal_in_single_precision_are_equal(found: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Lightning logs them: the first of equals is chosen."""
+    points = grid(3)
+    reached = (0.5, 0.7, 0.7 + 1e-9)
+    for protocol in (hear_probe, mlp_probe):
+        tried(monkeypatch, lambda call, member: reached[points.index(member.point)])
+        answer = protocol(found, "mAP", points=3)
+        assert {item["rate"] for item in answer.settings} == {points[1].rate}
+        assert {item["layers"] for item in answer.settings} == {points[1].layers}
 
 
 def test_the_corrected_protocol_chooses_each_folds_point_and_standardises_by_what_it_learns_from(
