@@ -193,7 +193,7 @@ def metric(name: str, extractor: OpenL3) -> SetMetric:
 
 
 def test_the_distance_is_frechets_over_all_windows(extractor: OpenL3) -> None:
-    sounds = [noise(0.6, seed=seed) for seed in range(4)]
+    sounds = [noise(0.6 if seed == 2 else 0.3, seed=seed) for seed in range(4)]
     distance = metric("fd_openl3", extractor)
     clips = [Clip(f"set/{seed}", "set", loaded=sounds[seed]) for seed in (0, 1)]
     values = distance.measure_batch(clips, [Output(sound) for sound in sounds[2:]])
