@@ -4,7 +4,7 @@ Run it twice, since the packages do not go into one environment; each run replac
 
     .venv/bin/python tests/golden/make_speech_metrics.py
     uv venv peers && uv pip install --python peers/bin/python warpq==1.5.2 pyvad==0.2.0 Resemblyzer==0.1.4 seaborn \
-        "setuptools<80"
+        "setuptools<80" pyworld pysptk==1.0.1 librosa
     NISQA=path/to/NISQA peers/bin/python tests/golden/make_speech_metrics.py
 
 The recording is speech-jfk.flac: 11 s of John F. Kennedy's inaugural address (1961, public domain), from
@@ -124,6 +124,46 @@ def resemblyzer(reference: np.ndarray, output: np.ndarray) -> Values:
     return {"speaker_similarity_ge2e": float(first @ second)}
 
 
+def pysptk(reference: np.ndarray, output: np.ndarray) -> Values:
+    """Mel-cepstral distortion and pitch of pyworld, with the mel-cepstra of pysptk 1.0.1 and the path of librosa."""
+    import librosa
+    import pyworld
+    import soxr
+
+    package: Any = importlib.import_module("pysptk")
+
+    def tracked(signal: np.ndarray, rate: int, tracker: str = "dio") -> Any:
+        if tracker == "harvest":
+            return pyworld.harvest(signal, rate)
+        coarse, times = pyworld.dio(signal, rate)
+        return pyworld.stonemask(signal, coarse, times, rate), times
+
+    decibels = 10 / np.log(10) * np.sqrt(2)
+    values = {}
+    # Order and all-pass constant of ESPnet's evaluate_mcd.py.
+    for variant, rate, order, alpha in (
+        ("", 16_000, 23, 0.42),
+        ("@24khz", 24_000, 34, 0.46),
+        ("@48khz", 48_000, 39, 0.55),
+    ):
+        sides = [soxr.resample(one.astype(np.float32), RATE, rate, quality="VHQ") for one in (reference, output)]
+        cepstra = []
+        for signal in (side.astype(np.float64) for side in sides):
+            hertz, times = tracked(signal, rate)
+            power = pyworld.cheaptrick(signal, hertz, times, rate)
+            cepstra.append(package.sp2mc(power, order, alpha)[:, 1:])
+        first, second = cepstra
+        values[f"mcd_world{variant}"] = decibels * np.linalg.norm(first - second, axis=1).mean()
+        total, path = librosa.sequence.dtw(first.T, second.T, metric="euclidean")
+        values[f"mcd_world_dtw{variant}"] = decibels * total[-1, -1] / len(path)
+    for variant, tracker in (("", "dio"), ("@harvest", "harvest")):
+        one, other = (tracked(side.astype(np.float64), RATE, tracker)[0] for side in (reference, output))
+        both = (one > 0) & (other > 0)
+        values[f"f0_rmse{variant}"] = np.sqrt(np.mean((one - other)[both] ** 2)) if both.any() else np.nan
+        values[f"vuv_error{variant}"] = 100 * np.mean((one > 0) != (other > 0))
+    return values
+
+
 def nisqa(_: np.ndarray, output: np.ndarray) -> Values:
     """NISQA v2 by its own code and weights: gabrielmittag/NISQA fe84f0f, whose folder $NISQA names."""
     sys.path.insert(0, str(Path(os.environ["NISQA"]) / "nisqa"))
@@ -148,7 +188,7 @@ def nisqa(_: np.ndarray, output: np.ndarray) -> Values:
 
 PEERS: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {
     "speechmos": speechmos, "distillmos": distillmos, "zimtohrli": zimtohrli, "warpq": warpq,
-    "resemblyzer": resemblyzer, "NISQA_lib": nisqa,
+    "resemblyzer": resemblyzer, "NISQA_lib": nisqa, "pysptk": pysptk,
 }  # fmt: skip
 
 
