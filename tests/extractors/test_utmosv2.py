@@ -30,9 +30,6 @@ GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "spe
     "utmosv2"
 ]
 
-#: What is judged: harm, samples, passes.
-JUDGED = {"whole": ("clean", 176_000, 2), "short": ("noise_10", 9_999, 1), "lossy": ("loss_30", 40_123, 1)}
-
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """Names and shapes of our network's tensors, made without memory."""
@@ -89,7 +86,7 @@ def test_numbers_are_those_of_its_own_code(checkpoint: Path, monkeypatch: pytest
     monkeypatch.setattr(utmosv2, "draws", lambda passes, seed: package_draws(passes))
     recording = conditions(read(RECORDING).samples[0])
     network: Any = None
-    for name, (harm, samples, passes) in JUDGED.items():
+    for name, (harm, samples, passes) in GOLDEN["judged"].items():
         judge = utmosv2.Utmosv2("cpu", "drawn", checkpoint, passes, 0)
         if network is None:
             judge.load()

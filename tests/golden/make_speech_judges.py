@@ -133,6 +133,7 @@ def utmosv2() -> dict[str, Any]:
         "bytes": sum(value.numel() * value.element_size() for value in judge._model.state_dict().values()),
         "names": names_digest(shapes),
         "shares": [round(float(share), 6) for share in np.random.default_rng(1).random(2 * SHARES)],
+        "judged": UTMOSV2,
         "mos": {},
         "mel": {},
     }
