@@ -64,16 +64,37 @@ NOTES: Mapping[str, str] = {
     ),
     "mcd_world": (
         "10 ms of delay cost a step and a half, a second of silence behind both is worth half a step. Gain and DC do "
-        "not count. VERSA, ESPnet and pymcd count the energy too and take other envelopes: 13.3, 9.7 and 1.4 dB where "
-        "this has 11.4."
+        "not count; at 48 kHz 20 dB less of reference and output are worth a step, and the same output at 16 kHz, "
+        "reference too, more than four. VERSA, ESPnet and pymcd count the energy too and take other envelopes: 13.3, "
+        "9.7 and 1.4 dB where this has 11.4."
     ),
-    "mcd_world_dtw": "A second of silence behind both is worth half a step. Delay, gain and DC do not count.",
+    "mcd_world_dtw": (
+        "A second of silence behind both is worth half a step. Delay, gain and DC do not count; at 48 kHz 20 dB less "
+        "of reference and output are worth a step, and the same output at 16 kHz, reference too, more than four."
+    ),
     "f0_rmse": (
         "10 ms of delay cost more than five steps, 1 ms can be worth half a one: what is late is compared with "
         "another moment of the melody. Noise and silence have no value at all."
     ),
     "vuv_error": "10 ms of delay cost a step. A second of silence behind both is worth a third of one.",
     "warpq": "An offset of 0.01 (DC) costs a third of a step. Delay and gain do not count.",
+    "dnsmos_ovrl": (
+        "It hardly tells Opus at 12 from 24 kbit/s (0.006), and all else moves it more: a sample of delay 0.03, 6 dB "
+        "more gain 0.09, 20 dB less level 0.33, the first half of a sound alone 0.46. Compare equal lengths and levels "
+        "only, and no codecs by hundredths."
+    ),
+    "dnsmos_sig": (
+        "It does not tell Opus at 12 from 24 kbit/s at all (less than 0.001). Compare equal lengths and levels only: "
+        "@personalised loses 0.4 with 20 dB less level."
+    ),
+    "dnsmos_bak": (
+        "A step between bitrates is small (0.04): the first half of a sound alone costs ten of them, 6 dB more gain "
+        "two, a sample of delay is worth nearly one. Compare equal lengths and levels only."
+    ),
+    "dnsmos_p808": (
+        "A step between bitrates is small (0.02): an offset of 0.01 (DC) is worth five of them, clipping at -6 dB "
+        "costs six, the first half of a sound alone 14. Compare equal lengths only."
+    ),
     "plcmos": (
         "It was made for concealed packet loss, and a step between bitrates is small beside what else moves it: white "
         "noise scores more than four steps better than the codec, an offset of 0.01 (DC) one, the reference itself "
