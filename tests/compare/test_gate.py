@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ldmbench.compare.gate import compare
+from ldmbench.compare.paired import smallest_detectable
 from ldmbench.compare.records import Cell, Comparison, Rules
 from ldmbench.errors import BenchError
 from ldmbench.runs.results import Run
@@ -112,6 +113,11 @@ def test_holm_spans_all_cells(made: MakeRun) -> None:
     assert cell(alone, names[0]).verdict == "worse"
     assert cell(result, names[0]).verdict == "undecided"
     assert "Holm" in cell(result, names[0]).reason
+    # What would be found is what the first step of Holm's finds, of all cells together.
+    differences = np.subtract(scores(seed=1, shift=0.0085), scores())
+    for cells, found in ((20, cell(result, names[0])), (1, cell(alone, names[0]))):
+        expected = smallest_detectable(float(np.std(differences, ddof=1)), 40, found.margin, cells)
+        assert found.smallest == pytest.approx(expected, rel=1e-9)
 
 
 def test_new_failures_are_worse_and_old_ones_are_not(made: MakeRun) -> None:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from ldmbench.compare.gate import compare
+from ldmbench.compare.paired import smallest_detectable
 from ldmbench.compare.records import Comparison, Rules
 from ldmbench.compare.sequential import Look, interleaved, looks, overall, stop_at
 from ldmbench.runs.records import ClipInfo
@@ -99,6 +100,9 @@ def test_cells_that_are_tested_later_count_from_the_start(made: MakeRun) -> None
     assert cells["group=b"].p is None
     assert cells["all"].p is not None
     assert cells["all"].adjusted == pytest.approx(3 * overall(cells["all"].p, 2))
+    clips = looks(base.info.clips)[1].clips
+    sd = np.std([new.scores[clip, "stoi"].value - base.scores[clip, "stoi"].value for clip in clips], ddof=1)  # type: ignore[operator]
+    assert cells["all"].smallest == pytest.approx(smallest_detectable(float(sd), len(clips), cells=3))
     reference, good = outputs(1, clips=60)
     first, second = (set_run("fd_panns", reference, side, id=name)
                      for name, side in (("r0", good), ("r1", outputs(2, 60, noise=3.0)[1])))  # fmt: skip

@@ -168,6 +168,28 @@ def test_marks_are_holms_over_all_cells(four: list[Run]) -> None:
     assert all(cell.p is None for cell in built.rows[0].cells)
 
 
+def test_times_and_anchors_are_no_part_of_the_family(four: list[Run], runs: list[Run]) -> None:
+    """Whatever else is in the table, Holm's adjustment is over the systems' cells of metrics that are no times."""
+    values = {name: np.array([row.value for (_, own), row in four[1].scores.items() if own == name], float)
+              for name in four[1].info.metrics}  # fmt: skip
+    anchor = numbers(runs, "lowpass@3.5khz", {name: own - 1 for name, own in values.items()})
+    more = [
+        numbers(runs, run.info.system, {
+            **{name: np.array([run.scores[clip.id, name].value for clip in run.info.clips], float) for name in values},
+            "rtf": np.linspace(1, 2, CLIPS) * (position + 1),
+        })
+        for position, run in enumerate(four)
+    ]  # fmt: skip
+    plain, built = (table.build(each, against="opus@6kbps") for each in (four, [*more, anchor]))
+    assert any("over 6 cells" in note for note in built.notes)
+    for row in plain.rows:
+        (own,) = [item for item in built.rows if item.label == row.label]
+        p = {column.metric: cell.p for column, cell in zip(built.columns, own.cells, strict=True)}
+        assert p.pop("rtf") is None
+        assert p == {column.metric: cell.p for column, cell in zip(plain.columns, row.cells, strict=True)}
+    assert all(cell.p is None for row in built.rows if row.role != "system" for cell in row.cells)
+
+
 def test_the_note_states_test_and_correction(four: list[Run]) -> None:
     built = table.build(four, against="opus@6kbps")
     (note,) = [note for note in built.notes if note.startswith("†")]
