@@ -73,6 +73,44 @@ def test_an_error_is_raised_at_the_end_at_the_latest() -> None:
         given(work, [1])
 
 
+def test_whoever_waits_for_room_hears_of_an_error() -> None:
+    """Also of one that is no ``Exception``, as where a library leaves the process."""
+    go = threading.Event()
+    raised: list[BaseException] = []
+
+    def work(_: list[int]) -> None:
+        go.wait(10)
+        raise SystemExit(3)
+
+    def fill() -> None:
+        try:
+            with Together(work, lambda size: size, room=100) as together:
+                for size in (90, 90, 90):
+                    together.put(size)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    go.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [type(error) for error in raised] == [SystemExit]
+
+
+def test_the_threads_error_is_told_where_the_block_fails_too() -> None:
+    def work(_: list[int]) -> None:
+        raise OSError("full")
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("another")
+
+    with pytest.raises(OSError, match="full") as caught:
+        given(work, broken())
+    assert isinstance(caught.value.__context__, ValueError)
+
+
 def test_what_was_handed_over_is_worked_off_though_the_block_fails() -> None:
     def interrupted() -> Iterator[int]:
         yield 1
