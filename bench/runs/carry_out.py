@@ -27,7 +27,8 @@ from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.shard import Shard
 from ldmbench.runs.shard_writer import open_writer
-from ldmbench.runs.store import RunWriter, rows_in
+from ldmbench.runs.store import rows_in
+from ldmbench.runs.writer import RunWriter
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
 from ldmbench.system.registry import load_system

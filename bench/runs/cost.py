@@ -25,8 +25,8 @@ from ldmbench.runs.plan import Plan
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.scoring import Job, ModelTask, Scored, Task, score, score_with_model
-from ldmbench.runs.store import keep_output
 from ldmbench.runs.studio import NotReadyError, Studio
+from ldmbench.runs.writer import keep_output
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.registry import load_system
 

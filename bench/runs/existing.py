@@ -23,7 +23,7 @@ from ldmbench.runs.plan import make_plan
 from ldmbench.runs.records import RunInfo
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from ldmbench.suite import Suite
 from ldmbench.system.card import SystemSpec, Task
 from ldmbench.system.folder import FolderSystem, folder_spec

@@ -16,8 +16,8 @@ from ldmbench.host.files import sync
 from ldmbench.runs.produce import Made
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.request import SETUP_S
-from ldmbench.runs.store import keep_output
 from ldmbench.runs.studio import Studio
+from ldmbench.runs.writer import keep_output
 from ldmbench.system import beside
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ldmbench.errors import BenchError, describe
 from ldmbench.runs.produce import Made
 from ldmbench.runs.records import OutputRow
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from ldmbench.system.card import SystemSpec
 
 

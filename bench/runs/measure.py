@@ -37,8 +37,8 @@ from ldmbench.runs.scoring import (
     score,
     score_with_model,
 )
-from ldmbench.runs.store import RunWriter
 from ldmbench.runs.tasks import SCORE_S, Tasks, unscored
+from ldmbench.runs.writer import RunWriter
 
 #: What is worth another process for metrics without a model, whose start takes about a second: seconds of sound in all
 #: scores, each of which takes about 10 ms on average over the metrics of a folder.

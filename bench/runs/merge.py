@@ -13,7 +13,8 @@ from ldmbench.runs.named import no_runs
 from ldmbench.runs.records import ScoreRow, ShardInfo
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.shard import Shard, differing_versions, read_shard, shard_folders
-from ldmbench.runs.store import RunWriter, is_run, read_record, read_records, run_folders, run_path
+from ldmbench.runs.store import is_run, read_record, read_records, run_folders, run_path
+from ldmbench.runs.writer import RunWriter
 from ldmbench.suite import runs_of
 
 

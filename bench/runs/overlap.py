@@ -22,7 +22,7 @@ from ldmbench.runs.produce import Made
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.scoring import Job, Task, metric_of
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from ldmbench.system.card import SystemSpec
 from ldmbench.system.protocol import Adapter
 

@@ -17,7 +17,7 @@ from ldmbench.probes.examples import Examples, Predictions
 from ldmbench.runs.records import OutputRow, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 
 #: By ``ProbeMetric.learns``: labelled embeddings, and what was predicted from them. Several metrics read the same.
 Learned = dict[tuple[object, ...], tuple[Examples, Predictions]]

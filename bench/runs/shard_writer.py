@@ -10,7 +10,8 @@ from ldmbench.errors import BenchError
 from ldmbench.runs.journal import lock
 from ldmbench.runs.records import RunInfo, ShardInfo
 from ldmbench.runs.shard import RECORD, Shard, read_shard, shard_folders
-from ldmbench.runs.store import RunWriter, asked_last, begin_run, last_asked, read_record, write_record
+from ldmbench.runs.store import asked_last, last_asked, read_record
+from ldmbench.runs.writer import RunWriter, begin_run, write_record
 
 
 class ShardWriter(RunWriter):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 
 #: Starts the command line and says its largest resident memory (KiB) and CPU time on the error stream.
 _CHILD = (

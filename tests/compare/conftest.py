@@ -11,7 +11,7 @@ import pytest
 from ldmbench.clips.card import Content
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import Run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 
 #: What a clip scored: a number, a ratio, or why there is none.
 Scored = float | list[float] | str

@@ -23,7 +23,7 @@ from ldmbench.compare.records import Rules
 from ldmbench.reports.compare.links import anchor
 from ldmbench.reports.compare.page import write_page
 from ldmbench.runs.results import Run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from tests.compare.conftest import make_run
 from tests.compare.test_gate import WER, scores
 from tests.compare.test_sets import outputs, set_run

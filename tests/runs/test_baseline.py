@@ -21,7 +21,7 @@ from ldmbench.runs.baseline import read_baseline, save_baseline
 from ldmbench.runs.prepare import open_runs
 from ldmbench.runs.records import ScoreRow
 from ldmbench.runs.results import Run, open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from tests.compare.conftest import Scored, make_run, write_run
 from tests.compare.test_gate import WER, scores
 

@@ -24,8 +24,9 @@ from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.rows import record_text
 from ldmbench.runs.scoring import Job, Task
-from ldmbench.runs.store import RunWriter, read_record
+from ldmbench.runs.store import read_record
 from ldmbench.runs.tasks import unscored
+from ldmbench.runs.writer import RunWriter
 from ldmbench.suite import Suite
 from ldmbench.system.registry import resolve
 

@@ -26,7 +26,7 @@ from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, Sco
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import Run, open_run
 from ldmbench.runs.scoring import forget_metrics
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from ldmbench.stats import Estimate
 from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError

@@ -23,7 +23,7 @@ from ldmbench.runs.produce import Made
 from ldmbench.runs.records import OutputRow
 from ldmbench.runs.request import Options, Request
 from ldmbench.runs.results import open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 from ldmbench.system.card import SystemSpec
 from tests.present import present
 

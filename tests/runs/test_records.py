@@ -21,7 +21,7 @@ from ldmbench.runs.existing import rescore
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.request import Options
 from ldmbench.runs.results import open_run
-from ldmbench.runs.store import RunWriter
+from ldmbench.runs.writer import RunWriter
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1)
 SECONDS = st.floats(0, 1e6)

@@ -190,7 +190,7 @@ def test_a_kill_while_shards_are_joined_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ldmbench.runs.store.remove_shard", killed)
+        patch.setattr("ldmbench.runs.writer.remove_shard", killed)
         assert invoke("merge", "tiny+clips", "--out", tmp_path).exit_code == 130
     assert table(tmp_path) == whole
     assert invoke("merge", "tiny+clips", "--out", tmp_path).exit_code == 0

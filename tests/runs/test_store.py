@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.errors import BenchError
-from ldmbench.runs import store
+from ldmbench.runs import writer as run_writer
 from ldmbench.runs.journal import BrokenRunError, Journal
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow
 from ldmbench.runs.results import find_runs, open_run
-from ldmbench.runs.store import RunWriter, run_path
+from ldmbench.runs.store import run_path
+from ldmbench.runs.writer import RunWriter
 from tests.present import present
 
 Sound = Callable[..., Audio]
@@ -378,7 +379,7 @@ ID = st.text(st.sampled_from("ab/. %~AÄ音\\:*\n\0"), max_size=12) | st.text(ma
 @example(ids=["音" * 80, "音" * 81, "x" * 146 + "%~" + "0" * 32])
 @given(ids=st.lists(ID, min_size=2, max_size=6, unique=True))
 def test_file_names_are_safe_and_never_shared(ids: list[str]) -> None:
-    names = [f"{store._file_name(name)}.wav" for name in ids]
+    names = [f"{run_writer._file_name(name)}.wav" for name in ids]
     assert len(set(names)) == len(ids)
     for name in names:
         parts = name.split("/")
