@@ -1,19 +1,23 @@
-"""Fixtures for all tests: homes of their own for cache, data and weights, and sounds to work with."""
+"""Fixtures for all tests: homes of their own for cache, data and weights, sounds to work with, and browsers."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from ldmbench.audio.sound import Audio
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver as Chrome
 
 Sound = Callable[..., Audio]
 
@@ -96,3 +100,31 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module")
+def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Chrome]]:
+    """``browsers(*flags)`` starts a headless Chromium with a profile of its own, which ends with the module's tests."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium and chromium-driver are not installed (apt-get install chromium chromium-driver)")
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    started: list[Chrome] = []
+
+    def start(*flags: str) -> Chrome:
+        options = selenium.ChromeOptions()
+        options.binary_location = chromium
+        for flag in (
+            *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-dev-shm-usage"),
+            *("disable-background-networking", "disable-component-update", "disable-sync", "mute-audio"),
+            *(f"user-data-dir={tmp_path_factory.mktemp('profile')}", *flags),
+        ):
+            options.add_argument(f"--{flag}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        made: Chrome = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+        started.append(made)
+        return made
+
+    yield start
+    for made in started:
+        made.quit()

@@ -14,11 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.listening.conftest import browsers
-
-__all__ = ["browsers"]
-
-
 CHIME_CARD = """
 name = "chime"
 title = "A chime that takes its time"
@@ -120,7 +115,7 @@ def stopped(served: Served) -> None:
         served.outside.accept()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The server that the browser tests share."""
     folder = tmp_path_factory.mktemp("demo")

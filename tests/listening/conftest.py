@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from ldmbench.listening.stimuli import Treatment
 from tests.conftest import Sound
 
 if TYPE_CHECKING:
-    from selenium.webdriver.chrome.webdriver import WebDriver as Chrome
+    pass
 
 RATE = 24_000
 SYSTEMS = ("coarse", "late", "dull")
@@ -153,31 +152,3 @@ def serving() -> Iterator[Callable[..., Served]]:
     yield start
     for served in running:
         served.close()
-
-
-@pytest.fixture(scope="session")
-def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Chrome]]:
-    """``browsers(*flags)`` starts a headless Chromium with a profile of its own, which ends with the session."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromium-driver are not installed (apt-get install chromium chromium-driver)")
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    started: list[Chrome] = []
-
-    def start(*flags: str) -> Chrome:
-        options = selenium.ChromeOptions()
-        options.binary_location = chromium
-        for flag in (
-            *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-dev-shm-usage"),
-            *("disable-background-networking", "disable-component-update", "disable-sync", "mute-audio"),
-            *(f"user-data-dir={tmp_path_factory.mktemp('profile')}", *flags),
-        ):
-            options.add_argument(f"--{flag}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        made: Chrome = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-        started.append(made)
-        return made
-
-    yield start
-    for made in started:
-        made.quit()

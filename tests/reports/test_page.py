@@ -3,8 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -432,23 +431,8 @@ def test_contrast_meets_wcag(scheme: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromium-driver are not installed (apt-get install chromium chromium-driver)")
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-dev-shm-usage"),
-        *("disable-background-networking", "disable-component-update", "disable-sync", "mute-audio"),
-        *("autoplay-policy=no-user-gesture-required", f"user-data-dir={tmp_path_factory.mktemp('profile')}"),
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    made = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    yield made
-    made.quit()
+def browser(browsers: Callable[..., Chrome]) -> Chrome:
+    return browsers("autoplay-policy=no-user-gesture-required")
 
 
 @pytest.fixture

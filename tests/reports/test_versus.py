@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import junitparser
@@ -178,33 +179,23 @@ def test_several_systems_have_places_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sides_switch_at_the_same_moment_in_a_browser(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromium-driver are not installed (apt-get install chromium chromium-driver)")
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+def test_sides_switch_at_the_same_moment_in_a_browser(
+    pair: tuple[Path, Path], tmp_path: Path, browsers: Callable[..., Any]
+) -> None:
     invoke("compare", *pair, "--page", tmp_path / "page")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "mute-audio", f"user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    try:
-        place = anchor("codec@a", "talk/00003")
-        browser.get(f"{(tmp_path / 'page' / 'index.html').as_uri()}#{place}")
-        run = browser.execute_script
-        run("window.clip = document.getElementById(arguments[0])", place)
-        assert run("return clip.querySelector('audio').getAttribute('src')").endswith("02_codec%40a.flac")
-        run("clip.querySelector('[data-side=base]').click()")
-        assert run("return clip.querySelector('audio').getAttribute('src')").endswith("01_codec%40a.flac")
-        assert run("return clip.querySelector('[aria-pressed=true]').textContent") == "BASE"
-        run("clip.dispatchEvent(new KeyboardEvent('keydown', {key: 'r', bubbles: true}))")
-        assert run("return clip.querySelector('img').alt") == "Spectrogram: Reference"
-        shown = "return [...document.querySelectorAll('.pair')].map((pair) => pair.id)"
-        before = run(shown)
-        run("const s = document.getElementById('order'); s.value = 'mel_dac'; s.dispatchEvent(new Event('change'))")
-        assert sorted(run(shown)) == sorted(before) != run(shown)
-        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    finally:
-        browser.quit()
+    browser = browsers()
+    place = anchor("codec@a", "talk/00003")
+    browser.get(f"{(tmp_path / 'page' / 'index.html').as_uri()}#{place}")
+    run = browser.execute_script
+    run("window.clip = document.getElementById(arguments[0])", place)
+    assert run("return clip.querySelector('audio').getAttribute('src')").endswith("02_codec%40a.flac")
+    run("clip.querySelector('[data-side=base]').click()")
+    assert run("return clip.querySelector('audio').getAttribute('src')").endswith("01_codec%40a.flac")
+    assert run("return clip.querySelector('[aria-pressed=true]').textContent") == "BASE"
+    run("clip.dispatchEvent(new KeyboardEvent('keydown', {key: 'r', bubbles: true}))")
+    assert run("return clip.querySelector('img').alt") == "Spectrogram: Reference"
+    shown = "return [...document.querySelectorAll('.pair')].map((pair) => pair.id)"
+    before = run(shown)
+    run("const s = document.getElementById('order'); s.value = 'mel_dac'; s.dispatchEvent(new Event('change'))")
+    assert sorted(run(shown)) == sorted(before) != run(shown)
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
