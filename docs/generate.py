@@ -13,6 +13,7 @@ from ldmbench.audit.changes import CHANGES
 from ldmbench.clips.card import list_datasets, load_dataset_card, read_list
 from ldmbench.compare.peer_names import CODEC_SUPERB, VERSA
 from ldmbench.metrics._base import list_metrics, load_metric
+from ldmbench.metrics._judge import PackagedJudge
 from ldmbench.names import parse, show
 from ldmbench.reports import audits, published
 from ldmbench.reports import peers as peer_tables
@@ -136,7 +137,8 @@ def _not_audited(kept: Mapping[str, int]) -> list[list[str]]:
     """Metrics without an audit of their version, each with the reason."""
     rows = []
     for name in list_metrics():
-        facts = load_metric(name).facts
+        metric = load_metric(name)
+        facts = metric.facts
         if kept.get(name) == facts.version:
             continue
         if not {"audio", "output"} & set(facts.needs):
@@ -144,7 +146,8 @@ def _not_audited(kept: Mapping[str, int]) -> list[list[str]]:
         elif name in kept:
             reason = f"audited as version {kept[name]}; it is version {facts.version} now"
         else:
-            reason = "not audited yet: it needs a model" if facts.device else "not audited yet"
+            fetched = facts.device and not isinstance(metric, PackagedJudge)
+            reason = "not audited: its weights have to be fetched" if fetched else "not audited yet: it takes long"
         rows.append([_code(name), reason])
     return rows
 
