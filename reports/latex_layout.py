@@ -17,13 +17,13 @@ PAGE_PT, COLUMN_PT = 452.0, 221.0
 SEPARATION_PT = 3.0
 
 #: Type sizes in points, and how much wider Computer Modern runs at each than at 10 points, for its height.
-_SIZES = {"small": (9.0, 1.028), "footnotesize": (8.0, 1.063), "scriptsize": (7.0, 1.139)}
+_SIZES = {"small": (9.0, 1.03), "footnotesize": (8.0, 1.064), "scriptsize": (7.0, 1.151)}
 
 #: A superscript letter with its script space, at any of the sizes.
 _MARK_PT = 5.0
 
 #: Bold extended against the roman.
-_BOLD = 1.15
+_BOLD = 1.155
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from ldmbench.reports import text as table
 from ldmbench.reports.groups import Grouping
-from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT
+from ldmbench.reports.latex_layout import COLUMN_PT, PAGE_PT, SEPARATION_PT, Piece, Printed, fit, piece_width
 from ldmbench.reports.latex_pages import ROOM_PT, in_floats, in_pages
 from ldmbench.runs.results import Run
 
@@ -79,6 +80,40 @@ def test_tables_stay_within_columns_and_pages(body: str, name: str, tmp_path: Pa
     assert not wrong, wrong
 
 
+def test_what_is_printed_is_no_wider_than_it_is_reckoned(tmp_path: Path) -> None:
+    """Roman, bold and typewriter at every size, measured by TeX itself; and no more room is left than is needed."""
+    program = shutil.which("pdflatex")
+    if program is None:
+        pytest.skip("pdflatex is not installed")
+    texts = ("3.214", "0.98", "100.0", "ViSQOL", "Opus Low", "[-12.3, 4.5]")
+    pieces = [
+        *(Piece(text, text) for text in texts),
+        *(Piece(rf"\textbf{{{text}}}", text, bold=True) for text in texts[:3]),
+        *(Piece(rf"\texttt{{{text}}}", text) for text in ("opus@6kbps", "kmeans-mel@1.20kbps:layer=all")),
+        Piece("3.21$^{ab}$", "3.21", marks=2), Piece(r"3.21$^{\dagger}$", "3.21", marks=1),
+    ]  # fmt: skip
+    printed = [(piece, size) for size in ("small", "footnotesize", "scriptsize") for piece in pieces]
+    lines = [
+        rf"{{\{size}\sbox0{{{piece.tex.replace('-', '$-$') if piece.tex[0] == '[' else piece.tex}}}"
+        rf"\typeout{{WIDE \the\wd0}}}}"
+        for piece, size in printed
+    ]
+    text = "\n".join([r"\documentclass{article}", r"\begin{document}", *lines, r"\end{document}", ""])
+    (tmp_path / "t.tex").write_text(text, encoding="utf-8")
+    command = [program, "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    widths = [float(item) for item in re.findall(r"WIDE ([\d.]+)pt", done.stdout)]
+    for (piece, size), width in zip(printed, widths, strict=True):
+        reckoned = piece_width(piece, size)
+        assert width <= reckoned + 0.05, (piece, size)
+        # The factor of a size is that of roman digits and brackets; typewriter runs narrower at the smaller ones.
+        assert reckoned <= (1.15 if piece.tex.startswith(r"\texttt") else 1.04) * width + 1.5 * piece.marks, (
+            piece,
+            size,
+        )
+
+
 def test_a_long_table_is_continued_with_one_number_and_one_label(body: str) -> None:
     continued = body.count(r"\caption{(continued)}")
     assert continued > 3
@@ -105,3 +140,21 @@ def test_parts_and_floats_hold_what_they_can() -> None:
     assert in_floats([200.0, 200.0, 200.0], 100.0) == [[0, 1], [2]]
     assert in_floats([200.0, 200.0], ROOM_PT) == [[0], [1]], "the notes go with the last part"
     assert in_floats([200.0], 2 * ROOM_PT) == [[0]]
+
+
+@pytest.mark.parametrize("width", [COLUMN_PT, PAGE_PT])
+def test_columns_side_by_side_are_no_wider_than_the_page(width: float) -> None:
+    """To the point: what is between them counts, and so do the names of the rows."""
+    names = (Piece("System", "System"), Piece(r"\texttt{opus@6kbps}", "opus@6kbps"))
+    full = 0
+    for count, digits in product(range(1, 25), range(2, 12)):
+        cells = tuple((Piece("3" * digits, "3" * digits),) for _ in names)
+        columns = [Printed("d", (Piece("MEL", "MEL"),), cells) for _ in range(count)]
+        layout = fit(names, columns, width)
+        for block in layout.blocks:
+            first = max(piece_width(name, layout.size) for name in names)
+            widths = [first, *(columns[index].width(layout.size, layout.stacked) for index in block)]
+            total = sum(widths) + 2 * SEPARATION_PT * len(widths)
+            assert total <= width
+            full += total > 0.97 * width
+    assert full > 2, "tables that fill the page are among them"
