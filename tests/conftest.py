@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ldmbench.audio.sound import Audio
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver as Chrome
 
 Sound = Callable[..., Audio]
+
+# How long an example takes, or its making, says how busy the machine is.
+settings.register_profile("ldmbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ldmbench")
 
 
 @pytest.fixture(scope="session", autouse=True)

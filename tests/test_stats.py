@@ -26,7 +26,7 @@ def interval(estimate: Estimate) -> tuple[float, float]:
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(NUMBERS)
 def test_mean_is_the_mean_and_lies_in_its_interval(values: list[float]) -> None:
     estimate = stats.mean(values)

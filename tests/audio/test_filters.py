@@ -41,7 +41,7 @@ def test_symmetric_about_the_impulse() -> None:
     np.testing.assert_allclose(filtered, filtered[::-1], atol=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(length=st.integers(1, 2000), channels=st.integers(1, 3), seed=st.integers(0, 99))
 def test_is_linear_and_keeps_the_shape(length: int, channels: int, seed: int) -> None:
     first, second = np.random.default_rng(seed).standard_normal((2, channels, length)).astype(np.float32)

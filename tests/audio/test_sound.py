@@ -546,7 +546,7 @@ def test_stack_pads_to_the_longest() -> None:
     assert stacked.tolist() == [[1.0, 2.0], [2.0, 0.0]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     length=st.integers(1, 3000),
     old=st.sampled_from([8000, 11025, 16000, 22050, 24000, 44100, 48000]),

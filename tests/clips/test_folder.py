@@ -91,7 +91,7 @@ def test_ids_differ(tmp_path: Path, files: tuple[str, ...], expected: list[str])
 FILE = st.from_regex(r"[ab](\.[ab]|\.wav|\.flac){0,2}\.(wav|flac)", fullmatch=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.sets(FILE, min_size=1, max_size=8))
 def test_ids_are_unique_whatever_the_names(tmp_path_factory: pytest.TempPathFactory, files: set[str]) -> None:
     root = tmp_path_factory.mktemp("names")

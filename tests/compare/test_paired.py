@@ -44,7 +44,7 @@ def test_skewed_differences_give_halls_interval() -> None:
     assert test.high > values.mean() + t * error
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(numbers, st.floats(0, 100))
 def test_p_agrees_with_the_interval(values: list[float], margin: float) -> None:
     test = paired(values, margin)
@@ -54,7 +54,7 @@ def test_p_agrees_with_the_interval(values: list[float], margin: float) -> None:
         assert (test.p < ALPHA) == (test.high < -margin)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(numbers, st.floats(0.001, 1000))
 def test_the_unit_does_not_matter(values: list[float], unit: float) -> None:
     one, other = paired(values), paired([value * unit for value in values])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ldmbench.audio.sound import Audio
@@ -52,7 +52,6 @@ def test_counts_are_pooled_over_clips_and_not_over_layers() -> None:
     assert rate("kbps@empirical", first).value == pytest.approx(0.0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=60), min_size=3, max_size=6),
     st.integers(7, 40),
@@ -71,7 +70,6 @@ def test_entropy_is_the_textbook_one_and_lies_between_nothing_and_the_packed_siz
         assert estimate.low <= present(estimate.value) <= present(estimate.high)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80))
 def test_adaptive_code_is_the_one_a_decoder_can_follow(row: list[int]) -> None:
     """Token after token, each under what was seen before it."""

@@ -61,7 +61,7 @@ def test_frechet_of_a_set_with_itself_is_zero_whatever_the_order(n: int, m: int,
     assert frechet.frechet_distance(x, shuffled) <= 1e-11 * power
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(SIZES), st.integers(0, 100), st.floats(1e-3, 1e3))
 def test_frechet_is_invariant_to_order_rotation_and_shift_and_scales_with_the_square(
     sizes: tuple[int, int, int], seed: int, scale: float

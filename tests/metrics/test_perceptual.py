@@ -242,7 +242,7 @@ def test_remembered_spectrograms_stay_within_their_limit(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(again.data, built.data)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.3, 3.0]), st.integers(10_240, 20_000))
 def test_speech_patches_are_the_librarys(seed: int, gain: float, length: int) -> None:
     from visqol.analysis_window import AnalysisWindow

@@ -45,7 +45,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambd
 ROWS = st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=3), max_size=5)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=ROWS, second=ROWS, data=st.data())
 def test_cut_anywhere_and_continued(
     tmp_path_factory: pytest.TempPathFactory, first: list[Any], second: list[Any], data: st.DataObject

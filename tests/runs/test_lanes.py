@@ -81,7 +81,7 @@ def every_clip_once(counts: Sequence[int]) -> Counter[tuple[int, str]]:
     return Counter((position, clip.id) for position, count in enumerate(counts) for clip in clips(count))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 40), st.integers(0, 9), st.integers(1, 5), st.integers(1, 6))
 def test_every_clip_has_one_row(first: int, second: int, lanes: int, batch: int) -> None:
     fakes = [Fake() for _ in range(lanes)]

@@ -373,7 +373,7 @@ def test_readable_names_stay_readable() -> None:
 ID = st.text(st.sampled_from("ab/. %~AÄ音\\:*\n\0"), max_size=12) | st.text(max_size=300)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(ids=["a", "a.wav/b"])
 @example(ids=["", ".", "..", "%2E", "/", "//", "a/", "/a", "a"])
 @example(ids=["音" * 80, "音" * 81, "x" * 146 + "%~" + "0" * 32])
@@ -389,7 +389,7 @@ def test_file_names_are_safe_and_never_shared(ids: list[str]) -> None:
         assert not any(other.startswith(f"{name}/") for other in names)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clip=ID)
 def test_any_clip_id_can_be_stored(tmp_path_factory: pytest.TempPathFactory, clip: str) -> None:
     path = tmp_path_factory.mktemp("any")

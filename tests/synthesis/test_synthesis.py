@@ -90,7 +90,7 @@ def test_dice_follow_the_stream_that_numpy_promises() -> None:
     assert np.allclose(dsp.Dice("a", 1).many(3, 0.0, 1.0), np.asarray(raw, np.float64) / 2.0**64, atol=1e-15)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(60.0, 3000.0), st.floats(0.2, 0.95), st.sampled_from([16000, 44100]))
 def test_harmonics_equal_their_explicit_sum(frequency: float, slope: float, rate: int) -> None:
     count = int(min(16000.0, 0.45 * rate) / frequency)
