@@ -81,6 +81,7 @@ def by_transformers(model: Any, sounds: list[Audio], monkeypatch: pytest.MonkeyP
     return np.stack(rows)
 
 
+@pytest.mark.slow
 def test_sounds_equal_transformers(saved: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sounds = [sound(0.4), sound(3, 1), sound(10, 2), sound(10.005, 3), sound(25, 4)]
     clap = load_clap(HUMAN, official=False)

@@ -62,6 +62,7 @@ def test_the_input_stays_and_the_rest_is_new(system: Build, narrow: Make) -> Non
     assert adapter.parameters == sum(value.numel() for model in models_of for value in model.parameters())
 
 
+@pytest.mark.slow
 def test_settings_change_what_they_say(system: Build, narrow: Make) -> None:
     sound = Audio(narrow(0.5, channels=2).samples + np.float32(0.01), 48_000)
     default = samples(run(system(), sound)[0])

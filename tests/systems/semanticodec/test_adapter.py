@@ -47,6 +47,7 @@ def test_parameters_count_what_the_files_hold(system: SemantiCodec, tiny_folder:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 @pytest.mark.usefixtures("shrunk", "system")
+@pytest.mark.slow
 def test_no_file_is_read_while_it_codes(tiny_folder: Path) -> None:
     """Everything was when it was loaded: pages that are read at their first use would count as time of a clip."""
     gc.collect()
@@ -85,6 +86,7 @@ def test_the_shortest_sounds_and_silence(system: SemantiCodec) -> None:
         assert np.isfinite(output.audio.samples).all()
 
 
+@pytest.mark.slow
 def test_alone_and_repeated_is_bit_equal_and_in_a_batch_nearly(
     system: SemantiCodec, speech_like: Callable[..., Audio]
 ) -> None:
@@ -146,6 +148,7 @@ def test_keys_and_values_of_the_condition_are_those_of_diffusers(system: Semanti
     assert not torch.allclose(other, first, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_goes_from_folder_to_journal_and_resumes(
     tiny_folder: Path, tmp_path: Path, speech_like: Callable[..., Audio], monkeypatch: pytest.MonkeyPatch
 ) -> None:

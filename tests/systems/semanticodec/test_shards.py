@@ -20,6 +20,7 @@ from ldmbench.system.registry import resolve
 pytestmark = pytest.mark.usefixtures("shrunk")
 
 
+@pytest.mark.slow
 def test_sharded_is_bit_equal(
     tiny_folder: Path, tmp_path: Path, speech_like: Callable[..., Audio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
