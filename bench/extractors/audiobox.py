@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
-from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint, wav2vec2
-from ldmbench.host.device import check_device
-from ldmbench.weights.find import choose
+from ldmbench.extractors import exact, make_fingerprint, wav2vec2
+from ldmbench.extractors.loader import CheckpointExtractor
 from ldmbench.weights.record import Checkpoint, CheckpointError
 from ldmbench.weights.tensors import as_tensors, fit, read_checkpoint, seeded
 
@@ -83,7 +81,7 @@ def renamed(key: str) -> str:
     return f"wavlm_model.{inner}"
 
 
-class Audiobox(NetworkExtractor):
+class Audiobox(CheckpointExtractor):
     """One number in each of ``AXES``: the mean over windows of 10 s, each counting by the sound in it.
 
     A last window is filled with zeros, which attention and means leave out. Computed in float32, as the package does
@@ -98,6 +96,7 @@ class Audiobox(NetworkExtractor):
     ``model/aes.py``.
     """
 
+    checkpoint = CHECKPOINT
     rate = RATE
 
     def __init__(self, device: str, weights: str, path: Path | None) -> None:
@@ -237,23 +236,3 @@ def _scales(content: Mapping[str, Any], path: Path) -> dict[str, tuple[float, fl
         text = ", ".join(f"{key} is {value}" for key, value in differing.items())
         raise CheckpointError(f"{path} holds another network", text, "use the official checkpoint")
     return result
-
-
-@lru_cache(maxsize=2)
-def load_audiobox(
-    device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
-) -> Audiobox:
-    """The extractor; its weights are read when they are first needed, and the last two are kept.
-
-    Args:
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
-        weights: Folder or file of the checkpoint; None for the weights home.
-        untrained: Seeded random weights instead.
-        official: Insist on the official file.
-
-    Raises:
-        BenchError: If the device is absent.
-        CheckpointError: If the checkpoint is missing or not the official one.
-    """
-    check_device(device)
-    return Audiobox(device, *choose(CHECKPOINT, weights, untrained, official))

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Features, Filters, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import frames, mel_edges
-from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
-from ldmbench.host.device import check_device
-from ldmbench.weights.find import choose
+from ldmbench.extractors import exact, make_fingerprint
+from ldmbench.extractors.loader import CheckpointExtractor
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -53,7 +52,7 @@ CHECKPOINT = Checkpoint(
 FETCHABLE = {CHECKPOINT.name: (CHECKPOINT,)}
 
 
-class Ecapa(NetworkExtractor):
+class Ecapa(CheckpointExtractor):
     """``all``: an embedding ``[192]`` of the whole sound.
 
     Args:
@@ -65,6 +64,7 @@ class Ecapa(NetworkExtractor):
     ``lobes/features.py``; hyperparams.yaml of speechbrain/spkrec-ecapa-voxceleb 0f99f2d.
     """
 
+    checkpoint = CHECKPOINT
     rate = RATE
 
     def __init__(self, device: str, weights: str, path: Path | None) -> None:
@@ -222,23 +222,3 @@ def _statistics(signal: Any, weights: Any) -> Any:
     mean = (weights * signal).sum(dim=2)
     variance = (weights * (signal - mean[:, :, None]) ** 2).sum(dim=2)
     return torch.cat([mean, variance.clamp(min=_EPSILON).sqrt()], dim=1)
-
-
-@lru_cache(maxsize=2)
-def load_ecapa(
-    device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
-) -> Ecapa:
-    """The extractor; its weights are read when they are first needed, and the last two are kept.
-
-    Args:
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
-        weights: Folder or file of the checkpoint; None for the weights home.
-        untrained: Seeded random weights instead.
-        official: Insist on the official file.
-
-    Raises:
-        BenchError: If the device is absent.
-        CheckpointError: If the checkpoint is missing or not the official one.
-    """
-    check_device(device)
-    return Ecapa(device, *choose(CHECKPOINT, weights, untrained, official))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from ldmbench.audio.arrays import Features, Signal
 from ldmbench.audio.sound import Audio
 from ldmbench.audio.spectra import hann, mel_filters
-from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
-from ldmbench.host.device import check_device
-from ldmbench.weights.find import choose
+from ldmbench.extractors import exact, make_fingerprint
+from ldmbench.extractors.loader import CheckpointExtractor
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -57,7 +55,7 @@ CHECKPOINT = Checkpoint(
 FETCHABLE = {CHECKPOINT.name: (CHECKPOINT,)}
 
 
-class Nisqa(NetworkExtractor):
+class Nisqa(CheckpointExtractor):
     """One number in each of ``COLUMNS``, on the scale of listeners.
 
     The sound is heard at its own rate, as NISQA hears it; ``rate`` resamples it first (VERSA: 48,000 Hz).
@@ -70,6 +68,8 @@ class Nisqa(NetworkExtractor):
 
     Source: Mittag et al., NISQA, arXiv:2104.09494; gabrielmittag/NISQA fe84f0f, ``nisqa/NISQA_lib.py``.
     """
+
+    checkpoint = CHECKPOINT
 
     def __init__(self, device: str, weights: str, path: Path | None, rate: int) -> None:
         self.device = device
@@ -183,24 +183,3 @@ def pooled(pool: Any, heard: Any) -> Any:
     """A number ``[1]`` of features ``[1, segments, 64]``, weighed by attention."""
     weights = pool["linear2"](pool["linear1"](heard).relu()).softmax(dim=1)
     return pool["linear3"]((weights * heard).sum(dim=1))[:, 0]
-
-
-@lru_cache(maxsize=2)
-def load_nisqa(
-    rate: int, device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
-) -> Nisqa:
-    """The extractor; its weights are read when they are first needed, and the last two are kept.
-
-    Args:
-        rate: Rate in Hz at which it listens; 0 for the sound's own.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
-        weights: Folder or file of the checkpoint; None for the weights home.
-        untrained: Seeded random weights instead.
-        official: Insist on the official file.
-
-    Raises:
-        BenchError: If the device is absent.
-        CheckpointError: If the checkpoint is missing or not the official one.
-    """
-    check_device(device)
-    return Nisqa(device, *choose(CHECKPOINT, weights, untrained, official), rate)

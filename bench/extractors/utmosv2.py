@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from ldmbench.audio.arrays import Features, Signal
 from ldmbench.audio.sound import Audio
-from ldmbench.extractors import NetworkExtractor, efficientnet, exact, make_fingerprint, wav2vec2
+from ldmbench.extractors import efficientnet, exact, make_fingerprint, wav2vec2
+from ldmbench.extractors.loader import CheckpointExtractor
 from ldmbench.extractors.utmosv2_input import (
     PATCH,
     PATCHES,
@@ -24,8 +24,6 @@ from ldmbench.extractors.utmosv2_input import (
     normalised,
     spectrograms,
 )
-from ldmbench.host.device import check_device
-from ldmbench.weights.find import choose
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -55,7 +53,7 @@ CHECKPOINT = Checkpoint(
 FETCHABLE = {CHECKPOINT.name: (CHECKPOINT,)}
 
 
-class Utmosv2(NetworkExtractor):
+class Utmosv2(CheckpointExtractor):
     """``mos``: the mean over passes of one number.
 
     Args:
@@ -68,6 +66,7 @@ class Utmosv2(NetworkExtractor):
     Source: Baba et al., arXiv:2409.09305; sarulab-speech/UTMOSv2 cc2700d, configuration ``fusion_stage3``, ``predict``.
     """
 
+    checkpoint = CHECKPOINT
     rate = RATE
     #: A sound's images of one window take about 100 MB on the way.
     batch = 4
@@ -178,30 +177,3 @@ def _attended(attention: Any, rows: Any) -> Any:
 
     said, _ = attention(rows, rows, rows, need_weights=False)
     return torch.cat([said.mean(dim=1), rows.amax(dim=1)], dim=1)
-
-
-@lru_cache(maxsize=2)
-def load_utmosv2(
-    passes: int,
-    seed: int,
-    device: str = "cpu",
-    weights: Path | None = None,
-    untrained: bool = False,
-    official: bool = True,
-) -> Utmosv2:
-    """The extractor; its weights are read when they are first needed, and the last two are kept.
-
-    Args:
-        passes: How often it listens to a sound.
-        seed: What the crops are drawn from.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
-        weights: Folder or file of the checkpoint; None for the weights home.
-        untrained: Seeded random weights instead.
-        official: Insist on the official file.
-
-    Raises:
-        BenchError: If the device is absent.
-        CheckpointError: If the checkpoint is missing or not the official one.
-    """
-    check_device(device)
-    return Utmosv2(device, *choose(CHECKPOINT, weights, untrained, official), passes, seed)

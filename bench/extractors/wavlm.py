@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 
 from ldmbench.audio.arrays import Signal
 from ldmbench.audio.sound import Audio
-from ldmbench.extractors import NetworkExtractor, exact, make_fingerprint
-from ldmbench.host.device import check_device
-from ldmbench.weights.find import choose
+from ldmbench.extractors import exact, make_fingerprint
+from ldmbench.extractors.loader import CheckpointExtractor
 from ldmbench.weights.record import Checkpoint
 from ldmbench.weights.tensors import fit, read_tensors, seeded
 
@@ -61,7 +59,7 @@ def renamed(key: str) -> str:
     return key
 
 
-class WavLmSpeaker(NetworkExtractor):
+class WavLmSpeaker(CheckpointExtractor):
     """``all``: an embedding ``[512]`` of the whole sound, whose level is left as it is.
 
     The network is transformers'; only sounds of one length share a batch, so that nothing is padded or masked.
@@ -75,6 +73,7 @@ class WavLmSpeaker(NetworkExtractor):
     not normalise.
     """
 
+    checkpoint = CHECKPOINT
     rate = RATE
     #: A minute: attention takes 430 MB for one such sound, and 70 MB for six of 10 s.
     largest = 1 << 20
@@ -120,23 +119,3 @@ def make_network(**sizes: Any) -> Any:
     network: Any = WavLMForXVector(WavLMConfig(**settings))
     network.objective = nn.Identity()
     return network
-
-
-@lru_cache(maxsize=2)
-def load_wavlm(
-    device: str = "cpu", weights: Path | None = None, untrained: bool = False, official: bool = True
-) -> WavLmSpeaker:
-    """The extractor; its weights are read when they are first needed, and the last two are kept.
-
-    Args:
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
-        weights: Folder or file of the checkpoint; None for the weights home.
-        untrained: Seeded random weights instead.
-        official: Insist on the official file.
-
-    Raises:
-        BenchError: If the device is absent.
-        CheckpointError: If the checkpoint is missing or not the official one.
-    """
-    check_device(device)
-    return WavLmSpeaker(device, *choose(CHECKPOINT, weights, untrained, official))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from ldmbench.extractors.audiobox import AXES, CHECKPOINT, RATE, load_audiobox
+from ldmbench.extractors.audiobox import AXES, CHECKPOINT, RATE, Audiobox
+from ldmbench.extractors.loader import load_extractor
 from ldmbench.metrics._base import MetricFacts, register, settings_title
 from ldmbench.metrics._embedding import Source
 from ldmbench.metrics._judge import NetworkJudge
@@ -29,7 +31,7 @@ def _register(axis: str) -> None:
             source="Tjandra et al., arXiv:2502.05139; audiobox_aesthetics 0.0.4, checkpoint.pt of "
             "facebook/audiobox-aesthetics 9b1dd8e (CC BY 4.0)",
         )
-        source = Source.by(settings, load_audiobox, axis, (CHECKPOINT,))
+        source = Source.by(settings, partial(load_extractor, Audiobox), axis, (CHECKPOINT,))
         return NetworkJudge(facts, source, _SHORTEST, packages=("transformers",))
 
     register(f"audiobox_{axis.lower()}", build, defaults={"untrained": False, "official": True})

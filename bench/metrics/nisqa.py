@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
-from ldmbench.extractors.nisqa import CHECKPOINT, COLUMNS, LONGEST, SHORTEST, load_nisqa
+from ldmbench.extractors.loader import load_extractor
+from ldmbench.extractors.nisqa import CHECKPOINT, COLUMNS, LONGEST, SHORTEST, Nisqa
 from ldmbench.metrics._base import register
 from ldmbench.metrics._embedding import Source
 from ldmbench.metrics._judge import NetworkJudge, mos_facts
@@ -24,7 +25,7 @@ def _register(column: str) -> None:
         title = f"NISQA {'MOS' if column == 'mos' else column}" + (f" {asked.variant}" if asked.variant else "")
         heard = "48 kHz as VERSA" if rate else "at the output's own rate"
         facts = mos_facts(asked, title, rate, f"{_SOURCE}, {heard}", device=True, extras=("models",))
-        source = Source.by(settings, partial(load_nisqa, rate), column, (CHECKPOINT,))
+        source = Source.by(settings, partial(load_extractor, Nisqa, rate), column, (CHECKPOINT,))
         return NetworkJudge(facts, source, SHORTEST, LONGEST)
 
     defaults: dict[str, Setting] = {"untrained": False, "official": True}

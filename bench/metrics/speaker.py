@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ldmbench.audio.arrays import Rows
 from ldmbench.errors import Unscored
 from ldmbench.extractors import NetworkExtractor, ecapa, wavlm
+from ldmbench.extractors.loader import load_extractor
 from ldmbench.metrics._base import MetricFacts, Value, register, settings_title
 from ldmbench.metrics._embedding import Load, Source
 from ldmbench.metrics._judge import NetworkJudge
@@ -85,7 +86,7 @@ _NETWORKS = {
     ),
     "wavlm": _Network(
         title="Speaker WavLM base+",
-        load=wavlm.load_wavlm,
+        load=partial(load_extractor, wavlm.WavLmSpeaker),
         checkpoint=lambda: wavlm.CHECKPOINT,
         source="Chen et al., arXiv:2110.13900; cosine of the embeddings of microsoft/wavlm-base-plus-sv feb593a, "
         "transformers' WavLMForXVector (CC BY-SA 3.0)",
@@ -95,7 +96,7 @@ _NETWORKS = {
     ),
     "ecapa": _Network(
         title="Speaker ECAPA",
-        load=ecapa.load_ecapa,
+        load=partial(load_extractor, ecapa.Ecapa),
         checkpoint=lambda: ecapa.CHECKPOINT,
         source="Desplanques et al., arXiv:2005.07143; cosine of the embeddings of "
         "speechbrain/spkrec-ecapa-voxceleb 0f99f2d (Apache-2.0)",

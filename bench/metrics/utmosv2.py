@@ -7,7 +7,8 @@ from functools import partial
 from typing import cast
 
 from ldmbench.errors import BenchError
-from ldmbench.extractors.utmosv2 import CHECKPOINT, load_utmosv2
+from ldmbench.extractors.loader import load_extractor
+from ldmbench.extractors.utmosv2 import CHECKPOINT, Utmosv2
 from ldmbench.extractors.utmosv2_input import RATE
 from ldmbench.metrics._base import register
 from ldmbench.metrics._embedding import Source
@@ -24,7 +25,7 @@ def _build(asked: Name, settings: Mapping[str, Setting]) -> NetworkJudge:
     passes, seed = cast(int, settings["passes"]), cast(int, settings["seed"])
     if passes < 1 or seed < 0:
         raise BenchError(f"{asked} is not possible", f"passes={passes}, seed={seed}", "use 1 or more, and 0 or more")
-    source = Source.by(settings, partial(load_utmosv2, passes, seed), "mos", (CHECKPOINT,))
+    source = Source.by(settings, partial(load_extractor, Utmosv2, passes, seed), "mos", (CHECKPOINT,))
     title = f"UTMOSv2 {asked.variant}".strip()
     facts = mos_facts(asked, title, RATE, _SOURCE, device=True, extras=("models",))
     return NetworkJudge(facts, source, packages=("transformers",))

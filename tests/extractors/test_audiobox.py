@@ -18,6 +18,7 @@ if any(importlib.util.find_spec(name) is None for name in ("torch", "transformer
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.extractors import audiobox
+from ldmbench.extractors.loader import load_extractor
 from ldmbench.metrics._base import DeviceMetric, load_metric
 from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError
@@ -91,9 +92,9 @@ def write(path: Path, **changed: Any) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(audiobox, "make_network", partial(audiobox.make_network, **SMALL))
-    audiobox.load_audiobox.cache_clear()
+    load_extractor.cache_clear()
     yield
-    audiobox.load_audiobox.cache_clear()
+    load_extractor.cache_clear()
 
 
 def test_names_and_shapes_are_those_of_the_official_file() -> None:
@@ -111,7 +112,7 @@ def test_names_and_shapes_are_those_of_the_official_file() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_numbers_are_those_of_the_package(tmp_path: Path) -> None:
-    extractor = audiobox.load_audiobox(weights=write(tmp_path / "checkpoint.pt"))
+    extractor = load_extractor(audiobox.Audiobox, weights=write(tmp_path / "checkpoint.pt"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         every = extractor.embed([noise(samples) for samples in VALUES])
@@ -132,7 +133,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         ({"state_dict": {}}, "do not fit Audiobox Aesthetics"),
     ):
         with pytest.raises(CheckpointError, match=message):
-            audiobox.load_audiobox(weights=write(path, **changed)).load()
+            load_extractor(audiobox.Audiobox, weights=write(path, **changed)).load()
 
 
 @pytest.mark.usefixtures("small")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ import pytest
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
-from ldmbench.extractors import cache
 from ldmbench.extractors import msclap as module
 from ldmbench.extractors.msclap import CHECKPOINT, LENGTH, TOKENS, MsClap, load_msclap, load_tokenizer, windows
 from ldmbench.extractors.msclap_weights import RATE, Architecture, layout, random_state
@@ -40,21 +39,10 @@ SMALL = Architecture(**make.SMALL)
 GOLDEN = json.loads(make.GOLDEN.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
-    cache.forget()
+def _no_weights(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(home / "weights"))
     load_msclap.cache_clear()
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ if importlib.util.find_spec("torch") is None:
 
 from ldmbench.audio.sound import Audio
 from ldmbench.extractors import nisqa
+from ldmbench.extractors.loader import load_extractor
 from ldmbench.weights.record import CheckpointError
 from tests.golden.name_drawn import drawn
 
@@ -43,7 +44,7 @@ def write(path: Path) -> Path:
 
 
 def test_numbers_are_those_of_its_own_code(tmp_path: Path) -> None:
-    extractor = nisqa.load_nisqa(0, weights=write(tmp_path / "nisqa.tar"), official=False)
+    extractor = load_extractor(nisqa.Nisqa, 0, weights=write(tmp_path / "nisqa.tar"), official=False)
     every = extractor.embed([noise(*key) for key in VALUES])
     for heard, expected in zip(every, VALUES.values(), strict=True):
         assert [float(heard[column][0]) for column in nisqa.COLUMNS] == pytest.approx(expected, abs=3e-6)
@@ -51,7 +52,7 @@ def test_numbers_are_those_of_its_own_code(tmp_path: Path) -> None:
 
 def test_at_48_khz_it_hears_the_resampled_sound(tmp_path: Path) -> None:
     path = write(tmp_path / "nisqa.tar")
-    own, fixed = (nisqa.load_nisqa(rate, weights=path, official=False) for rate in (0, 48_000))
+    own, fixed = (load_extractor(nisqa.Nisqa, rate, weights=path, official=False) for rate in (0, 48_000))
     sound = noise(16_000, 16_000)
     (resampled,), (heard,) = own.embed([sound.at(48_000)]), fixed.embed([sound])
     assert heard["mos"] == resampled["mos"]
@@ -60,4 +61,4 @@ def test_at_48_khz_it_hears_the_resampled_sound(tmp_path: Path) -> None:
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not the official checkpoint of NISQA v2"):
-        nisqa.load_nisqa(0, weights=write(tmp_path / "nisqa.tar"))
+        load_extractor(nisqa.Nisqa, 0, weights=write(tmp_path / "nisqa.tar"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from click.testing import CliRunner
 
 from ldmbench.cli import cli
 from ldmbench.errors import BenchError
-from ldmbench.extractors import cache
 
 if TYPE_CHECKING:
     import h5py
@@ -50,21 +49,11 @@ GOLDEN = json.loads(make.GOLDEN.read_text(encoding="utf-8"))["sounds"]
 TOLERANCE = {"short": (2e-3, 0.75), "stereo": (2e-3, 0.75), "8 kHz": (2e-2, 0.5)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("cache", "weights", "data"):
-        monkeypatch.setenv(f"LDMBENCH_{name.upper()}", str(tmp_path / name))
-    cache.forget()
+def _own_homes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("weights", "data"):
+        monkeypatch.setenv(f"LDMBENCH_{name.upper()}", str(home / name))
     load_openl3.cache_clear()
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

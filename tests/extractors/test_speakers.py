@@ -17,6 +17,7 @@ if any(importlib.util.find_spec(name) is None for name in ("torch", "transformer
 from ldmbench.audio.sound import Audio
 from ldmbench.clips.clip import Clip
 from ldmbench.extractors import ecapa, wavlm
+from ldmbench.extractors.loader import load_extractor
 from ldmbench.metrics._base import DeviceMetric, load_metric
 from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError
@@ -98,16 +99,16 @@ def small_wavlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
     path = tmp_path / "pytorch_model.bin"
     torch.save(state, path)
     monkeypatch.setattr(wavlm, "make_network", partial(wavlm.make_network, **SMALL))
-    wavlm.load_wavlm.cache_clear()
+    load_extractor.cache_clear()
     yield path, network
-    wavlm.load_wavlm.cache_clear()
+    load_extractor.cache_clear()
 
 
 def test_wavlm_is_that_of_transformers(small_wavlm: tuple[Path, Any]) -> None:
     import torch
 
     path, network = small_wavlm
-    extractor = wavlm.load_wavlm(weights=path)
+    extractor = load_extractor(wavlm.WavLmSpeaker, weights=path)
     sounds = [noise(9_000), noise(12_000), Audio.of(noise(9_000).samples[:, ::-1], 16_000)]
     embeddings = [heard["all"] for heard in extractor.embed(sounds)]
     for sound, embedding in zip(sounds, embeddings, strict=True):
@@ -133,8 +134,8 @@ def test_similarity_of_voices_that_are_long_enough(small_wavlm: tuple[Path, Any]
 
 def test_another_file_is_refused(ecapa_file: Path, small_wavlm: tuple[Path, Any]) -> None:
     with pytest.raises(CheckpointError, match="is not the official checkpoint of ECAPA-TDNN"):
-        ecapa.load_ecapa(weights=ecapa_file)
+        load_extractor(ecapa.Ecapa, weights=ecapa_file)
     with pytest.raises(CheckpointError, match="do not fit ECAPA"):
-        ecapa.load_ecapa(weights=small_wavlm[0], official=False).load()
+        load_extractor(ecapa.Ecapa, weights=small_wavlm[0], official=False).load()
     with pytest.raises(CheckpointError, match="do not fit WavLM"):
-        wavlm.load_wavlm(weights=ecapa_file).load()
+        load_extractor(wavlm.WavLmSpeaker, weights=ecapa_file).load()

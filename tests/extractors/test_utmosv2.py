@@ -20,6 +20,7 @@ from ldmbench.clips.clip import Clip
 from ldmbench.errors import BenchError, Unscored
 from ldmbench.extractors import utmosv2
 from ldmbench.extractors import utmosv2_input as hearing
+from ldmbench.extractors.loader import load_extractor
 from ldmbench.metrics._base import DeviceMetric, load_metric
 from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError
@@ -143,7 +144,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fold0_s42_best_model.pth"
     path.write_bytes(b"another")
     with pytest.raises(CheckpointError, match="is not the official checkpoint of UTMOSv2"):
-        utmosv2.load_utmosv2(5, 0, weights=path)
+        load_extractor(utmosv2.Utmosv2, 5, 0, weights=path)
 
 
 @pytest.mark.slow
