@@ -33,16 +33,11 @@ RATE = 48_000
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("LDMBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
+def _small(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(home / "weights"))
     monkeypatch.setitem(module.ARCHITECTURES, HUMAN, SMALL)
-    cache.forget()
     load_clap.cache_clear()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    yield
     load_clap.cache_clear()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -199,7 +199,8 @@ def test_few_tasks_are_under_way_at_a_time(on_ray: Connected) -> None:
     results = cluster.map(str, [str(number) for number in range(50)])
     next(results)
     assert len(ray.asked) == 4, "two for each CPU of the machines that are there"
-    results.close()  # type: ignore[attr-defined]
+    assert isinstance(results, Generator)
+    results.close()
     assert len(ray.cancelled) == 3
 
 
