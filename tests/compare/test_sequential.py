@@ -101,8 +101,8 @@ def test_cells_that_are_tested_later_count_from_the_start(made: MakeRun) -> None
     assert cells["all"].p is not None
     assert cells["all"].adjusted == pytest.approx(3 * overall(cells["all"].p, 2))
     clips = looks(base.info.clips)[1].clips
-    first, second = (np.array([run.scores[clip, "stoi"].value for clip in clips], float) for run in (base, new))
-    sd = float(np.std(second - first, ddof=1))
+    before, after = (np.array([run.scores[clip, "stoi"].value for clip in clips], float) for run in (base, new))
+    sd = float(np.std(after - before, ddof=1))
     assert cells["all"].smallest == pytest.approx(smallest_detectable(sd, len(clips), cells=3))
     reference, good = outputs(1, clips=60)
     first, second = (set_run("fd_panns", reference, side, id=name)
