@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +16,18 @@ from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import MetricFacts, RecordedMetric
+from ldmbench.reports import page
+from ldmbench.reports.published import Published, PublishedValue
 from ldmbench.runs.identity import VERSION
 from ldmbench.runs.records import ClipInfo, DatasetInfo, OutputRow, RunInfo, ScoreRow, Status
 from ldmbench.runs.results import Run
 from ldmbench.system.card import Role
+from tests.present import present
+
+TITLE = "Classical codecs & a k-means mel codec"
+PUBLISHED = Published(
+    (PublishedValue("Opus 12", "opus@12kbps", 12.0, "builtin-speech", "visqol_audio", 3.41, "Doe 2024, table 2"),)
+)
 
 RATE = 16_000
 CLIPS = 4
@@ -181,3 +192,20 @@ def evil() -> str:
 def change() -> Callable[..., Run]:
     """A run with other facts: ``change(run, limit=2)``."""
     return lambda run, **facts: Run(run.path, replace(run.info, **facts), run.outputs, run.scores)
+
+
+@pytest.fixture(scope="module")
+def written(sounding_runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page") / "out"
+    return page.write_page(sounding_runs, folder, TITLE, published=PUBLISHED, anchor="opus", max_clips=3)
+
+
+@pytest.fixture(scope="module")
+def html(written: Path) -> str:
+    return written.read_text(encoding="utf-8")
+
+
+def embedded(html: str) -> dict[str, Any]:
+    script = present(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL))
+    data: dict[str, Any] = json.loads(script[1])
+    return data
