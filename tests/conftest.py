@@ -41,6 +41,13 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C ends what tests start, also where it is ignored for the tests, as in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def tone() -> Sound:
     """``tone(seconds, rate, channels, hz, peak)``: a sine, with another phase in every channel."""
@@ -101,7 +108,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[], None]]:
-    """Presses Ctrl-C, which does what it does in a terminal, also where the tests run with it ignored."""
+    """Presses Ctrl-C, which does what it does in a terminal, whatever a test did with it before."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, before)

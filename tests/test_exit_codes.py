@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from ldmbench.audio import sound as audio
 from ldmbench.audio.sound import Audio
 from ldmbench.cli import cli
-from ldmbench.metrics import _base as base
 from tests.documentation import PAGES
+from tests.registry import own_metrics
 
 SUITE = """
 name = "tiny"
@@ -112,7 +112,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         # The metric is this module's own: other tests list all there are.
-        patch.setattr(base, "_registry", dict(base._registry))
+        own_metrics(patch)
         for line in (
             "run tiny.toml --audio clips -m stft_dac",
             "run tiny.toml --audio few",

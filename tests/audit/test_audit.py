@@ -33,6 +33,7 @@ from ldmbench.system.protocol import Output
 from ldmbench.weights.record import CheckpointError
 from tests.conftest import Sound
 from tests.present import present
+from tests.registry import own_metrics
 
 RATE = 16_000
 
@@ -209,7 +210,7 @@ def test_what_does_not_show_in_print_is_no_step() -> None:
 @pytest.fixture
 def odd(monkeypatch: pytest.MonkeyPatch) -> str:
     """A metric that raises where the output is silent, and has no number where it is noise."""
-    monkeypatch.setattr(base, "_registry", dict(base._registry))
+    own_metrics(monkeypatch)
 
     @define("odd_metric", title="Odd", source="this test")
     def odd_metric(reference: Any, estimate: Any, rate: int) -> float:

@@ -15,6 +15,7 @@ from ldmbench.cli import cli
 from ldmbench.errors import BenchError
 from ldmbench.metrics import _base as metrics
 from ldmbench.metrics._base import homes, import_home, load_metric, own_name
+from tests.registry import own_metrics
 
 PLAIN = '''
 import numpy as np
@@ -48,8 +49,7 @@ def invoke(*words: str | Path) -> Result:
 @pytest.fixture(autouse=True)
 def _registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What a test registers is forgotten after it."""
-    metrics.list_metrics()
-    monkeypatch.setattr(metrics, "_registry", dict(metrics._registry))
+    own_metrics(monkeypatch)
     monkeypatch.setattr(metrics, "_recorded", {})
     monkeypatch.chdir(tmp_path)
 

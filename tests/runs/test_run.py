@@ -110,8 +110,6 @@ def test_ctrl_c_says_how_to_go_on(work: Path, uninterrupted: str, tmp_path: Path
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # The tests may run where Ctrl-C is ignored, as in the background of a script.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while not list(tmp_path.rglob("*.jsonl")) and time.monotonic() < deadline:
